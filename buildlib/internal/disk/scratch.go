@@ -1,0 +1,78 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Scratch is a folder of this process's own for temporary files. It is held by
+// a lock beside it, so that a folder whose lock is free is nobody's: what a
+// killed process left is swept by the next one.
+type Scratch struct {
+	Dir  string
+	lock *Lock
+}
+
+// NewScratch makes a scratch folder below parent, and sweeps those there whose
+// process has ended without removing them.
+func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, err
+	}
+	me := fmt.Sprint("process ", os.Getpid())
+	// Sweeping and making are one step, or a folder could be swept between
+	// its making and its locking.
+	gate, err := WaitLock(ctx, filepath.Join(parent, "lock"), me, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Unlock()
+	if err := sweep(parent); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(parent, "run-")
+	if err != nil {
+		return nil, err
+	}
+	lock, err := TryLock(lockPath(dir), me)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
+	}
+	return &Scratch{dir, lock}, nil
+}
+
+// Remove removes the folder with all it holds.
+func (s *Scratch) Remove() error {
+	return errors.Join(os.RemoveAll(s.Dir), s.lock.Unlock(), os.Remove(lockPath(s.Dir)))
+}
+
+func lockPath(dir string) string { return dir + ".lock" }
+
+func sweep(parent string) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "run-") || !e.IsDir() {
+			continue
+		}
+		dir := filepath.Join(parent, e.Name())
+		lock, err := TryLock(lockPath(dir), "")
+		if errors.Is(err, ErrLocked) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		dead := Scratch{dir, lock}
+		if err := dead.Remove(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

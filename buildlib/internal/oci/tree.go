@@ -1,0 +1,89 @@
+package oci
+
+import (
+	"archive/tar"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Tree is what a base's layers, applied one over the other, leave in the file
+// system: enough to place new files without harming it. The zero value is the
+// empty tree of scratch. Paths are absolute and clean, without a trailing
+// slash.
+type Tree struct {
+	Nodes map[string]Node // by path; "/" is implied
+	// Files holds the content of the account files that the base has
+	// (/etc/passwd, /etc/group, /etc/shadow), by their resolved path.
+	Files map[string][]byte
+}
+
+// Node is one path of a Tree.
+type Node struct {
+	Type byte   `json:"t"`           // as in archive/tar: TypeDir, TypeReg, TypeSymlink, ...
+	Link string `json:"l,omitempty"` // a symlink's target, as the layer has it
+	Mode int64  `json:"m,omitempty"` // permission bits
+	UID  int    `json:"u,omitempty"`
+	GID  int    `json:"g,omitempty"`
+}
+
+// maxLinks is where the kernel stops following links (path_resolution(7)).
+const maxLinks = 40
+
+// Resolve returns the path at which p must be written so that a program that
+// opens p finds it: p with the symbolic links among its parents followed. The
+// last element is not followed. A loop of links, or a parent that is a file,
+// is an error.
+func (t *Tree) Resolve(p string) (string, error) { return t.walk(p, false) }
+
+// Lookup returns the path that p names once every link in it, the last
+// element's too, is followed, and its node. ok is false if there is nothing.
+func (t *Tree) Lookup(p string) (resolved string, n Node, ok bool) {
+	resolved, err := t.walk(p, true)
+	if err != nil {
+		return "", Node{}, false
+	}
+	if resolved == "/" {
+		return resolved, Node{Type: tar.TypeDir, Mode: 0o755}, true
+	}
+	n, ok = t.Nodes[resolved]
+	return resolved, n, ok
+}
+
+// File returns the content of an account file at p, links followed.
+func (t *Tree) File(p string) ([]byte, bool) {
+	resolved, _, ok := t.Lookup(p)
+	if !ok {
+		return nil, false
+	}
+	data, ok := t.Files[resolved]
+	return data, ok
+}
+
+func (t *Tree) walk(p string, last bool) (string, error) {
+	done, todo := "/", elements(p)
+	for links := 0; len(todo) > 0; {
+		next := path.Join(done, todo[0]) // ".." of a link's target stops at the root
+		todo = todo[1:]
+		n, ok := t.Nodes[next]
+		switch {
+		case ok && n.Type == tar.TypeSymlink && (last || len(todo) > 0):
+			if links++; links > maxLinks {
+				return "", fmt.Errorf("%s: too many levels of symbolic links", p)
+			}
+			if path.IsAbs(n.Link) {
+				done = "/"
+			}
+			todo = append(elements(n.Link), todo...)
+			continue
+		case ok && n.Type != tar.TypeDir && n.Type != tar.TypeSymlink && len(todo) > 0:
+			return "", fmt.Errorf("%s: %s is not a directory in the base", p, next)
+		}
+		done = next
+	}
+	return done, nil
+}
+
+func elements(p string) []string {
+	return strings.FieldsFunc(p, func(r rune) bool { return r == '/' })
+}

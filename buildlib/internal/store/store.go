@@ -1,0 +1,232 @@
+// Package store is the content-addressed cache that outlives a build: the
+// blobs of bases and layers by digest, and small records by key. Several
+// processes may use one store at once. Nothing in it is needed: what is
+// missing, corrupt or trimmed is made again.
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// Store is a cache below one folder:
+//
+//	blobs/sha256/HEX          a blob, read-only
+//	seen/sha256/HEX           the identity the blob had when it was last hashed
+//	records/KIND/HEX.json     a record, HEX being the sha256 of its key
+//	tmp/                      what is being written, a folder per process
+type Store struct {
+	dir     string
+	scratch *disk.Scratch
+}
+
+// Open opens the store at dir, making it if needed, and sweeps what killed
+// processes left there. Close it.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	for _, sub := range []string{"blobs/sha256", "seen/sha256", "records"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
+	}
+	scratch, err := disk.NewScratch(ctx, filepath.Join(dir, "tmp"))
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	s.scratch = scratch
+	return s, nil
+}
+
+// Close ends the use of the store: it removes this process's temporary files
+// and, once a day, what has not been used for a while.
+func (s *Store) Close() error {
+	s.trim(time.Now())
+	return s.scratch.Remove()
+}
+
+func (s *Store) blobPath(h v1.Hash) string { return filepath.Join(s.dir, "blobs", "sha256", h.Hex) }
+func (s *Store) seenPath(h v1.Hash) string { return filepath.Join(s.dir, "seen", "sha256", h.Hex) }
+
+// Blob returns the file that holds the blob h, after checking that it does: by
+// its identity if it is the file that was hashed before, else by hashing it. A
+// blob that isn't there, or was there and corrupt, is an fs.ErrNotExist.
+func (s *Store) Blob(h v1.Hash) (string, error) {
+	path := s.blobPath(h)
+	id, err := disk.Identify(path)
+	if err != nil {
+		return "", missing(h)
+	}
+	var seen disk.Identity
+	if readJSON(s.seenPath(h), &seen) && id.Same(seen) {
+		s.use(h)
+		return path, nil
+	}
+	got, err := hashFile(path)
+	if err != nil {
+		return "", err
+	}
+	if got != h {
+		s.remove(h)
+		return "", missing(h)
+	}
+	s.see(h, id)
+	return path, nil
+}
+
+func missing(h v1.Hash) error {
+	return fmt.Errorf("cache: blob %s: %w", h, fs.ErrNotExist)
+}
+
+// Link makes dst the blob h, as a hard link where the file system can. tmp is
+// a folder on dst's file system.
+func (s *Store) Link(h v1.Hash, dst, tmp string) error {
+	path, err := s.Blob(h)
+	if err != nil {
+		return err
+	}
+	if err := disk.Link(path, dst, tmp); err != nil {
+		return err
+	}
+	// A new link changes the identity (its change time).
+	if id, err := disk.Identify(path); err == nil {
+		s.see(h, id)
+	}
+	return nil
+}
+
+// see records that the file of identity id was hashed and is the blob h. It is
+// a note only: without it the blob is hashed again.
+func (s *Store) see(h v1.Hash, id disk.Identity) {
+	data, err := json.Marshal(id)
+	if err == nil {
+		_ = disk.WriteBytes(s.seenPath(h), s.scratch.Dir, 0o644, data)
+	}
+}
+
+func (s *Store) remove(h v1.Hash) {
+	os.Remove(s.blobPath(h))
+	os.Remove(s.seenPath(h))
+}
+
+// Put stores what r holds and returns its digest and size in bytes. A want
+// other than the zero Hash is the digest that it must have; other bytes are an
+// error, and nothing is stored.
+func (s *Store) Put(want v1.Hash, r io.Reader) (v1.Hash, int64, error) {
+	w, err := s.Create()
+	if err != nil {
+		return v1.Hash{}, 0, err
+	}
+	defer w.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return v1.Hash{}, 0, err
+	}
+	return w.Commit(want)
+}
+
+// Create returns a Writer for a new blob. Close it, committed or not.
+func (s *Store) Create() (*Writer, error) {
+	f, err := os.CreateTemp(s.scratch.Dir, "blob-*")
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{s: s, f: f, sum: sha256.New()}, nil
+}
+
+// Writer takes the bytes of a blob that is not yet in the store.
+type Writer struct {
+	s    *Store
+	f    *os.File
+	sum  hash.Hash
+	size int64
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	w.sum.Write(p[:n])
+	w.size += int64(n)
+	return n, err
+}
+
+// Commit puts the blob into the store, if it has the digest want or want is
+// the zero Hash, and returns its digest and size in bytes.
+func (w *Writer) Commit(want v1.Hash) (v1.Hash, int64, error) {
+	got := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(w.sum.Sum(nil))}
+	if want != (v1.Hash{}) && got != want {
+		return got, w.size, fmt.Errorf("wrong content: got %s of %d bytes, want %s", got, w.size, want)
+	}
+	if err := errors.Join(w.f.Chmod(0o444), w.f.Close()); err != nil {
+		return got, w.size, err
+	}
+	path := w.s.blobPath(got)
+	if err := os.Rename(w.f.Name(), path); err != nil {
+		return got, w.size, err
+	}
+	if id, err := disk.Identify(path); err == nil {
+		w.s.see(got, id)
+	}
+	return got, w.size, nil
+}
+
+// Close drops a blob that was not committed.
+func (w *Writer) Close() error {
+	w.f.Close() // an error of a second Close says nothing
+	if err := os.Remove(w.f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (s *Store) recordPath(kind, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return filepath.Join(s.dir, "records", kind, hex.EncodeToString(sum[:])+".json")
+}
+
+// Load reads the record of that kind and key into v. A record that isn't
+// there or can't be read is reported as not found.
+func (s *Store) Load(kind, key string, v any) bool {
+	path := s.recordPath(kind, key)
+	if !readJSON(path, v) {
+		return false
+	}
+	touch(path)
+	return true
+}
+
+// Save keeps v as the record of that kind and key.
+func (s *Store) Save(kind, key string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return disk.WriteBytes(s.recordPath(kind, key), s.scratch.Dir, 0o644, data)
+}
+
+func readJSON(path string, v any) bool {
+	data, err := os.ReadFile(path)
+	return err == nil && json.Unmarshal(data, v) == nil
+}
+
+func hashFile(path string) (v1.Hash, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer f.Close()
+	h, _, err := v1.SHA256(f)
+	return h, err
+}
