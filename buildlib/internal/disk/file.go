@@ -58,7 +58,7 @@ func Link(src, dst, tmp string) error {
 	}
 	// rename(2) of two links to one file does nothing and leaves both, so an
 	// existing link is recognized first.
-	if same(src, dst) {
+	if Same(src, dst) {
 		return nil
 	}
 	name, err := tempName(tmp)
@@ -75,7 +75,8 @@ func Link(src, dst, tmp string) error {
 	return copyFile(src, dst, tmp)
 }
 
-func same(a, b string) bool {
+// Same reports whether a and b are links to one file.
+func Same(a, b string) bool {
 	x, err := os.Lstat(a)
 	if err != nil {
 		return false

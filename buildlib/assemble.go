@@ -1,0 +1,205 @@
+package buildlib
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/platforms"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/publish"
+)
+
+// built is an image as the stages hand it on.
+type built struct {
+	plan   ImagePlan
+	index  v1.ImageIndex
+	images []v1.Image // as plan.Platforms
+	ImageResult
+}
+
+// assembly makes a plan's images while their binaries are compiled.
+type assembly struct {
+	w         *workspace
+	assembler *oci.Assembler
+	bases     *oci.Bases
+	zoneinfo  string
+	compiled  *compilation
+}
+
+func (w *workspace) newAssembly(client *publish.Client, c *compilation) *assembly {
+	return &assembly{
+		w:         w,
+		assembler: &oci.Assembler{Cache: w.store},
+		bases: &oci.Bases{
+			Cache: w.store, Dir: w.plan.Dir,
+			Reference: client.Reference, Remote: client.Remote(),
+			Warn: func(text string) { w.plan.tell(StepWarn, text) },
+		},
+		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
+		compiled: c,
+	}
+}
+
+// assemble makes every image of the plan in g: after g.Wait, the function it
+// returns joins them into indexes.
+func (a *assembly) assemble(ctx context.Context, g *errgroup.Group) func() ([]built, error) {
+	plans := a.w.plan.ImagePlans
+	parts := make([][]part, len(plans))
+	for i, ip := range plans {
+		parts[i] = make([]part, len(ip.Platforms))
+		for j, pp := range ip.Platforms {
+			g.Go(func() (err error) {
+				if parts[i][j], err = a.part(ctx, ip, pp); err != nil {
+					return fmt.Errorf("image %s: %s: %w", ip.Name, pp.Platform, err)
+				}
+				return nil
+			})
+		}
+	}
+	return func() ([]built, error) {
+		all := make([]built, len(plans))
+		for i, ip := range plans {
+			var err error
+			if all[i], err = a.w.plan.join(ip, parts[i]); err != nil {
+				return nil, fmt.Errorf("image %s: %w", ip.Name, err)
+			}
+		}
+		return all, nil
+	}
+}
+
+// part is an image's share for one platform.
+type part struct {
+	oci.Child
+	elapsed time.Duration
+}
+
+// part resolves the base while go compiles, then assembles.
+func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (part, error) {
+	p, err := ociPlatform(pp.Platform)
+	if err != nil {
+		return part{}, err
+	}
+	base, err := a.base(ctx, pp.Base, p)
+	if err != nil {
+		return part{}, err
+	}
+	executables, compiling, err := a.compiled.of(ctx, pp)
+	if err != nil {
+		return part{}, err
+	}
+	end := a.w.plan.begin(StepImage, ip.Name, pp.Platform)
+	spec := a.spec(pp, p, base)
+	for _, b := range pp.Binaries {
+		e := executables[b.Binary]
+		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size})
+	}
+	img, err := a.assembler.Image(ctx, spec)
+	if err != nil {
+		return part{}, err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return part{}, err
+	}
+	return part{oci.Child{Platform: p, Image: img, Base: base}, compiling + end(digest.String())}, nil
+}
+
+// base resolves a base once for all images that stand on it.
+func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (*oci.Base, error) {
+	if ref == scratch {
+		return nil, nil
+	}
+	end := a.w.plan.begin(StepBase, ref, p.String())
+	source, err := a.bases.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	base, err := source.For(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	end(base.Digest.String())
+	return base, nil
+}
+
+// spec is what assembly needs of a PlatformPlan, but the binaries.
+func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) oci.Spec {
+	spec := oci.Spec{
+		Platform: p, Base: base,
+		WorkDir: pp.WorkDir, User: oci.User(pp.User),
+		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd,
+		Env: pp.Env, Ports: pp.Ports, Volumes: pp.Volumes, StopSignal: pp.StopSignal,
+		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo,
+		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
+	}
+	for _, f := range pp.Files {
+		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir}
+		if f.Source != "" {
+			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
+		}
+		spec.Files = append(spec.Files, file)
+	}
+	return spec
+}
+
+// join makes an image's index of its parts.
+func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
+	b := built{plan: ip}
+	children := make([]oci.Child, len(parts))
+	for i, part := range parts {
+		children[i] = part.Child
+		b.images = append(b.images, part.Image)
+		digest, err := part.Image.Digest()
+		if err != nil {
+			return b, err
+		}
+		size, err := pullSize(part.Image)
+		if err != nil {
+			return b, err
+		}
+		b.Platforms = append(b.Platforms, PlatformResult{ip.Platforms[i].Platform, digest, size, part.elapsed})
+	}
+	var err error
+	if b.index, err = oci.Index(children, ip.Annotations); err != nil {
+		return b, err
+	}
+	b.Name, b.Version, b.Revision = ip.Name, p.Version, p.Revision
+	b.Tags, b.Refs = append([]string{}, ip.Tags...), []Ref{}
+	b.Layout = filepath.Join(p.Output, "oci", filepath.FromSlash(ip.Name))
+	b.Digest, err = b.index.Digest()
+	return b, err
+}
+
+// pullSize is what a puller that has nothing fetches, in bytes.
+func pullSize(img v1.Image) (int64, error) {
+	m, err := img.Manifest()
+	if err != nil {
+		return 0, err
+	}
+	size, err := img.Size()
+	if err != nil {
+		return 0, err
+	}
+	size += m.Config.Size
+	for _, l := range m.Layers {
+		size += l.Size
+	}
+	return size, nil
+}
+
+// ociPlatform parses a platform of the plan again: the plan is text, so that
+// it prints and compares as what it says.
+func ociPlatform(s string) (v1.Platform, error) {
+	spec, err := platforms.Parse(s)
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	spec = platforms.Normalize(spec)
+	return v1.Platform{OS: spec.OS, Architecture: spec.Architecture, Variant: spec.Variant}, nil
+}

@@ -1,0 +1,133 @@
+package buildlib
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// repositoryName and tagName are the OCI distribution spec's <name> and
+// <reference> ("Pulling manifests").
+var (
+	repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+// userName is what adduser takes (NAME_REGEX of adduser.conf, useradd(8)).
+var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}\$?$`)
+
+// maxID is the largest user or group number that is not -1.
+const maxID = 1<<32 - 2
+
+// checkConfig notes what is wrong with the parts of an image's configuration
+// that no platform changes, and cleans its paths.
+func (r *resolver) checkConfig(img *image) {
+	img.WorkDir = r.imagePath(img.field+".WorkDir", img.WorkDir)
+	img.BinDir = r.imagePath(img.field+".BinDir", img.BinDir)
+	img.Volumes = slices.Clone(img.Volumes)
+	for i, v := range img.Volumes {
+		img.Volumes[i] = r.imagePath(fmt.Sprintf("%s.Volumes[%d]", img.field, i), or(v, " "))
+	}
+	for i, port := range img.Ports {
+		r.check(fmt.Sprintf("%s.Ports[%d]", img.field, i), checkPort(port))
+	}
+	for i, env := range img.Env {
+		if key, _, ok := strings.Cut(env, "="); !ok || key == "" || strings.ContainsRune(env, 0) {
+			r.mistake(fmt.Sprintf("%s.Env[%d]", img.field, i), "%q: want KEY=VALUE", env)
+		}
+	}
+	if img.StopSignal != "" && !isSignal(img.StopSignal) {
+		r.mistake(img.field+".StopSignal", "%q is no signal of Linux: want a name like SIGQUIT or a number", img.StopSignal)
+	}
+	for _, list := range []struct {
+		field string
+		words []string
+	}{{".Entrypoint", img.Entrypoint}, {".Cmd", img.Cmd}} {
+		for i, word := range list.words {
+			if strings.ContainsRune(word, 0) {
+				r.mistake(fmt.Sprintf("%s%s[%d]", img.field, list.field, i), "%q holds a NUL", word)
+			}
+		}
+	}
+	r.checkUser(img)
+	img.Files = slices.Clone(img.Files)
+	for i := range img.Files {
+		f, field := &img.Files[i], fmt.Sprintf("%s.Files[%d]", img.field, i)
+		f.Path = r.imagePath(field+".Path", or(f.Path, " "))
+		if f.Mode&^0o7777 != 0 {
+			r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(f.Mode))
+		}
+		r.checkID(field+".UID", f.UID)
+		r.checkID(field+".GID", f.GID)
+	}
+}
+
+func (r *resolver) checkUser(img *image) {
+	u, field := &img.User, img.field+".User"
+	if u.Name != "" && !userName.MatchString(u.Name) {
+		r.mistake(field+".Name", "%q is no user name: at most 32 lower-case letters, digits, - and _, starting with a letter or _", u.Name)
+	}
+	r.checkID(field+".UID", u.UID)
+	r.checkID(field+".GID", u.GID)
+	if u.Name == "" && u.UID == 0 && (u.GID != 0 || u.Home != "") {
+		r.mistake(field, "has a GID or Home, and neither Name nor UID: set one of them (Name: \"root\" for root)")
+	}
+	if u.Name == "" && u.Home != "" {
+		r.mistake(field+".Home", "%q is of a user without a Name: set it", u.Home)
+	}
+	u.Home = r.imagePath(field+".Home", u.Home)
+}
+
+func (r *resolver) checkID(field string, id int) {
+	if id < 0 || int64(id) > maxID {
+		r.mistake(field, "%d is no user or group number: want 0 to %d", id, int64(maxID))
+	}
+}
+
+// imagePath checks and cleans a path in the image. An empty one stays empty.
+func (r *resolver) imagePath(field, p string) string {
+	if p == "" {
+		return ""
+	}
+	if !path.IsAbs(p) || strings.ContainsRune(p, 0) || slices.Contains(strings.Split(p, "/"), "..") {
+		r.mistake(field, "%q: want an absolute path in the image, without ..", strings.TrimSpace(p))
+		return ""
+	}
+	return path.Clean(p)
+}
+
+// checkPort checks PORT[-PORT][/PROTOCOL] (OCI image spec, config.md,
+// ExposedPorts; the range is Docker's).
+func checkPort(port string) error {
+	numbers, protocol, ok := strings.Cut(port, "/")
+	if ok && protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
+		return fmt.Errorf("port %q: protocol %q is none of tcp, udp, sctp", port, protocol)
+	}
+	low, high, isRange := strings.Cut(numbers, "-")
+	if !isRange {
+		high = low
+	}
+	from, err1 := strconv.ParseUint(low, 10, 16)
+	to, err2 := strconv.ParseUint(high, 10, 16)
+	if err1 != nil || err2 != nil || from == 0 || to < from {
+		return fmt.Errorf("port %q: want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp", port)
+	}
+	return nil
+}
+
+// signals are Linux's (signal(7)).
+var signals = strings.Fields(`ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR
+	QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX`)
+
+var realtime = regexp.MustCompile(`^RTM(IN\+|AX-)([0-9]|[12][0-9]|30)$`)
+
+func isSignal(s string) bool {
+	if n, err := strconv.Atoi(s); err == nil {
+		return n >= 1 && n <= 64
+	}
+	name := strings.TrimPrefix(s, "SIG")
+	return slices.Contains(signals, name) || realtime.MatchString(name)
+}

@@ -1,0 +1,21 @@
+// Package buildlib cross-compiles Go programs and makes multi-platform
+// container images of them, in Go: without a Docker daemon, without
+// emulation, without a Dockerfile.
+//
+// A [Project] says what to build; its zero value is the usual. Its Plan method
+// finds the main packages and the version, fills every default, and reports
+// every mistake at once. The [Plan] is data that can be printed. Its methods
+// are the stages, and each runs those before it:
+//
+//	Project -> Plan -> Binaries -> Images -> Manifest
+//	                                      -> Load
+//
+// [Plan.Binaries] compiles each platform natively with one call of go build
+// for all mains that are built alike. [Plan.Images] puts the binaries into
+// images on [Image.Base] and writes each as an OCI layout. [Plan.Manifest]
+// publishes one index per image, with its tags, to every registry.
+// [Plan.Load] gives an image to the local Docker or Podman.
+//
+// A magefile needs none of this: it imports package targets, which is these
+// stages as mage targets and reads the MULTIMAGE_ variables.
+package buildlib

@@ -1,0 +1,309 @@
+package buildlib
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// image is an Image while it becomes an ImagePlan.
+type image struct {
+	Image
+	field     string
+	binaries  []binary
+	platforms []platform
+}
+
+// images resolves the Project's images, or makes one per binary.
+func (r *resolver) images(binaries []binary) {
+	declared := r.project.Images
+	fields := func(i int) string { return fmt.Sprintf("Images[%d]", i) }
+	if len(declared) == 0 {
+		for _, b := range binaries {
+			if !slices.ContainsFunc(b.platforms, isLinux) {
+				continue // has no image
+			}
+			declared = append(declared, Image{Name: b.Name})
+		}
+		fields = func(i int) string { return "image " + declared[i].Name }
+	}
+	names := make([]string, len(declared))
+	for i, img := range declared {
+		names[i] = img.Name
+	}
+	for _, twice := range duplicates(names) {
+		r.mistake("Images", "two images are named %q", twice)
+	}
+	for i, name := range r.over.Images {
+		if !slices.Contains(names, name) {
+			r.mistake(fmt.Sprintf("MULTIMAGE_IMAGES[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
+		}
+	}
+	for i, img := range declared {
+		if r.over.Images != nil && !slices.Contains(r.over.Images, img.Name) {
+			continue
+		}
+		r.image(fields(i), img, binaries)
+	}
+	if r.over.Images != nil {
+		r.onlyNeeded()
+	}
+}
+
+func isLinux(p platform) bool { return p.OS == "linux" }
+
+// image resolves one image.
+func (r *resolver) image(field string, declared Image, binaries []binary) {
+	img := image{Image: declared, field: field}
+	if !repositoryName.MatchString(img.Name) {
+		r.mistake(field+".Name", "%q is no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")", img.Name)
+		return
+	}
+	if !r.pick(&img, binaries) {
+		return
+	}
+	if len(img.platforms) == 0 {
+		r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
+		return
+	}
+	r.checkConfig(&img)
+	labels := r.labels(img)
+	ip := ImagePlan{
+		Name:         img.Name,
+		Repositories: r.repositories(img),
+		Tags:         r.tagsOf(img),
+		Annotations:  r.indexAnnotations(labels),
+	}
+	for _, p := range img.platforms {
+		ip.Platforms = append(ip.Platforms, r.onPlatform(img, p, labels))
+	}
+	r.plan.ImagePlans = append(r.plan.ImagePlans, ip)
+}
+
+// pick finds the image's binaries and platforms.
+func (r *resolver) pick(img *image, binaries []binary) bool {
+	before := len(r.mistakes)
+	wanted, field := img.Binaries, img.field+".Binaries"
+	if len(wanted) == 0 {
+		wanted = []string{img.Name}
+	}
+	for i, name := range wanted {
+		at := slices.IndexFunc(binaries, func(b binary) bool { return b.Name == name })
+		if at < 0 {
+			if slices.Contains(r.plan.Skipped, "binary "+name) {
+				r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
+				return false
+			}
+			r.mistake(fmt.Sprintf("%s[%d]", field, i), "no binary is named %q (the project has %s)%s", name, join(binaries), meant(name, names(binaries)))
+			continue
+		}
+		img.binaries = append(img.binaries, binaries[at])
+	}
+	if len(r.mistakes) > before {
+		return false
+	}
+	if img.Platforms == nil {
+		for _, p := range r.defaults {
+			lacks := slices.ContainsFunc(img.binaries, func(b binary) bool { return !b.on(p) })
+			if isLinux(p) && !lacks {
+				img.platforms = append(img.platforms, p)
+			}
+		}
+		if len(img.platforms) == 0 && r.over.Platforms == nil {
+			r.mistake(img.field, "no linux platform has all its binaries (%s): set its Platforms, or the binaries'", strings.Join(wanted, ", "))
+		}
+		return len(r.mistakes) == before
+	}
+	field = img.field + ".Platforms"
+	for i, p := range r.parsePlatforms(field, img.Platforms) {
+		if !isLinux(p) {
+			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%s: images are for linux for now; binaries can be for %s", p, p.OS)
+			continue
+		}
+		if r.over.Platforms != nil && !slices.ContainsFunc(r.defaults, p.is) {
+			continue
+		}
+		for _, b := range img.binaries {
+			if !b.on(p) {
+				r.mistake(fmt.Sprintf("%s[%d]", field, i), "binary %s is not built for %s (only %s): add it to the binary's or the Project's Platforms", b.Name, p, join(b.platforms))
+			}
+		}
+		img.platforms = append(img.platforms, p)
+	}
+	return len(r.mistakes) == before
+}
+
+func names(binaries []binary) []string {
+	var all []string
+	for _, b := range binaries {
+		all = append(all, b.Name)
+	}
+	return all
+}
+
+// repositories are the image's names at its registries.
+func (r *resolver) repositories(img image) []string {
+	field := img.field + ".Registries"
+	if img.Registries == nil || r.over.Registries != nil {
+		field = "Registries"
+	}
+	var repos []string
+	for i, registry := range first(r.over.Registries, img.Registries, r.project.Registries) {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		registry = strings.TrimSuffix(registry, "/")
+		host, _, _ := strings.Cut(registry, "/")
+		if strings.Contains(registry, "://") {
+			r.mistake(at, "%q: leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure", registry)
+			continue
+		}
+		if !strings.ContainsAny(host, ".:") && host != "localhost" {
+			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
+			continue
+		}
+		repo := registry + "/" + img.Name
+		if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
+			r.mistake(at, "%q makes no repository name of %s: %w", registry, img.Name, err)
+			continue
+		}
+		repos = append(repos, repo)
+	}
+	for _, twice := range duplicates(repos) {
+		r.mistake(field, "%s is named twice", twice)
+	}
+	return repos
+}
+
+// tagsOf renders the image's tags. The + of a version's build metadata can't
+// be in a tag and becomes _, as Helm does it.
+func (r *resolver) tagsOf(img image) []string {
+	field := img.field + ".Tags"
+	if img.Tags == nil || r.over.Tags != nil {
+		field = "Tags"
+	}
+	var tags []string
+	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		tag, err := render(text, r.tags.platformless())
+		if err != nil {
+			r.check(at, err)
+			continue
+		}
+		tag = strings.ReplaceAll(tag, "+", "_")
+		if tag == "" || slices.Contains(tags, tag) {
+			continue
+		}
+		if !tagName.MatchString(tag) {
+			r.mistake(at, "%q is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)", tag)
+			continue
+		}
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+// onPlatform renders what may differ from platform to platform.
+func (r *resolver) onPlatform(img image, p platform, labels map[string]string) PlatformPlan {
+	facts := p.onto(r.tags)
+	pp := PlatformPlan{
+		Platform: p.name, WorkDir: img.WorkDir, User: img.User,
+		Entrypoint: img.Entrypoint, Cmd: img.Cmd, Env: img.Env, Ports: img.Ports,
+		Volumes: img.Volumes, StopSignal: img.StopSignal,
+		CACerts: img.CACerts, TZData: img.TZData,
+	}
+	pp.Base = r.base(img, facts)
+	if pp.Base == scratch {
+		pp.CACerts, pp.TZData = true, true
+	}
+	taken := map[string]string{}
+	for _, b := range img.binaries {
+		at := or(b.Path, path.Join(or(img.BinDir, "/usr/local/bin"), b.Name))
+		if other, ok := taken[at]; ok {
+			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)
+		}
+		taken[at] = b.Name
+		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at})
+	}
+	for i, f := range img.Files {
+		field := fmt.Sprintf("%s.Files[%d].Source", img.field, i)
+		source, err := render(f.Source, facts)
+		if err != nil {
+			r.check(field, err)
+			continue
+		}
+		if f.Source = source; source != "" {
+			f.Source = r.source(field, source)
+		}
+		pp.Files = append(pp.Files, f)
+	}
+	pp.Labels, pp.Annotations = map[string]string{}, map[string]string{}
+	for key, text := range labels {
+		value, err := render(text, facts)
+		if err != nil {
+			r.check(fmt.Sprintf("%s.Labels[%q]", img.field, key), err)
+			continue
+		}
+		pp.Labels[key] = value
+		if strings.HasPrefix(key, ociKeys) {
+			pp.Annotations[key] = value
+		}
+	}
+	return pp
+}
+
+// base renders and checks the image's base for one platform.
+func (r *resolver) base(img image, facts Facts) string {
+	field := img.field + ".Base"
+	base, err := render(img.Base, facts)
+	if err != nil {
+		r.check(field, err)
+		return scratch
+	}
+	if base == "" || base == scratch {
+		return scratch
+	}
+	if at, ok := strings.CutPrefix(base, "oci:"); ok {
+		if at == "" {
+			r.mistake(field, "%q names no folder or tar: want oci:PATH", base)
+		}
+		return base
+	}
+	if _, err := name.ParseReference(base); err != nil {
+		r.mistake(field, "%q is no base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
+	}
+	return base
+}
+
+// source checks a file's source and returns it relative to the project.
+func (r *resolver) source(field, source string) string {
+	at := source
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(r.plan.Dir, at)
+	}
+	rel, err := filepath.Rel(r.plan.Dir, at)
+	if err != nil || !filepath.IsLocal(rel) {
+		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
+		return source
+	}
+	if _, err := os.Lstat(at); err != nil {
+		r.mistake(field, "%q: no such file or folder in %s", source, r.plan.Dir)
+	}
+	return filepath.ToSlash(rel)
+}
+
+// onlyNeeded drops the binaries that no image of a restricted run needs.
+func (r *resolver) onlyNeeded() {
+	needed := map[string]bool{}
+	for _, img := range r.plan.ImagePlans {
+		for _, p := range img.Platforms {
+			for _, b := range p.Binaries {
+				needed[p.Platform+" "+b.Binary] = true
+			}
+		}
+	}
+	r.plan.Compiles = compilesFor(r.plan.Compiles, needed)
+}

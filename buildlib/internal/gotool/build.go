@@ -1,0 +1,240 @@
+package gotool
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// Build is one go build: mains of one platform that are built alike, into a
+// folder that is kept, so that go relinks only what changed.
+type Build struct {
+	Env    []string // over the process's environment
+	Args   []string // arguments of go build, without -o and the packages
+	Mains  []Main
+	Folder string // the kept folder, private to this Build's Env, Args and names
+	Temp   string // GOTMPDIR, on Folder's file system so that outputs arrive by rename
+}
+
+// Main is one main package of a Build.
+type Main struct {
+	Package string // import path or ./path
+	File    string // the name that go gives its executable
+}
+
+// Executable is a built binary in the kept folder.
+type Executable struct {
+	Path   string
+	Digest v1.Hash // sha256 of the content
+	Size   int64   // bytes
+	// Kept is set if the executable is the one of the run before.
+	Kept bool
+}
+
+// record is what is known of a kept folder's files since the last build, by
+// file name. It lies beside the folder.
+type record map[string]kept
+
+type kept struct {
+	Identity disk.Identity
+	Digest   v1.Hash
+}
+
+// Build runs go build and returns the executables in the order of b.Mains. The
+// go command judges a kept file by its build ID alone, and would ship a
+// truncated or edited one: a kept file that is not as the last build left it
+// is deleted before go runs.
+func (g Go) Build(ctx context.Context, b Build) ([]Executable, error) {
+	if err := os.MkdirAll(b.Folder, 0o755); err != nil {
+		return nil, err
+	}
+	before, err := b.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.build(ctx, b); err != nil {
+		return nil, err
+	}
+	after, executables, err := b.look(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	return executables, b.write(after)
+}
+
+// Linked is to be called after links to the executables were made, which
+// changes their identity.
+func (b Build) Linked() error {
+	r := b.read()
+	for name, k := range r {
+		now, err := disk.Identify(filepath.Join(b.Folder, name))
+		if err == nil && now.SameFile(k.Identity) && now.Modified == k.Identity.Modified {
+			r[name] = kept{now, k.Digest}
+		}
+	}
+	return b.write(r)
+}
+
+// read returns the record; a missing or damaged one vouches for nothing.
+func (b Build) read() record {
+	r := record{}
+	if data, err := os.ReadFile(b.Folder + ".json"); err != nil || json.Unmarshal(data, &r) != nil {
+		return record{}
+	}
+	return r
+}
+
+func (b Build) write(r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return disk.WriteBytes(b.Folder+".json", b.Temp, 0o644, data)
+}
+
+// check deletes the kept files that the record doesn't vouch for and returns
+// what it does vouch for.
+func (b Build) check() (record, error) {
+	old, good := b.read(), record{}
+	entries, err := os.ReadDir(b.Folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(b.Folder, e.Name())
+		was, ok := old[e.Name()]
+		if ok {
+			if now, err := was.verify(path); err == nil {
+				good[e.Name()] = kept{now, was.Digest}
+				continue
+			}
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return nil, err
+		}
+	}
+	return good, nil
+}
+
+// verify returns the identity of the file at path if it has k's content.
+func (k kept) verify(path string) (disk.Identity, error) {
+	id, err := disk.Identify(path)
+	if err != nil || id.Same(k.Identity) {
+		return id, err
+	}
+	if id.Size != k.Identity.Size {
+		return id, errors.New("another size")
+	}
+	h, err := hashFile(path)
+	if err == nil && h != k.Digest {
+		err = errors.New("another content")
+	}
+	return id, err
+}
+
+func (g Go) build(ctx context.Context, b Build) error {
+	args := append([]string{"build"}, b.Args...)
+	args = append(args, "-o", b.Folder+string(filepath.Separator), "--")
+	for _, m := range b.Mains {
+		args = append(args, m.Package)
+	}
+	var said bytes.Buffer
+	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), args...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	return run(ctx, cmd, &said)
+}
+
+// look identifies the outputs. One that is still the file of before, with no
+// more than its times changed (go touches an up-to-date output), has that
+// content; others are hashed.
+func (b Build) look(ctx context.Context, before record) (record, []Executable, error) {
+	executables := make([]Executable, len(b.Mains))
+	records := make([]kept, len(b.Mains))
+	var work errgroup.Group
+	work.SetLimit(2)
+	for i, m := range b.Mains {
+		work.Go(func() error {
+			path := filepath.Join(b.Folder, m.File)
+			id, err := disk.Identify(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("go build %s: exit status 0, but no executable %s: is a flag set that makes it print only?", m.Package, m.File)
+			}
+			if err != nil {
+				return err
+			}
+			was, ok := before[m.File]
+			same := ok && id.SameFile(was.Identity)
+			digest := was.Digest
+			if !same {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if digest, err = hashFile(path); err != nil {
+					return err
+				}
+			}
+			records[i] = kept{id, digest}
+			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Kept: ok && digest == was.Digest}
+			return nil
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return nil, nil, err
+	}
+	after := maps.Clone(before) // of mains that are not built this time, too
+	for i, m := range b.Mains {
+		after[m.File] = records[i]
+	}
+	return after, executables, nil
+}
+
+func hashFile(path string) (v1.Hash, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer f.Close()
+	h, _, err := v1.SHA256(f)
+	return h, err
+}
+
+// ExecutableName returns the name that go build gives the executable of the
+// package at importPath in a folder -o names: the last element of the path, or
+// the one before a major version suffix (go help build).
+func ExecutableName(importPath string) string {
+	dir, name := splitPath(importPath)
+	if dir != "" && isMajor(name) {
+		_, name = splitPath(dir)
+	}
+	return name
+}
+
+func splitPath(p string) (dir, name string) {
+	p = strings.TrimSuffix(p, "/")
+	if i := strings.LastIndexByte(p, '/'); i >= 0 {
+		return p[:i], p[i+1:]
+	}
+	return "", p
+}
+
+// isMajor reports whether an element of an import path is a major version
+// suffix: v2 and up.
+func isMajor(s string) bool {
+	digits, ok := strings.CutPrefix(s, "v")
+	if !ok || digits == "" || digits[0] == '0' || digits == "1" {
+		return false
+	}
+	return strings.Trim(digits, "0123456789") == ""
+}

@@ -1,0 +1,170 @@
+// Package gotool runs the go command: what it says of a module, and its builds
+// into folders that it keeps between runs.
+package gotool
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Go is the go command, run in a module's folder.
+type Go struct {
+	Dir string
+}
+
+// killDelay is how long a killed go command may hold its output open before
+// the rest is dropped.
+const killDelay = time.Second
+
+// command prepares a go command with env over the process's own environment.
+// It runs in a process group of its own, which is killed when ctx ends: a
+// signal to go alone leaves its compilers and linkers running.
+func (g Go) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = g.Dir
+	cmd.Env = append(os.Environ(), env...)
+	if g.Dir != "" {
+		// As a shell's cd does: go prints paths relative to PWD.
+		cmd.Env = append(cmd.Env, "PWD="+g.Dir)
+	}
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	cmd.WaitDelay = killDelay
+	return cmd
+}
+
+// output runs a go command and returns what it printed. The error of a failed
+// one holds what it said.
+func (g Go) output(ctx context.Context, env []string, args ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := g.command(ctx, env, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := run(ctx, cmd, &stderr); err != nil {
+		return nil, fmt.Errorf("go %s: %w", args[0], err)
+	}
+	return stdout.Bytes(), nil
+}
+
+// run runs cmd, whose messages go to said.
+func run(ctx context.Context, cmd *exec.Cmd, said *bytes.Buffer) error {
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		// What a killed compiler printed is not true of the source.
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: install Go (https://go.dev/dl) or add it to PATH", err)
+	}
+	if err != nil {
+		if text := strings.TrimSpace(said.String()); text != "" {
+			return &Failure{Err: err, Text: text}
+		}
+	}
+	return err
+}
+
+// Failure is a go command that ended with an error, and what it said.
+type Failure struct {
+	Err  error
+	Text string
+}
+
+func (f *Failure) Error() string {
+	if strings.Contains(f.Text, "\n") {
+		return f.Err.Error() + "\n" + f.Text
+	}
+	return f.Err.Error() + ": " + f.Text
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Env is what go env says of the module's folder.
+type Env struct {
+	Version string `json:"GOVERSION"` // like go1.26.8
+	Root    string `json:"GOROOT"`
+	Mod     string `json:"GOMOD"` // the go.mod file; empty or os.DevNull outside a module
+	Work    string `json:"GOWORK"`
+	Flags   string `json:"GOFLAGS"`
+	// What else changes a binary and can come from the environment or go env -w.
+	Experiment string `json:"GOEXPERIMENT"`
+	FIPS140    string `json:"GOFIPS140"`
+}
+
+// Env asks the go command for its environment.
+func (g Go) Env(ctx context.Context) (Env, error) {
+	out, err := g.output(ctx, nil, "env", "-json", "GOVERSION", "GOROOT", "GOMOD", "GOWORK", "GOFLAGS", "GOEXPERIMENT", "GOFIPS140")
+	if err != nil {
+		return Env{}, err
+	}
+	var e Env
+	if err := json.Unmarshal(out, &e); err != nil {
+		return Env{}, fmt.Errorf("go env: %w", err)
+	}
+	return e, nil
+}
+
+// Ports asks the go command which OS/ARCH pairs it builds for.
+func (g Go) Ports(ctx context.Context) ([]string, error) {
+	out, err := g.output(ctx, nil, "tool", "dist", "list")
+	if err != nil {
+		return nil, err
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// Package is what go list -find says of a package for one platform.
+type Package struct {
+	ImportPath     string
+	Name           string // "main" for a command
+	Dir            string
+	Module         struct{ Path string }
+	IgnoredGoFiles []string // left out by build constraints
+	Error          *struct{ Err string }
+}
+
+// List lists the packages that patterns match, built with flags and env. What
+// is wrong with a package is in its Error.
+func (g Go) List(ctx context.Context, env, flags []string, patterns ...string) ([]Package, error) {
+	args := append([]string{"list", "-find", "-e", "-json=ImportPath,Name,Dir,Module,IgnoredGoFiles,Error"}, listFlags(flags)...)
+	out, err := g.output(ctx, env, append(append(args, "--"), patterns...)...)
+	if err != nil {
+		return nil, err
+	}
+	var list []Package
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p Package
+		if err := d.Decode(&p); err == io.EOF {
+			return list, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		list = append(list, p)
+	}
+}
+
+// listFlags keeps those build flags that decide which files make a package.
+func listFlags(flags []string) []string {
+	var keep []string
+	for i := 0; i < len(flags); i++ {
+		name, _, joined := strings.Cut(strings.TrimPrefix(flags[i], "-"), "=")
+		switch strings.TrimPrefix(name, "-") {
+		case "race", "msan", "asan", "modcacherw":
+			keep = append(keep, flags[i])
+		case "tags", "mod", "modfile", "overlay", "compiler", "pkgdir":
+			keep = append(keep, flags[i])
+			if !joined && i+1 < len(flags) {
+				i++
+				keep = append(keep, flags[i])
+			}
+		}
+	}
+	return keep
+}

@@ -1,0 +1,277 @@
+package oci
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// change is one path that a layer sets (OCI image spec, layer.md, "Change
+// Types"): a directory, a regular file or a symbolic link. Nothing is ever
+// removed.
+type change struct {
+	Path     string // absolute and clean
+	Type     byte   // tar.TypeDir, tar.TypeReg or tar.TypeSymlink
+	Mode     int64  // permission bits, setuid, setgid and sticky
+	UID, GID int
+	Link     string  // a symlink's target
+	Size     int64   // of a file, in bytes
+	Digest   v1.Hash // sha256 of a file's content
+	Source   string  // where a file's content is from, for messages
+	Open     func() (io.ReadCloser, error)
+}
+
+// textFile is the change that makes p a file that holds content.
+func textFile(p string, mode int64, content []byte, source string) change {
+	sum := sha256.Sum256(content)
+	return change{
+		Path: p, Type: tar.TypeReg, Mode: mode,
+		Size:   int64(len(content)),
+		Digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])},
+		Source: source,
+		Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(content)), nil
+		},
+	}
+}
+
+// directory is the change that makes p a directory.
+func directory(p string, mode int64, uid, gid int) change {
+	return change{Path: p, Type: tar.TypeDir, Mode: mode, UID: uid, GID: gid}
+}
+
+// header returns the change's tar header: times are 0 and names of users are
+// left out, so that equal changes are equal bytes.
+func (c change) header() *tar.Header {
+	name := strings.TrimPrefix(c.Path, "/")
+	if c.Type == tar.TypeDir {
+		name += "/"
+	}
+	return &tar.Header{
+		Typeflag: c.Type, Name: name, Linkname: c.Link, Size: c.Size,
+		Mode: c.Mode, Uid: c.UID, Gid: c.GID, ModTime: time.Unix(0, 0),
+	}
+}
+
+// write writes the change to w. A file whose content isn't the one that the
+// change has the digest of is an error.
+func (c change) write(w *tar.Writer, buf []byte) error {
+	if err := w.WriteHeader(c.header()); err != nil {
+		return fmt.Errorf("%s: %w", c.Path, err)
+	}
+	if c.Type != tar.TypeReg {
+		return nil
+	}
+	r, err := c.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum := sha256.New()
+	// One byte more than the size tells a file that has grown.
+	n, err := io.CopyBuffer(io.MultiWriter(sum, &upTo{w, c.Size}), io.LimitReader(r, c.Size+1), buf)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); n != c.Size || got != c.Digest.Hex {
+		return fmt.Errorf("%s has changed while it was read (it had %d bytes, %s); build again", c.Source, c.Size, c.Digest)
+	}
+	return nil
+}
+
+// upTo drops what is written beyond n bytes.
+type upTo struct {
+	w io.Writer
+	n int64
+}
+
+func (u *upTo) Write(p []byte) (int, error) {
+	keep := p[:min(int64(len(p)), u.n)]
+	u.n -= int64(len(keep))
+	if n, err := u.w.Write(keep); err != nil {
+		return n, err
+	}
+	return len(p), nil
+}
+
+// rootfs is the file system of an image as its layers leave it, from the
+// base's up. Each layer adds its changes and then takes them out.
+type rootfs struct {
+	tree    Tree
+	changes map[string]change // of the layer at hand
+	taken   map[string]string // who put the file at that path, of those who may not be overruled
+}
+
+// newRootfs returns the file system that the base leaves; nil is scratch.
+func newRootfs(base *Tree) *rootfs {
+	r := &rootfs{changes: map[string]change{}, taken: map[string]string{}}
+	if base != nil {
+		r.tree.Files = base.Files // only read
+		r.tree.Nodes = maps.Clone(base.Nodes)
+	}
+	if r.tree.Nodes == nil {
+		r.tree.Nodes = map[string]Node{}
+	}
+	return r
+}
+
+// take returns the layer's changes in the order of their paths, parents before
+// children, and starts the next layer.
+func (r *rootfs) take() []change {
+	list := make([]change, 0, len(r.changes))
+	for _, p := range slices.Sorted(maps.Keys(r.changes)) {
+		list = append(list, r.changes[p])
+	}
+	r.changes = map[string]change{}
+	return list
+}
+
+// mkdir makes sure that there is a directory at c.Path, links followed. One
+// that is there stays as it is.
+func (r *rootfs) mkdir(c change) error {
+	_, _, err := r.dir(c)
+	return err
+}
+
+// dir is mkdir that returns where the directory is, and what it is if it was
+// there before.
+func (r *rootfs) dir(c change) (resolved string, was *Node, err error) {
+	if err := checkPath(c.Path); err != nil {
+		return "", nil, err
+	}
+	resolved, err = r.tree.walk(c.Path, true)
+	if err != nil {
+		return "", nil, err
+	}
+	if resolved == "/" {
+		return resolved, &Node{Type: tar.TypeDir, Mode: 0o755}, nil
+	}
+	if n, ok := r.tree.Nodes[resolved]; ok {
+		if n.Type != tar.TypeDir {
+			return "", nil, fmt.Errorf("%s: is a file in the image, not a folder", c.Path)
+		}
+		return resolved, &n, nil
+	}
+	c.Path = resolved
+	r.parents(resolved)
+	r.add(c)
+	return resolved, nil, nil
+}
+
+// chdir makes c.Path a directory with c's owner and mode, also if it is there
+// already: a zero mode, and an owner of 0:0, leave what is there.
+func (r *rootfs) chdir(c change) error {
+	want := c
+	if want.Mode == 0 {
+		want.Mode = 0o755
+	}
+	resolved, was, err := r.dir(want)
+	if err != nil || was == nil || resolved == "/" {
+		return err
+	}
+	if want.Mode = was.Mode; c.Mode != 0 {
+		want.Mode = c.Mode
+	}
+	if c.UID == 0 && c.GID == 0 {
+		want.UID, want.GID = was.UID, was.GID
+	}
+	if want.Mode == was.Mode && want.UID == was.UID && want.GID == was.GID {
+		return nil
+	}
+	want.Path = resolved
+	r.add(want)
+	return nil
+}
+
+// put sets the file or link c. Links among the parents are followed; one that
+// c.Path itself names is replaced, as COPY of a Dockerfile does, unless it
+// leads to a directory: replacing /bin would lose all that is in it. by says
+// who wants the file; two who want the same one are an error. An empty by may
+// be overruled by a later layer.
+func (r *rootfs) put(c change, by string) error {
+	if err := checkPath(c.Path); err != nil {
+		return err
+	}
+	resolved, err := r.tree.Resolve(c.Path)
+	if err != nil {
+		return err
+	}
+	if _, n, ok := r.tree.Lookup(c.Path); ok && n.Type == tar.TypeDir {
+		at := r.tree.Nodes[resolved]
+		if c.Type != tar.TypeSymlink || at.Type != tar.TypeSymlink || at.Link != c.Link {
+			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it", c.Path)
+		}
+	}
+	if other, ok := r.taken[resolved]; ok {
+		return fmt.Errorf("%s: %s is already there", c.Path, other)
+	}
+	if by != "" {
+		r.taken[resolved] = by
+	}
+	c.Path = resolved
+	r.parents(resolved)
+	r.add(c)
+	return nil
+}
+
+// parents makes the directories above p that aren't there. Those that are
+// must not be emitted again: an entry would reset their mode and owner.
+func (r *rootfs) parents(p string) {
+	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+		if _, ok := r.tree.Nodes[d]; ok {
+			return
+		}
+		r.add(directory(d, 0o755, 0, 0))
+	}
+}
+
+func (r *rootfs) add(c change) {
+	r.changes[c.Path] = c
+	r.tree.Nodes[c.Path] = Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID}
+}
+
+// checkPath refuses a path that does not say by itself where it leads, and
+// one that would be taken for a removal (layer.md, "Whiteouts").
+func checkPath(p string) error {
+	switch {
+	case !path.IsAbs(p):
+		return fmt.Errorf("path %q is not absolute; write /%s", p, strings.TrimPrefix(path.Clean("/"+p), "/"))
+	case path.Clean(p) != p:
+		return fmt.Errorf("path %q is not clean; write %s", p, path.Clean(p))
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl):
+		return fmt.Errorf("path %q has control characters or is not UTF-8", p)
+	case strings.Contains(p, "/.wh."):
+		return fmt.Errorf("path %q has a name that starts with .wh., which layers use for removals", p)
+	}
+	return nil
+}
+
+// tarMode returns the mode bits of a tar header. Permissions may be given in
+// Go's form or as in chmod(1), where 0o1000, 0o2000 and 0o4000 are sticky,
+// setgid and setuid.
+func tarMode(m fs.FileMode) (int64, error) {
+	const special = fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+	if rest := m &^ (special | 0o7777); rest != 0 {
+		return 0, fmt.Errorf("mode %v is more than permissions; write it like 0o644", m)
+	}
+	bits := int64(m & 0o7777)
+	for bit, flag := range map[int64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if m&flag != 0 {
+			bits |= bit
+		}
+	}
+	return bits, nil
+}

@@ -1,0 +1,210 @@
+package oci
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// The keys that tell an image's base (OCI image spec, annotations.md).
+const (
+	ociKeys       = "org.opencontainers."
+	baseNameKey   = "org.opencontainers.image.base.name"
+	baseDigestKey = "org.opencontainers.image.base.digest"
+)
+
+// defaultPath is the PATH of an image that has none from a base: what runtimes
+// assume anyway.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// config returns the config of the image but for its layers (OCI image spec,
+// config.md). Of the base's, only what containers are run by is kept, and not
+// what tells of its build.
+func (s *Spec) config(user string) (*v1.ConfigFile, error) {
+	var from v1.Config
+	if s.Base != nil {
+		from = s.Base.Config.Config
+	}
+	c := v1.Config{
+		User:        user,
+		WorkingDir:  cmp.Or(s.WorkDir, from.WorkingDir),
+		StopSignal:  cmp.Or(s.StopSignal, from.StopSignal),
+		Labels:      s.labels(from.Labels),
+		Healthcheck: from.Healthcheck,
+		Shell:       from.Shell,
+	}
+	c.Entrypoint, c.Cmd = s.command(from)
+	var err error
+	if c.Env, err = s.env(from.Env); err != nil {
+		return nil, err
+	}
+	if c.ExposedPorts, err = joinPorts(from.ExposedPorts, s.Ports); err != nil {
+		return nil, err
+	}
+	if c.Volumes, err = joinVolumes(from.Volumes, s.Volumes); err != nil {
+		return nil, err
+	}
+	p := normalized(s.Platform)
+	return &v1.ConfigFile{
+		Created:      v1.Time{Time: s.created()},
+		OS:           p.OS,
+		Architecture: p.Architecture,
+		Variant:      p.Variant,
+		OSVersion:    p.OSVersion,
+		OSFeatures:   p.OSFeatures,
+		Config:       c,
+		RootFS:       v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},
+	}, nil
+}
+
+// command returns the entrypoint and its arguments. An entrypoint of the
+// image's own drops the base's arguments, which were for another program, as
+// a Dockerfile's does; an empty list keeps what the base has.
+func (s *Spec) command(from v1.Config) (entrypoint, cmd []string) {
+	entrypoint, cmd = from.Entrypoint, from.Cmd
+	switch {
+	case len(s.Entrypoint) > 0:
+		entrypoint, cmd = s.Entrypoint, nil
+	case s.Entrypoint == nil && len(s.Binaries) > 0:
+		entrypoint, cmd = []string{s.Binaries[0].Path}, nil
+	}
+	switch {
+	case len(s.Cmd) > 0:
+		cmd = s.Cmd
+	case s.Cmd != nil:
+		cmd = from.Cmd
+	}
+	return entrypoint, cmd
+}
+
+// env joins the image's variables to the base's: one that the base has is
+// replaced where it is.
+func (s *Spec) env(from []string) ([]string, error) {
+	if s.Base == nil {
+		from = []string{defaultPath}
+	}
+	list := append([]string(nil), from...)
+	at := map[string]int{}
+	for i, kv := range list {
+		key, _, _ := strings.Cut(kv, "=")
+		at[key] = i // of two, programs see the last
+	}
+	for _, kv := range s.Env {
+		key, _, ok := strings.Cut(kv, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("env %q: is not KEY=VALUE", kv)
+		}
+		if i, ok := at[key]; ok {
+			list[i] = kv
+			continue
+		}
+		at[key] = len(list)
+		list = append(list, kv)
+	}
+	return list, nil
+}
+
+// joinPorts joins ports, each PORT[-PORT][/PROTOCOL], to the base's.
+func joinPorts(from map[string]struct{}, ports []string) (map[string]struct{}, error) {
+	all := maps.Clone(from)
+	for _, port := range ports {
+		numbers, protocol, ok := strings.Cut(port, "/")
+		if !ok {
+			protocol = "tcp"
+		}
+		first, last, ok := strings.Cut(numbers, "-")
+		if !ok {
+			last = first
+		}
+		a, errA := strconv.ParseUint(first, 10, 16)
+		b, errB := strconv.ParseUint(last, 10, 16)
+		if errA != nil || errB != nil || a == 0 || b < a {
+			return nil, fmt.Errorf("port %q: is not PORT[-PORT][/PROTOCOL] with numbers from 1 to 65535", port)
+		}
+		if protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
+			return nil, fmt.Errorf("port %q: the protocol is tcp, udp or sctp", port)
+		}
+		for n := a; n <= b; n++ {
+			set(&all, fmt.Sprintf("%d/%s", n, protocol), struct{}{})
+		}
+	}
+	return all, nil
+}
+
+func joinVolumes(from map[string]struct{}, volumes []string) (map[string]struct{}, error) {
+	all := maps.Clone(from)
+	for _, v := range volumes {
+		if err := checkPath(v); err != nil {
+			return nil, fmt.Errorf("volume: %w", err)
+		}
+		set(&all, v, struct{}{})
+	}
+	return all, nil
+}
+
+// labels joins the image's labels to the base's. What the base says of itself
+// by OCI's keys (its title, version, licenses, ...) isn't true of the image.
+func (s *Spec) labels(from map[string]string) map[string]string {
+	var all map[string]string
+	for k, v := range from {
+		if !strings.HasPrefix(k, ociKeys) {
+			set(&all, k, v)
+		}
+	}
+	for k, v := range s.Base.told() {
+		set(&all, k, v)
+	}
+	for k, v := range s.Labels {
+		set(&all, k, v)
+	}
+	return all
+}
+
+func (s *Spec) annotations() map[string]string {
+	all := s.Base.told()
+	for k, v := range s.Annotations {
+		set(&all, k, v)
+	}
+	return all
+}
+
+// told is what an image tells of its base for one platform.
+func (b *Base) told() map[string]string {
+	if b == nil {
+		return nil
+	}
+	return baseKeys(b.Name, b.Digest)
+}
+
+func baseKeys(name string, digest v1.Hash) map[string]string {
+	var keys map[string]string
+	if name != "" {
+		set(&keys, baseNameKey, name)
+	}
+	if digest != (v1.Hash{}) {
+		set(&keys, baseDigestKey, digest.String())
+	}
+	return keys
+}
+
+// set makes the map if there is none: an empty one must not show in JSON.
+func set[V any](m *map[string]V, key string, value V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = value
+}
+
+// normalized is the platform as images spell it: arm64 is v8 unless it says
+// otherwise.
+func normalized(p v1.Platform) v1.Platform {
+	if p.Architecture == "arm64" && p.Variant == "v8" {
+		p.Variant = ""
+	}
+	p.Features = nil // no longer in the spec
+	return p
+}

@@ -1,0 +1,226 @@
+package oci
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// File is something to copy into an image.
+type File struct {
+	// Source is the file or folder on this machine; a folder is copied with
+	// all below it. Empty: Path is a directory to make.
+	Source string
+	// Path is where it goes in the image, absolute and clean.
+	Path string
+	// Mode is that of the file, or of all files of a folder, whose
+	// directories are 0755, or of the directory to make. Zero: 0755 for
+	// directories and for files that anyone may execute, else 0644.
+	Mode fs.FileMode
+	// UID and GID own all that is made for this File but not the
+	// directories above Path.
+	UID, GID int
+	// Root is the folder that holds Source, and that no link may leave.
+	Root string
+}
+
+// maxFiles is how many paths one folder may bring: more is a wrong folder.
+const maxFiles = 200_000
+
+// addFiles adds the user's files to the layer at hand.
+func (a *Assembler) addFiles(ctx context.Context, to *rootfs, files []File) error {
+	for _, f := range files {
+		if err := a.addFile(ctx, to, f); err != nil {
+			return fmt.Errorf("file %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
+	mode, err := tarMode(f.Mode)
+	if err != nil {
+		return err
+	}
+	if f.UID < 0 || f.GID < 0 {
+		return fmt.Errorf("owner %d:%d is negative", f.UID, f.GID)
+	}
+	if f.Source == "" {
+		return to.chdir(directory(f.Path, mode, f.UID, f.GID))
+	}
+	rel, err := filepath.Rel(f.Root, f.Source)
+	if f.Root == "" || err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("source %s: is not in the project's folder %s; copy it there", f.Source, f.Root)
+	}
+	// An os.Root opens nothing outside its folder, whatever links say.
+	root, err := os.OpenRoot(f.Root)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
+	defer root.Close()
+	s := &sources{a: a, to: to, file: f, mode: mode, root: root, tree: root.FS()}
+	if err := s.start(ctx, filepath.ToSlash(rel)); err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
+	return nil
+}
+
+// sources walks the source of one File.
+type sources struct {
+	a     *Assembler
+	to    *rootfs
+	file  File
+	mode  int64
+	root  *os.Root
+	tree  fs.FS
+	count int
+}
+
+// start looks at the source itself, which may be a link within the project.
+func (s *sources) start(ctx context.Context, rel string) error {
+	info, err := s.root.Stat(filepath.FromSlash(rel))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("no such file or folder")
+	case err != nil:
+		if l, lerr := s.root.Lstat(filepath.FromSlash(rel)); lerr == nil && l.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("is a link that is absolute or leaves the project; name its target: %w", err)
+		}
+		return err
+	case info.IsDir():
+		return s.folder(ctx, rel, s.file.Path)
+	case info.Mode().IsRegular():
+		return s.regular(ctx, rel, s.file.Path, info)
+	}
+	return fmt.Errorf("is %s, and only files, folders and links can be copied", kind(info.Mode()))
+}
+
+// folder copies the folder rel to dst.
+func (s *sources) folder(ctx context.Context, rel, dst string) error {
+	if err := s.to.mkdir(directory(dst, 0o755, s.file.UID, s.file.GID)); err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(s.tree, rel) // sorted
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if s.count++; s.count > maxFiles {
+			return fmt.Errorf("more than %d files; is it the right folder?", maxFiles)
+		}
+		if err := s.add(ctx, path.Join(rel, e.Name()), path.Join(dst, e.Name()), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry) error {
+	switch e.Type() {
+	case fs.ModeDir:
+		return s.folder(ctx, rel, dst)
+	case fs.ModeSymlink:
+		return s.link(rel, dst)
+	case 0:
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return s.regular(ctx, rel, dst, info)
+	}
+	return fmt.Errorf("%s is %s, and only files, folders and links can be copied", rel, kind(e.Type()))
+}
+
+// link copies a link as a link. What it names need not exist, but an absolute
+// target, or one outside the project, means something else in the image.
+func (s *sources) link(rel, dst string) error {
+	target, err := s.root.Readlink(filepath.FromSlash(rel))
+	if err != nil {
+		return err
+	}
+	if filepath.IsAbs(target) || strings.HasPrefix(target, "/") {
+		return fmt.Errorf("link %s: its target %s is absolute; make it relative", rel, target)
+	}
+	target = filepath.ToSlash(target)
+	if !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(rel), target))) {
+		return fmt.Errorf("link %s: its target %s leaves the project; copy the file instead", rel, target)
+	}
+	return s.to.put(change{
+		Path: dst, Type: tar.TypeSymlink, Mode: 0o777, Link: target, UID: s.file.UID, GID: s.file.GID,
+	}, "a link of "+s.file.Source)
+}
+
+func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
+	host := filepath.Join(s.file.Root, filepath.FromSlash(rel))
+	known, err := s.a.digest(host, open)
+	if err != nil {
+		return err
+	}
+	mode := s.mode
+	if mode == 0 {
+		mode = 0o644
+		if info.Mode().Perm()&0o111 != 0 {
+			mode = 0o755
+		}
+	}
+	return s.to.put(change{
+		Path: dst, Type: tar.TypeReg, Mode: mode, UID: s.file.UID, GID: s.file.GID,
+		Size: known.size, Digest: known.digest, Source: host, Open: open,
+	}, "the file "+host)
+}
+
+// content is what is known of a file that was read.
+type content struct {
+	id     disk.Identity
+	digest v1.Hash
+	size   int64
+}
+
+// digest returns what the file at host holds. A file that is copied into the
+// images of several platforms is read once, unless it was touched since.
+func (a *Assembler) digest(host string, open func() (io.ReadCloser, error)) (content, error) {
+	id, err := disk.Identify(host)
+	if err == nil {
+		if known, ok := a.contents.Load(host); ok && known.(content).id.Same(id) {
+			return known.(content), nil
+		}
+	}
+	r, err := open()
+	if err != nil {
+		return content{}, err
+	}
+	defer r.Close()
+	got := content{id: id}
+	if got.digest, got.size, err = v1.SHA256(r); err != nil {
+		return content{}, err
+	}
+	a.contents.Store(host, got)
+	return got, nil
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
+}

@@ -1,0 +1,130 @@
+package oci
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// passwdLine is what matters of a line of passwd(5).
+type passwdLine struct {
+	name, home string
+	uid, gid   int
+}
+
+// groupLine is what matters of a line of group(5).
+type groupLine struct {
+	name string
+	gid  int
+}
+
+type (
+	passwdFile []passwdLine
+	groupFile  []groupLine
+)
+
+// parsePasswd reads what it understands, as the C library does: a line that
+// is no account is nobody's.
+func parsePasswd(data []byte) passwdFile {
+	var list passwdFile
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
+		if len(f) < 7 || f[0] == "" {
+			continue
+		}
+		uid, err := strconv.ParseUint(f[2], 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(f[3], 10, 32)
+		if err != nil {
+			continue
+		}
+		list = append(list, passwdLine{name: f[0], home: f[5], uid: int(uid), gid: int(gid)})
+	}
+	return list
+}
+
+func parseGroup(data []byte) groupFile {
+	var list groupFile
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
+		if len(f) < 4 || f[0] == "" {
+			continue
+		}
+		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {
+			list = append(list, groupLine{f[0], int(gid)})
+		}
+	}
+	return list
+}
+
+// name returns the account of that name; the first one counts.
+func (p passwdFile) name(name string) (passwdLine, bool) {
+	for _, l := range p {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+func (p passwdFile) uid(uid int) (passwdLine, bool) {
+	for _, l := range p {
+		if l.uid == uid {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+func (g groupFile) name(name string) (groupLine, bool) {
+	for _, l := range g {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return groupLine{}, false
+}
+
+func (g groupFile) gid(gid int) (groupLine, bool) {
+	for _, l := range g {
+		if l.gid == gid {
+			return l, true
+		}
+	}
+	return groupLine{}, false
+}
+
+// firstUser is where the numbers of ordinary users start, as in adduser(8).
+const firstUser = 1000
+
+func (p passwdFile) free() int {
+	n := firstUser
+	for {
+		if _, ok := p.uid(n); !ok {
+			return n
+		}
+		n++
+	}
+}
+
+func (g groupFile) free() int {
+	n := firstUser
+	for {
+		if _, ok := g.gid(n); !ok {
+			return n
+		}
+		n++
+	}
+}
+
+// appendLine returns the file with one more line, its own bytes as they are.
+func appendLine(file []byte, format string, args ...any) []byte {
+	file = bytes.Clone(file)
+	if len(file) > 0 && file[len(file)-1] != '\n' {
+		file = append(file, '\n')
+	}
+	return fmt.Appendf(file, format+"\n", args...)
+}

@@ -1,0 +1,110 @@
+package oci
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// treeFormat is part of the key of a tree's record: count it up with every
+// change to the record or to what a scan finds.
+const treeFormat = "1"
+
+// treeRecord is how a Tree is kept between runs. A base has ten thousand paths
+// and more, and a run that has nothing to do reads them all: so it is not the
+// Tree's JSON but one string of bytes, sorted by path, each path without what
+// it shares with the one before. Nor would JSON keep names that aren't UTF-8.
+type treeRecord struct {
+	Sum  []byte // sha256 of Data: a damaged record is no record
+	Data []byte
+}
+
+func newTreeRecord(t *Tree) treeRecord {
+	var b []byte
+	number := func(n int64) { b = binary.AppendVarint(b, n) }
+	text := func(s string) { number(int64(len(s))); b = append(b, s...) }
+
+	number(int64(len(t.Nodes)))
+	last := ""
+	for _, p := range slices.Sorted(maps.Keys(t.Nodes)) {
+		n, shared := t.Nodes[p], 0
+		for shared < min(len(p), len(last)) && p[shared] == last[shared] {
+			shared++
+		}
+		number(int64(shared))
+		text(p[shared:])
+		b = append(b, n.Type)
+		text(n.Link)
+		number(n.Mode)
+		number(int64(n.UID))
+		number(int64(n.GID))
+		last = p
+	}
+	number(int64(len(t.Files)))
+	for _, p := range slices.Sorted(maps.Keys(t.Files)) {
+		text(p)
+		text(string(t.Files[p]))
+	}
+	sum := sha256.Sum256(b)
+	return treeRecord{sum[:], b}
+}
+
+// tree returns the record's Tree. Any damage to the record is an error.
+func (r treeRecord) tree() (*Tree, error) {
+	errDamaged := errors.New("damaged record of a tree")
+	if sum := sha256.Sum256(r.Data); !bytes.Equal(sum[:], r.Sum) {
+		return nil, errDamaged
+	}
+	b, ok := r.Data, true
+	number := func() int64 {
+		n, size := binary.Varint(b)
+		if size <= 0 {
+			b, ok = nil, false
+			return 0
+		}
+		b = b[size:]
+		return n
+	}
+	text := func() string {
+		n := number()
+		if n < 0 || n > int64(len(b)) {
+			b, ok = nil, false
+			return ""
+		}
+		s := string(b[:n])
+		b = b[n:]
+		return s
+	}
+	count := number()
+	if count < 0 || count > int64(len(b)) {
+		return nil, errDamaged
+	}
+	t := &Tree{Nodes: make(map[string]Node, count), Files: map[string][]byte{}}
+	last := ""
+	for range count {
+		shared := number()
+		rest := text()
+		if !ok || shared < 0 || shared > int64(len(last)) || len(b) == 0 {
+			return nil, errDamaged
+		}
+		last = last[:shared] + rest
+		n := Node{Type: b[0]}
+		b = b[1:]
+		n.Link, n.Mode, n.UID, n.GID = text(), number(), int(number()), int(number())
+		t.Nodes[last] = n
+	}
+	for range number() {
+		if !ok {
+			break
+		}
+		p := text()
+		t.Files[p] = []byte(text())
+	}
+	if !ok || len(b) != 0 {
+		return nil, errDamaged
+	}
+	return t, nil
+}

@@ -1,0 +1,242 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// registry is the origin of a base that a registry has.
+type registry struct {
+	ref    name.Reference
+	remote []remote.Option
+}
+
+func (r *registry) reference() name.Reference { return r.ref }
+
+// options are those for one request. The puller is shared, so that a registry
+// is asked once for its ways of authentication; which context counts is
+// decided per request.
+func (r *registry) options(ctx context.Context) []remote.Option {
+	if ctx.Done() == nil {
+		return r.remote
+	}
+	return append(r.remote[:len(r.remote):len(r.remote)], remote.WithContext(ctx))
+}
+
+func (r *registry) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	ref := r.ref.Context().Digest(d.Digest.String())
+	if d.MediaType.IsImage() || d.MediaType.IsIndex() {
+		got, err := remote.Get(ref, r.options(ctx)...)
+		if err != nil {
+			return nil, r.explain(err, atBlob)
+		}
+		return io.NopCloser(bytes.NewReader(got.Manifest)), nil
+	}
+	l, err := remote.Layer(ref, r.options(ctx)...)
+	if err != nil {
+		return nil, r.explain(err, atBlob)
+	}
+	rc, err := l.Compressed()
+	if err != nil {
+		return nil, r.explain(err, atBlob)
+	}
+	return rc, nil
+}
+
+// tagRecord is what a tag named when it was last resolved.
+type tagRecord struct{ Digest v1.Hash }
+
+// resolveRegistry finds what the reference names now and returns its bytes. A
+// digest that is cached needs no network, a tag that still names what it did
+// needs one HEAD.
+func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
+	b := s.bases
+	parse := b.Reference
+	if parse == nil {
+		parse = func(s string) (name.Reference, error) { return name.ParseReference(s) }
+	}
+	if scheme, rest, ok := strings.Cut(s.ref, "://"); ok {
+		return nil, fmt.Errorf("not an image reference: leave out %q, as in %s", scheme+"://", rest)
+	}
+	ref, err := parse(s.ref)
+	if err != nil {
+		return nil, fmt.Errorf("not an image reference: %w", err)
+	}
+	s.Name = canonical(ref)
+	from := &registry{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller))}
+	s.from = from
+
+	if _, ok := ref.(name.Digest); ok {
+		want, err := v1.NewHash(ref.Identifier())
+		if err != nil {
+			return nil, err
+		}
+		if want.Algorithm != "sha256" {
+			return nil, fmt.Errorf("%s: only sha256 digests are supported", want)
+		}
+		s.Digest = want
+		if raw, ok := s.cached(want); ok {
+			return raw, nil
+		}
+		return s.get(ctx, from)
+	}
+	var known tagRecord
+	if b.Cache.Load("base", ref.Name(), &known) {
+		if raw, ok := s.cached(known.Digest); ok {
+			now, err := remote.Head(ref, from.options(ctx)...)
+			switch {
+			case err == nil && now.Digest == known.Digest:
+				s.Digest = known.Digest
+				return raw, nil
+			case err != nil && final(err):
+				return nil, from.explain(err, atTag)
+			}
+			// The tag has moved, or the registry can't do HEAD.
+		}
+	}
+	raw, err := s.get(ctx, from)
+	if err == nil {
+		err = b.Cache.Save("base", ref.Name(), tagRecord{s.Digest})
+	}
+	return raw, err
+}
+
+// canonical is the reference in full. ggcr has the name of Docker Hub's server
+// where people write that of the registry.
+func canonical(ref name.Reference) string {
+	full := ref.Name()
+	if d, ok := ref.(name.Digest); ok {
+		// ggcr drops the tag of NAME:TAG@DIGEST, which tells people more
+		// than the digest.
+		written, _, _ := strings.Cut(d.String(), "@")
+		if i := strings.LastIndex(written, ":"); i > strings.LastIndex(written, "/") {
+			full = d.Context().Name() + written[i:] + "@" + d.DigestStr()
+		}
+	}
+	if rest, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
+		return "docker.io/" + rest
+	}
+	return full
+}
+
+// cached returns the manifest or index h if the cache has it.
+func (s *Source) cached(h v1.Hash) ([]byte, bool) {
+	file, err := s.bases.Cache.Blob(h)
+	if err != nil {
+		return nil, false
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close()
+	raw, err := readAll(f, file, maxManifest)
+	return raw, err == nil
+}
+
+// get asks the registry what the reference names, and keeps it. The digest is
+// that of the bytes that came: registries' own headers are known to lie.
+func (s *Source) get(ctx context.Context, from *registry) ([]byte, error) {
+	got, err := remote.Get(from.ref, from.options(ctx)...)
+	if err != nil {
+		return nil, from.explain(err, atTag)
+	}
+	if len(got.Manifest) > maxManifest {
+		return nil, fmt.Errorf("a manifest of %d bytes, more than the %d that one may have", len(got.Manifest), maxManifest)
+	}
+	if _, err := manifestType(got.Manifest); err != nil {
+		if t := string(got.MediaType); !strings.Contains(t, "json") {
+			return nil, fmt.Errorf("registry %s answers with %q where a manifest should be: is it a registry?", from.host(), shorten(t))
+		}
+		return nil, err
+	}
+	s.Digest, _, err = s.bases.Cache.Put(s.Digest, bytes.NewReader(got.Manifest))
+	return got.Manifest, err
+}
+
+func (r *registry) host() string {
+	if h := r.ref.Context().RegistryStr(); h != name.DefaultRegistry {
+		return h
+	}
+	return "docker.io"
+}
+
+// final reports whether asking again in another way is of no use.
+func final(err error) bool {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		switch answer.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
+			return true
+		}
+		return answer.StatusCode >= 500
+	}
+	var lost *url.Error
+	return errors.As(err, &lost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// registryError is a registry's answer in the words of someone who wants a
+// base from it. It keeps the answer for those who look for its type, but does
+// not print it: URLs carry signatures, and bodies are pages of HTML.
+type registryError struct {
+	text string
+	err  error
+}
+
+func (e *registryError) Error() string { return e.text }
+func (e *registryError) Unwrap() error { return e.err }
+
+// What to do about a thing that isn't there.
+const (
+	atTag  = "check the name and the tag"
+	atBlob = "the base is incomplete there and must be pushed again"
+)
+
+// explain says what an error of the registry means, and the fix; missing is
+// the fix for what isn't there.
+func (r *registry) explain(err error, missing string) error {
+	say := func(format string, args ...any) error {
+		return &registryError{fmt.Sprintf(format, args...), err}
+	}
+	var answer *transport.Error
+	var lost *url.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &answer):
+		code := ""
+		if len(answer.Errors) > 0 {
+			code = shorten(string(answer.Errors[0].Code))
+		}
+		status := fmt.Sprint(answer.StatusCode, " ", http.StatusText(answer.StatusCode))
+		if code != "" {
+			status += ", " + code
+		}
+		switch {
+		case answer.StatusCode == http.StatusNotFound,
+			code == string(transport.ManifestUnknownErrorCode), code == string(transport.NameUnknownErrorCode):
+			return say("not found in the registry %s (%s): %s", r.host(), status, missing)
+		case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
+			// Docker Hub answers so for repositories that don't exist.
+			return say("registry %s wants a login, or has no such repository (%s): check the name, or run docker login %[1]s", r.host(), status)
+		case answer.StatusCode == http.StatusTooManyRequests:
+			return say("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit", r.host(), status)
+		}
+		return say("registry %s fails (%s)", r.host(), status)
+	case errors.As(err, &lost):
+		return say("registry %s can't be reached: %v", r.host(), lost.Err)
+	}
+	return fmt.Errorf("registry %s: %w", r.host(), err)
+}

@@ -1,0 +1,385 @@
+package oci
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/zstd"
+)
+
+// item is an entry of a tar archive.
+type item struct {
+	tar.Header
+	content string
+}
+
+func dir(name string) item {
+	return item{Header: tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755}}
+}
+
+func file(name, content string) item {
+	return item{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}, content}
+}
+
+func link(name, target string) item {
+	return item{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}}
+}
+
+func hard(name, target string) item {
+	return item{Header: tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: target}}
+}
+
+func archive(t testing.TB, items ...item) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, i := range items {
+		if err := w.WriteHeader(&i.Header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, i.content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func hashOf(b []byte) v1.Hash {
+	sum := sha256.Sum256(b)
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
+
+func gzipped(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return z.Bytes()
+}
+
+func zstandard(t testing.TB, b []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return w.EncodeAll(b, nil)
+}
+
+// scanned scans uncompressed layers.
+func scanned(limits scanLimits, layers ...[]byte) (*Tree, error) {
+	var diffIDs []v1.Hash
+	for _, l := range layers {
+		diffIDs = append(diffIDs, hashOf(l))
+	}
+	return scanTree(context.Background(), limits, diffIDs, func(i int) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layers[i])), nil
+	})
+}
+
+func paths(t *Tree) string { return strings.Join(slices.Sorted(maps.Keys(t.Nodes)), " ") }
+
+func TestScanAppliesLayers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		layers [][]item
+		want   string
+	}{
+		{"parents are implied", [][]item{{file("a/b/c", "")}}, "/a /a/b /a/b/c"},
+		{"names are clean", [][]item{{dir("."), dir("./a"), file("/a//b", ""), file("./a/./c", "")}}, "/a /a/b /a/c"},
+		{"a whiteout hides a file", [][]item{{file("a/x", ""), file("a/y", "")}, {file("a/.wh.x", "")}}, "/a /a/y"},
+		{"a whiteout hides a folder", [][]item{{file("a/b/x", ""), file("a/y", "")}, {file("a/.wh.b", "")}}, "/a /a/y"},
+		{"a whiteout of nothing that is there", [][]item{{file("x", "")}, {file("a/.wh.b", ""), file(".wh.c", "")}}, "/x"},
+		{"an opaque folder", [][]item{{file("a/x", ""), file("a/b/y", ""), file("z", "")}, {dir("a"), file("a/.wh..wh..opq", ""), file("a/new", "")}}, "/a /a/new /z"},
+		{"opaque after what the layer adds", [][]item{{file("a/x", "")}, {file("a/new", ""), file("a/sub/new", ""), file("a/.wh..wh..opq", "")}}, "/a /a/new /a/sub /a/sub/new"},
+		{"a whiteout leaves what its layer adds", [][]item{{file("a/x", "")}, {file("a/new", ""), file(".wh.a", "")}}, "/a /a/new"},
+		{"a whiteout before what its layer adds", [][]item{{file("a/x", "")}, {file(".wh.a", ""), file("a/new", "")}}, "/a /a/new"},
+		{"whiteouts in whiteouts", [][]item{{file("a/b/c/x", "")}, {file("a/b/.wh.c", ""), file("a/new", ""), file("a/.wh..wh..opq", ""), file(".wh.a", ""), file(".wh.a", "")}}, "/a /a/new"},
+		{"whiteouts follow links", [][]item{{file("usr/bin/x", ""), file("usr/bin/y", ""), link("bin", "usr/bin")}, {file("bin/.wh.x", "")}}, "/bin /usr /usr/bin /usr/bin/y"},
+		{"a whiteout hides a link and not its target", [][]item{{file("usr/bin/x", ""), link("bin", "usr/bin")}, {file(".wh.bin", "")}}, "/usr /usr/bin /usr/bin/x"},
+		{"parents follow links", [][]item{{dir("usr/bin"), link("bin", "usr/bin")}, {file("bin/x", "")}}, "/bin /usr /usr/bin /usr/bin/x"},
+		{"links that climb stop at the root", [][]item{{link("a", "../../../b"), file("a/x", "")}}, "/a /b /b/x"},
+		{"a link into nothing is filled", [][]item{{link("var/run", "/run"), file("var/run/x", "")}}, "/run /run/x /var /var/run"},
+		{"a file replaces a folder", [][]item{{file("a/b/x", "")}, {file("a", "")}}, "/a"},
+		{"a folder replaces a link", [][]item{{file("usr/bin/x", ""), link("bin", "usr/bin")}, {dir("bin")}}, "/bin /usr /usr/bin /usr/bin/x"},
+		{"a folder joins a folder", [][]item{{file("a/x", "")}, {dir("a")}}, "/a /a/x"},
+		{"names that AUFS keeps", [][]item{{dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", ""), file(".wh..wh.aufs", ""), hard("x", ".wh..wh.plnk/1.2")}}, "/x"},
+		{"hard links outlive their first name", [][]item{{file("a", "x"), hard("/b/c", "/a")}, {file(".wh.a", "")}}, "/b /b/c"},
+		{"hard links across layers, through links", [][]item{{file("usr/x", "x"), link("l", "usr")}, {hard("y", "l/x")}}, "/l /usr /usr/x /y"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var layers [][]byte
+			for _, l := range tt.layers {
+				layers = append(layers, archive(t, l...))
+			}
+			tree, err := scanned(defaultLimits, layers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := paths(tree); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestScanKeepsNodes(t *testing.T) {
+	tmp := dir("tmp")
+	tmp.Mode = 0o1777
+	own := file("home/x", "")
+	own.Uid, own.Gid, own.Mode = 1000, 2_000_000_000, 0o4755
+	null := item{Header: tar.Header{Typeflag: tar.TypeChar, Name: "dev/null", Mode: 0o666}}
+	tree, err := scanned(defaultLimits, archive(t, tmp, own, null, link("bin", "usr/bin"), hard("home/y", "home/x"), hard("sbin", "bin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Node{
+		"/tmp":      {Type: tar.TypeDir, Mode: 0o1777},
+		"/home":     {Type: tar.TypeDir, Mode: 0o755},
+		"/home/x":   {Type: tar.TypeReg, Mode: 0o4755, UID: 1000, GID: 2_000_000_000},
+		"/home/y":   {Type: tar.TypeReg, Mode: 0o4755, UID: 1000, GID: 2_000_000_000},
+		"/dev":      {Type: tar.TypeDir, Mode: 0o755},
+		"/dev/null": {Type: tar.TypeChar, Mode: 0o666},
+		"/bin":      {Type: tar.TypeSymlink, Mode: 0o777, Link: "usr/bin"},
+		"/sbin":     {Type: tar.TypeSymlink, Mode: 0o777, Link: "usr/bin"},
+	}
+	if !reflect.DeepEqual(tree.Nodes, want) {
+		t.Errorf("got %v, want %v", tree.Nodes, want)
+	}
+}
+
+func TestScanKeepsAccounts(t *testing.T) {
+	big := file("etc/shadow", strings.Repeat("x", 2<<20))
+	for _, tt := range []struct {
+		name   string
+		layers [][]item
+		want   map[string]string
+	}{
+		{"plain", [][]item{{file("etc/passwd", "p"), file("etc/group", "g"), file("etc/shadow", "s"), file("etc/hosts", "h")}},
+			map[string]string{"/etc/passwd": "p", "/etc/group": "g", "/etc/shadow": "s"}},
+		{"the last layer wins", [][]item{{file("etc/passwd", "old")}, {file("etc/passwd", "new")}},
+			map[string]string{"/etc/passwd": "new"}},
+		{"removed", [][]item{{file("etc/passwd", "old")}, {file("etc/.wh.passwd", "")}}, map[string]string{}},
+		{"empty", [][]item{{file("etc/passwd", "")}}, map[string]string{"/etc/passwd": ""}},
+		{"a link into a store", [][]item{{dir("nix"), file("nix/1-passwd", "p"), file("nix/2-passwd", "q")}, {link("etc/passwd", "../nix/1-passwd")}},
+			map[string]string{"/nix/1-passwd": "p"}},
+		{"below a linked folder", [][]item{{file("usr/etc/passwd", "p"), link("etc", "usr/etc")}},
+			map[string]string{"/usr/etc/passwd": "p"}},
+		{"a hard link", [][]item{{file("a", "p")}, {hard("etc/passwd", "a")}, {file(".wh.a", "")}},
+			map[string]string{"/etc/passwd": "p"}},
+		{"a link to nothing", [][]item{{link("etc/passwd", "/nix/passwd")}}, map[string]string{}},
+		{"a loop", [][]item{{link("etc/passwd", "group"), link("etc/group", "passwd")}}, map[string]string{}},
+		{"a folder", [][]item{{dir("etc/passwd")}}, map[string]string{}},
+		{"a big one that is replaced", [][]item{{big}, {file("etc/shadow", "s")}}, map[string]string{"/etc/shadow": "s"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var layers [][]byte
+			for _, l := range tt.layers {
+				layers = append(layers, archive(t, l...))
+			}
+			tree, err := scanned(defaultLimits, layers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for p, data := range tree.Files {
+				got[p] = string(data)
+			}
+			if !maps.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What a hostile or broken layer gets.
+func TestScanRefuses(t *testing.T) {
+	small := defaultLimits
+	small.entries, small.names, small.steps, small.content = 50, 20_000, 400, 1<<20
+	many := func(n int, f func(i int) item) (items []item) {
+		for i := range n {
+			items = append(items, f(i))
+		}
+		return items
+	}
+	deep := strings.Repeat("d/", 300)
+	for _, tt := range []struct {
+		name  string
+		items []item
+		want  string
+	}{
+		{"a path that climbs", []item{file("../x", "")}, `layer 1: entry "../x": a path with ".."`},
+		{"a path that climbs inside", []item{file("a/../../x", "")}, `entry "a/../../x": a path with ".."`},
+		{"a hard link that climbs", []item{hard("x", "../../etc/shadow")}, `entry "x": hard link: a path with ".."`},
+		{"a hard link to nothing", []item{hard("x", "/etc/shadow")}, `entry "x": a hard link to "/etc/shadow", which is not a file of the image`},
+		{"a hard link to a folder", []item{dir("a"), hard("x", "a")}, `a hard link to "a", which is not a file`},
+		{"a hard link to the root", []item{hard("x", "/")}, `a hard link to "/", which is not a file`},
+		{"a hard link to itself", []item{hard("x", "x")}, `a hard link to "x"`},
+		{"a file as the root", []item{file(".", "")}, `takes the place of the root`},
+		{"a file as a folder", []item{file("a", ""), file("a/b", "")}, `entry "a/b": "a" on its way is not a directory`},
+		{"links in a loop", []item{link("a", "b"), link("b", "a"), file("a/x", "")}, `entry "a/x": too many levels of symbolic links`},
+		{"a link to nothing", []item{link("a", "")}, `a symbolic link to nothing`},
+		{"a whiteout of nothing", []item{file("a/.wh.", "")}, `a whiteout of nothing`},
+		{"a whiteout that climbs", []item{file("a/.wh...", "")}, `a whiteout of nothing`},
+		{"an unknown type", []item{{Header: tar.Header{Typeflag: 'Z', Name: "z"}}}, `entry "z": unknown type 'Z'`},
+		{"too many files", many(51, func(i int) item { return file(fmt.Sprint(i), "") }), `more than 50 files`},
+		{"one file too often", many(51, func(int) item { return dir("a") }), `more than 50 files`},
+		{"too many implied folders", []item{file(deep+"x", "")}, `more than 50 files`},
+		{"a long path", []item{file(strings.Repeat("x", 5000), "")}, `a path of 5000 bytes, more than the 4096`},
+		{"a long link", []item{link("a", strings.Repeat("x", 5000))}, `a path of 5000 bytes`},
+		{"many long paths", many(20, func(i int) item { return file(fmt.Sprint(i, strings.Repeat("x", 2000)), "") }), `more than 20000 bytes of paths`},
+		{"much walking", many(20, func(i int) item { return file(strings.Repeat("d/", 25)+fmt.Sprint(i), "") }), `too many links and nested folders`},
+		{"a bomb", []item{file("x", strings.Repeat("x", 2<<20))}, `more than 1048576 bytes, uncompressed`},
+		{"a big account file", []item{file("etc/passwd", strings.Repeat("x", 1<<20+1))}, ``},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			limits := small
+			if tt.want == "" {
+				limits, tt.want = defaultLimits, "/etc/passwd is 1048577 bytes long, more than the 1048576 that an account file may have"
+			}
+			_, err := scanned(limits, archive(t, tt.items...))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want %s", err, tt.want)
+			}
+		})
+	}
+
+	links := []item{link("l", strings.Repeat("d/", 1000))}
+	for range 20 {
+		links = append(links, link(strings.Repeat("l/", len(links))+"l", strings.Repeat("d/", 1000)))
+	}
+	if _, err := scanned(defaultLimits, archive(t, links...)); err == nil || !strings.Contains(err.Error(), "links lead to a path of more than 4096 bytes") {
+		t.Errorf("links that nest without end: got error %v", err)
+	}
+}
+
+func TestScanReadsCompression(t *testing.T) {
+	plain := archive(t, file("etc/passwd", "root"))
+	other := hashOf([]byte("other"))
+	// A frame whose header asks for a large window, whatever it holds.
+	frame := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x98}, 1, 0, 0)
+	for _, tt := range []struct {
+		name   string
+		blob   []byte
+		diffID v1.Hash
+		want   string // error
+	}{
+		{"plain", plain, hashOf(plain), ""},
+		{"gzip", gzipped(t, plain), hashOf(plain), ""},
+		{"zstd", zstandard(t, plain), hashOf(plain), ""},
+		{"zstd after a skippable frame", append([]byte{0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7}, zstandard(t, plain)...), hashOf(plain), ""},
+		{"padding counts", append(slices.Clone(plain), make([]byte, 4096)...), hashOf(append(slices.Clone(plain), make([]byte, 4096)...)), ""},
+		{"another diff ID", gzipped(t, plain), other, "uncompresses to " + hashOf(plain).String() + ", but the config says " + other.String()},
+		{"half a gzip", gzipped(t, plain)[:60], hashOf(plain), "unexpected EOF"},
+		{"half a tar", plain[:514], hashOf(plain[:514]), "unexpected EOF"},
+		{"no tar", []byte(strings.Repeat("<html>", 200)), other, "not a valid tar archive"},
+		{"no gzip", []byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, other, "gzip: "},
+		{"zstd with a large window", frame, other, "window size"},
+		{"nothing", nil, hashOf(nil), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScanner(defaultLimits)
+			err := s.scan(context.Background(), bytes.NewReader(tt.blob), tt.diffID)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestScanEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(fmt.Errorf("interrupted"))
+	plain := archive(t, file("x", ""))
+	err := newScanner(defaultLimits).scan(ctx, bytes.NewReader(plain), hashOf(plain))
+	if err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	f.Add(archive(f, dir("a"), file("etc/passwd", "x"), link("l", "../a"), hard("h", "etc/passwd")),
+		archive(f, file(".wh.a", ""), file("a/.wh..wh..opq", ""), file("l/x", "")))
+	f.Add(gzipped(f, archive(f, file("x", ""))), zstandard(f, archive(f, link("etc", "usr"), file("usr/passwd", "x"))))
+	limits := defaultLimits
+	limits.entries, limits.names, limits.steps, limits.content, limits.window = 1000, 1<<20, 100_000, 1<<22, 1<<20
+	f.Fuzz(func(t *testing.T, lower, upper []byte) {
+		s := newScanner(limits)
+		for _, blob := range [][]byte{lower, upper} {
+			r, err := uncompressed(bytes.NewReader(blob), limits.window)
+			if err != nil {
+				return
+			}
+			var read int64
+			err = s.apply(&contentReader{ctx: context.Background(), r: r, read: &read, limit: limits.content})
+			r.Close()
+			if err != nil {
+				return
+			}
+		}
+		tree := s.tree()
+		for p := range tree.Nodes {
+			if p == "/" || path.Clean(p) != p || !path.IsAbs(p) || strings.Contains(p, "/..") && path.Base(p) == ".." {
+				t.Errorf("a path %q", p)
+			}
+			if parent := path.Dir(p); parent != "/" && tree.Nodes[parent].Type != tar.TypeDir {
+				t.Errorf("%q in %q, which is no directory", p, parent)
+			}
+			if resolved, err := tree.Resolve(p + "/x"); err == nil && !path.IsAbs(resolved) {
+				t.Errorf("%q leads to %q", p, resolved)
+			}
+		}
+		if back, err := newTreeRecord(tree).tree(); err != nil || !reflect.DeepEqual(back, tree) {
+			t.Errorf("the record differs: %v", err)
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var items []item
+	for i := range 2000 {
+		content := make([]byte, 7000)
+		for j := range content {
+			content[j] = "abcdefgh"[random.IntN(8)]
+		}
+		items = append(items, file(fmt.Sprintf("usr/share/doc/%d/%d", i/50, i), string(content)))
+	}
+	plain := archive(b, items...)
+	diffID := hashOf(plain)
+	for name, blob := range map[string][]byte{"gzip": gzipped(b, plain), "zstd": zstandard(b, plain), "plain": plain} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(plain)))
+			for b.Loop() {
+				s := newScanner(defaultLimits)
+				if err := s.scan(b.Context(), bytes.NewReader(blob), diffID); err != nil {
+					b.Fatal(err)
+				}
+				s.tree()
+			}
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// failure is an error told to people. Its text names the repository, the
+// operation and the fix, and leaves out what requests carry in their address:
+// the queries of upload locations and token servers may hold secrets. The
+// cause stays for errors.As.
+type failure struct {
+	text  string
+	cause error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
+
+// failed tells that the operation what failed with err after the tries of t.
+func (s *session) failed(t *trial, what string, err error) error {
+	if known := (*failure)(nil); errors.As(err, &known) {
+		return err // what ended this operation was the failure of another
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %s: %w", Written(s.repo), what, err)
+	}
+	parts := []string{Written(s.repo), what}
+	if tries, d := t.tried(); tries > 1 {
+		parts = append(parts, fmt.Sprintf("gave up after %d tries in %s", tries, round(d)))
+	}
+	parts = append(parts, brief(err))
+	if fix := fix(s.repo, err); fix != "" {
+		parts = append(parts, fix)
+	}
+	return &failure{strings.Join(parts, ": "), err}
+}
+
+func round(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Millisecond)
+}
+
+// fix says what to do about err, if that is known.
+func fix(repo name.Repository, err error) string {
+	var plain *plainError
+	if errors.As(err, &plain) {
+		return "" // says so itself
+	}
+	host := writtenHost(repo.Registry)
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if it is to be trusted", host, host)
+	}
+	var terr *transport.Error
+	if !errors.As(err, &terr) {
+		return ""
+	}
+	login := fmt.Sprintf("`docker login %s`", host)
+	switch host {
+	case "docker.io":
+		login = "`docker login`"
+	case "ghcr.io":
+		login += ", or GITHUB_TOKEN with `permissions: packages: write` in a workflow"
+	}
+	switch {
+	case terr.StatusCode == http.StatusUnauthorized:
+		return fmt.Sprintf("no valid login for %s: %s", host, login)
+	case terr.StatusCode == http.StatusForbidden || has(terr, transport.DeniedErrorCode):
+		return fmt.Sprintf("no push permission to %s: ask its owner for it, or log in as someone who has it: %s", Written(repo), login)
+	case terr.StatusCode == http.StatusMethodNotAllowed || has(terr, transport.UnsupportedErrorCode):
+		return fmt.Sprintf("%s does not accept pushes: it is read-only or a pull-through cache; push to another registry", host)
+	case has(terr, transport.NameUnknownErrorCode):
+		return fmt.Sprintf("create the repository %s first", repo.RepositoryStr())
+	case terr.StatusCode == http.StatusRequestEntityTooLarge:
+		return fmt.Sprintf("raise the limit of the proxy in front of %s (nginx: client_max_body_size 0)", host)
+	case terr.StatusCode == http.StatusConflict || terr.StatusCode == http.StatusPreconditionFailed || has(terr, transport.TagInvalidErrorCode):
+		return "the tag exists and may not be moved: publish under a new tag, or allow moving it"
+	}
+	return ""
+}

@@ -1,0 +1,329 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// LayoutOptions says how WriteLayout writes. Its zero value is usable.
+type LayoutOptions struct {
+	// Tags are the names under which the index is listed; without any it
+	// is listed once, without a name.
+	Tags []string
+	// Link makes dst the blob h, tmp being a folder on dst's file system, or
+	// returns an fs.ErrNotExist if it doesn't have that blob. It must not
+	// make dst anything but the blob h. nil: no blob is linked.
+	Link func(h v1.Hash, dst, tmp string) error
+}
+
+// refName is the annotation that names a descriptor of a layout's index.json
+// (OCI image spec, "Image Layout Specification", indexJson file).
+const refName = "org.opencontainers.image.ref.name"
+
+// WriteLayout makes dir an OCI image layout that holds the index. Every file
+// appears whole or not at all, blobs before the index.json that refers to
+// them, so that whoever reads dir meanwhile, or after a killed run, finds the
+// previous layout or the new one. Blobs of earlier layouts are removed last.
+// A layout that is there already costs a few stats. The caller sees to it that
+// nobody else writes to dir.
+//
+// Beside dir it keeps a hidden file with the identities of the blobs it has
+// verified; without it, blobs are verified again.
+func WriteLayout(ctx context.Context, dir string, idx v1.ImageIndex, o LayoutOptions) error {
+	l := &layout{dir: dir, tmp: filepath.Join(dir, ".tmp"), o: o}
+	if err := l.write(ctx, idx); err != nil {
+		return fmt.Errorf("layout %s: %w", dir, err)
+	}
+	return nil
+}
+
+type layout struct {
+	dir, tmp string
+	o        LayoutOptions
+	old      verified
+	new      verified
+}
+
+// verified is what is known of the blobs of a layout that was finished.
+type verified struct {
+	Index v1.Hash                  `json:"index"`
+	Blobs map[string]disk.Identity `json:"blobs"` // by the digest's hex
+}
+
+func (l *layout) notePath() string {
+	return filepath.Join(filepath.Dir(l.dir), "."+filepath.Base(l.dir)+".verified.json")
+}
+
+func (l *layout) blobPath(hex string) string {
+	return filepath.Join(l.dir, "blobs", "sha256", hex)
+}
+
+const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
+
+func (l *layout) write(ctx context.Context, idx v1.ImageIndex) error {
+	raw, err := idx.RawManifest()
+	if err != nil {
+		return err
+	}
+	media, err := idx.MediaType()
+	if err != nil {
+		return err
+	}
+	digest, size, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	list, err := l.index(v1.Descriptor{MediaType: media, Digest: digest, Size: size})
+	if err != nil {
+		return err
+	}
+	l.new = verified{Index: digest, Blobs: map[string]disk.Identity{}}
+	if data, err := os.ReadFile(l.notePath()); err == nil {
+		if json.Unmarshal(data, &l.old) != nil {
+			l.old = verified{}
+		}
+	}
+	if l.unchanged(list) {
+		return nil
+	}
+	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
+		return err
+	}
+	if err := l.file("oci-layout", []byte(layoutFile)); err != nil {
+		return err
+	}
+	if err := l.images(ctx, idx, raw); err != nil {
+		return err
+	}
+	if err := l.bytes(digest, raw); err != nil {
+		return err
+	}
+	if err := l.file("index.json", list); err != nil {
+		return err
+	}
+	if err := l.sweep(); err != nil {
+		return err
+	}
+	if err := l.note(); err != nil {
+		return err
+	}
+	return os.RemoveAll(l.tmp)
+}
+
+// index returns what index.json holds.
+func (l *layout) index(d v1.Descriptor) ([]byte, error) {
+	m := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	for _, tag := range l.o.Tags {
+		tagged := d
+		tagged.Annotations = map[string]string{refName: tag}
+		m.Manifests = append(m.Manifests, tagged)
+	}
+	if len(l.o.Tags) == 0 {
+		m.Manifests = []v1.Descriptor{d}
+	}
+	return json.MarshalIndent(m, "", "  ")
+}
+
+// unchanged reports whether the layout was finished before and nobody has
+// touched it since.
+func (l *layout) unchanged(list []byte) bool {
+	if l.old.Index != l.new.Index || len(l.old.Blobs) == 0 {
+		return false
+	}
+	if _, err := os.Lstat(l.tmp); err == nil {
+		return false // a run that didn't finish left it, and perhaps blobs
+	}
+	for name, want := range map[string][]byte{"index.json": list, "oci-layout": []byte(layoutFile)} {
+		got, err := os.ReadFile(filepath.Join(l.dir, name))
+		if err != nil || !bytes.Equal(got, want) {
+			return false
+		}
+	}
+	for hex, seen := range l.old.Blobs {
+		if id, err := disk.Identify(l.blobPath(hex)); err != nil || !id.Same(seen) {
+			return false
+		}
+	}
+	return true
+}
+
+// file writes a file of the layout unless it is there already.
+func (l *layout) file(name string, data []byte) error {
+	path := filepath.Join(l.dir, name)
+	if got, err := os.ReadFile(path); err == nil && bytes.Equal(got, data) {
+		return nil
+	}
+	return disk.WriteBytes(path, l.tmp, 0o644, data)
+}
+
+// images places what the index refers to.
+func (l *layout) images(ctx context.Context, idx v1.ImageIndex, raw []byte) error {
+	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Manifests {
+		if !d.MediaType.IsImage() {
+			return fmt.Errorf("child %s is a %s, not an image", d.Digest, d.MediaType)
+		}
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			return err
+		}
+		blobs, err := blobsOf(img)
+		if err != nil {
+			return err
+		}
+		for _, b := range blobs {
+			if err := l.blob(ctx, b); err != nil {
+				return fmt.Errorf("blob %s: %w", b.digest, err)
+			}
+		}
+		manifest, err := img.RawManifest()
+		if err != nil {
+			return err
+		}
+		if err := l.bytes(d.Digest, manifest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bytes places a small blob.
+func (l *layout) bytes(h v1.Hash, data []byte) error {
+	got, size, err := v1.SHA256(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	if got != h {
+		return fmt.Errorf("manifest %s: its content has the digest %s", h, got)
+	}
+	path := l.blobPath(h.Hex)
+	if id, err := disk.Identify(path); err != nil || id.Size != size || !l.holds(path, h) {
+		if err := disk.WriteBytes(path, l.tmp, 0o444, data); err != nil {
+			return err
+		}
+	}
+	return l.see(h)
+}
+
+// blob places a blob: the one that is there if it is known to be whole, else a
+// link, else what is there after all if it has the digest, else a copy.
+func (l *layout) blob(ctx context.Context, b blob) error {
+	if _, ok := l.new.Blobs[b.digest.Hex]; ok {
+		return nil
+	}
+	path := l.blobPath(b.digest.Hex)
+	id, err := disk.Identify(path)
+	there := err == nil && id.Size == b.size
+	if there && id.Same(l.old.Blobs[b.digest.Hex]) {
+		return l.see(b.digest)
+	}
+	if l.o.Link != nil {
+		err := l.o.Link(b.digest, path, l.tmp)
+		if err == nil {
+			return l.see(b.digest)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if !there || !l.holds(path, b.digest) {
+		if err := l.copy(ctx, b, path); err != nil {
+			return err
+		}
+	}
+	return l.see(b.digest)
+}
+
+func (l *layout) copy(ctx context.Context, b blob, path string) error {
+	return disk.Write(path, l.tmp, 0o444, func(w io.Writer) error {
+		rc, err := b.open()
+		if err != nil {
+			return err
+		}
+		defer rc.Close()
+		got, size, err := v1.SHA256(io.TeeReader(&interruptible{ctx, rc}, w))
+		if err != nil {
+			return err
+		}
+		if got != b.digest {
+			return fmt.Errorf("its content has the digest %s (%d bytes, want %d)", got, size, b.size)
+		}
+		return nil
+	})
+}
+
+// holds reports whether the file at path has the digest h.
+func (l *layout) holds(path string, h v1.Hash) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	got, _, err := v1.SHA256(f)
+	return err == nil && got == h
+}
+
+// see notes that the blob h is in place, verified.
+func (l *layout) see(h v1.Hash) error {
+	id, err := disk.Identify(l.blobPath(h.Hex))
+	l.new.Blobs[h.Hex] = id
+	return err
+}
+
+// sweep removes the blobs that the layout doesn't refer to.
+func (l *layout) sweep() error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, "blobs", "sha256"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := l.new.Blobs[e.Name()]; ok {
+			continue
+		}
+		if err := os.RemoveAll(l.blobPath(e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note keeps what is known now for the next run.
+func (l *layout) note() error {
+	if l.old.Index == l.new.Index && maps.Equal(l.old.Blobs, l.new.Blobs) {
+		return nil
+	}
+	data, err := json.Marshal(l.new)
+	if err != nil {
+		return err
+	}
+	return disk.WriteBytes(l.notePath(), l.tmp, 0o644, data)
+}
+
+// interruptible is a reader that ends with ctx.
+type interruptible struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
+}

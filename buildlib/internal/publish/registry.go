@@ -1,0 +1,525 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+)
+
+// Event tells how far a publication is.
+type Event struct {
+	// Sent and Total count bytes of blobs: those that have gone out and
+	// those that the registry was found to lack so far. Sent falls when an
+	// upload starts over.
+	Sent, Total int64
+}
+
+// Published tells what a publication did.
+type Published struct {
+	Digest v1.Hash    // of the index
+	Tags   []TagState // in the order asked for
+	// Uploaded, Mounted and Existing count blobs of the children that had
+	// to be pushed. Nothing is counted twice, and nothing of children that
+	// were there already.
+	Uploaded, Mounted, Existing int
+	Bytes                       int64 // of the blobs uploaded
+	Children                    int   // manifests pushed
+}
+
+// TagState is what became of a tag.
+type TagState struct {
+	Tag    string
+	Pushed bool // false: it had the digest already, and was not written
+}
+
+// Publish makes every tag of the repository point to the index. Children go
+// first, by digest, then the index by digest, then the tags, which are then
+// read back. What the registry has is not sent again; if all tags have the
+// digest, nothing else is looked at. Without tags the index is published by
+// digest alone. progress may be nil; it is called from one goroutine at a
+// time.
+func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event)) (Published, error) {
+	p, err := newPublication(c, repo, idx, tags, progress)
+	if err != nil {
+		return Published{}, fmt.Errorf("%s: %w", Written(repo), err)
+	}
+	if p.s, err = c.session(ctx, repo); err != nil {
+		return p.out, err
+	}
+	return p.out, p.run(ctx)
+}
+
+// publication is one index on its way to one repository.
+type publication struct {
+	c        *Client
+	s        *session
+	idx      v1.ImageIndex
+	raw      []byte
+	media    types.MediaType
+	children []v1.Descriptor
+	progress func(Event)
+
+	blobs keyed // each blob is uploaded once
+
+	mu    sync.Mutex
+	event Event
+	out   Published
+}
+
+func newPublication(c *Client, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event)) (*publication, error) {
+	p := &publication{c: c, idx: idx, progress: progress}
+	var err error
+	if p.raw, err = idx.RawManifest(); err != nil {
+		return nil, err
+	}
+	if p.out.Digest, _, err = v1.SHA256(bytes.NewReader(p.raw)); err != nil {
+		return nil, err
+	}
+	if p.media, err = idx.MediaType(); err != nil {
+		return nil, err
+	}
+	m, err := v1.ParseIndexManifest(bytes.NewReader(p.raw))
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", p.out.Digest, err)
+	}
+	for _, d := range m.Manifests {
+		if !d.MediaType.IsImage() {
+			return nil, fmt.Errorf("index %s: child %s is a %s, not an image", p.out.Digest, d.Digest, d.MediaType)
+		}
+		if !slices.ContainsFunc(p.children, func(o v1.Descriptor) bool { return o.Digest == d.Digest }) {
+			p.children = append(p.children, d)
+		}
+	}
+	for _, tag := range tags {
+		if _, err := name.NewTag(repo.Name() + ":" + tag); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(p.out.Tags, func(t TagState) bool { return t.Tag == tag }) {
+			p.out.Tags = append(p.out.Tags, TagState{Tag: tag, Pushed: true})
+		}
+	}
+	return p, nil
+}
+
+func (p *publication) run(ctx context.Context) error {
+	known, err := p.look(ctx)
+	if err != nil {
+		return err
+	}
+	missing := slices.ContainsFunc(p.out.Tags, func(t TagState) bool { return t.Pushed })
+	if known && !missing {
+		return nil
+	}
+	t := p.s.trial()
+	for round := 0; ; round++ {
+		if !known || round > 0 {
+			err = p.pushChildren(ctx, round > 0)
+			if err == nil {
+				err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
+			}
+		}
+		if err == nil {
+			err = p.eachTag(ctx, func(ctx context.Context, tag string) error {
+				return p.put(ctx, "tag "+tag, tag, p.media, p.raw)
+			})
+		}
+		if err == nil {
+			break
+		}
+		// The registry lost, or has yet to find, what it said it has.
+		if !unknown(err) || t.wait(ctx, brief(err), 0) != nil {
+			return err
+		}
+	}
+	return p.eachTag(ctx, p.readBack)
+}
+
+// look asks for the digest of every tag, and reports whether one has that of
+// the index already: then the children are there, too.
+func (p *publication) look(ctx context.Context) (known bool, err error) {
+	ids := []string{p.out.Digest.String()}
+	if len(p.out.Tags) > 0 {
+		ids = nil
+		for _, t := range p.out.Tags {
+			ids = append(ids, t.Tag)
+		}
+	}
+	has := make([]bool, len(ids))
+	g, ctx := p.group(ctx)
+	for i, id := range ids {
+		g.Go(func() error {
+			h, err := p.head(ctx, "look at "+id, id)
+			has[i] = h == p.out.Digest
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return false, err
+	}
+	for i := range p.out.Tags {
+		p.out.Tags[i].Pushed = !has[i]
+	}
+	return slices.Contains(has, true), nil
+}
+
+func (p *publication) group(ctx context.Context) (*errgroup.Group, context.Context) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 * p.c.o.Jobs) // of small requests
+	return g, ctx
+}
+
+// eachTag calls f for the tags that did not have the digest.
+func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, tag string) error) error {
+	g, ctx := p.group(ctx)
+	for _, t := range p.out.Tags {
+		if t.Pushed {
+			g.Go(func() error { return f(ctx, t.Tag) })
+		}
+	}
+	return g.Wait()
+}
+
+// head is session.head, with retries.
+func (p *publication) head(ctx context.Context, what, id string) (v1.Hash, error) {
+	t := p.s.trial()
+	var h v1.Hash
+	err := t.do(ctx, func(ctx context.Context) (err error) {
+		h, err = p.s.head(ctx, id)
+		return err
+	})
+	if err != nil {
+		return h, p.s.failed(t, what, err)
+	}
+	return h, nil
+}
+
+// put is session.put, with retries.
+func (p *publication) put(ctx context.Context, what, id string, mt types.MediaType, raw []byte) error {
+	t := p.s.trial()
+	err := t.do(ctx, func(ctx context.Context) error { return p.s.put(ctx, id, mt, raw) })
+	if err != nil {
+		return p.s.failed(t, "push "+what, err)
+	}
+	return nil
+}
+
+// mismatches is how often a tag may read back as something else before that
+// is an error: some registries answer reads from a replica.
+const mismatches = 3
+
+// readBack checks what the tag now gives to those who pull it.
+func (p *publication) readBack(ctx context.Context, tag string) error {
+	t := p.s.trial()
+	what := "read back tag " + tag
+	for i := 1; ; i++ {
+		var got v1.Hash
+		err := t.do(ctx, func(ctx context.Context) (err error) {
+			got, err = p.s.read(ctx, tag)
+			return err
+		})
+		if err == nil && got == p.out.Digest {
+			return nil
+		}
+		var terr *transport.Error
+		absent := errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
+		if err != nil && !absent {
+			return p.s.failed(t, what, err)
+		}
+		if err == nil {
+			err = fmt.Errorf("got %s, want %s: someone else moved it, or the registry stores other bytes than it was sent", got, p.out.Digest)
+		}
+		if i == mismatches || t.wait(ctx, what+": "+brief(err), 0) != nil {
+			return p.s.failed(t, what, err)
+		}
+	}
+}
+
+// unknown reports whether the registry misses a part of what it was given.
+func unknown(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
+		transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode)
+}
+
+// pushChildren pushes the children that the registry doesn't have. With doubt
+// it pushes those that it says it has, too.
+func (p *publication) pushChildren(ctx context.Context, doubt bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, d := range p.children {
+		g.Go(func() error { return p.pushChild(ctx, d, doubt) })
+	}
+	return g.Wait()
+}
+
+func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool) error {
+	what := "image " + d.Digest.String()
+	if !doubt {
+		h, err := p.head(ctx, "look at "+what, d.Digest.String())
+		if err != nil || h == d.Digest {
+			return err
+		}
+	}
+	img, err := p.idx.Image(d.Digest)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	raw, err := img.RawManifest()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if h, _, err := v1.SHA256(bytes.NewReader(raw)); err != nil || h != d.Digest {
+		return fmt.Errorf("%s: its manifest has the digest %s (%v)", what, h, err)
+	}
+	blobs, err := blobsOf(img)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	t := p.s.trial()
+	for round := 0; ; round++ {
+		err := p.pushBlobs(ctx, blobs, round)
+		if err != nil {
+			return err
+		}
+		err = p.put(ctx, what, d.Digest.String(), d.MediaType, raw)
+		if err == nil {
+			p.count(func(o *Published) { o.Children++ })
+			return nil
+		}
+		if !unknown(err) || t.wait(ctx, brief(err), 0) != nil {
+			return err
+		}
+	}
+}
+
+// blob is what a child's manifest refers to.
+type blob struct {
+	digest v1.Hash
+	size   int64
+	open   func() (io.ReadCloser, error)
+	from   *name.Repository // where it was pulled from, if that is known
+}
+
+// blobsOf lists the blobs of an image, layers first. Layers that may not be
+// distributed are left where they are (OCI image spec, "Non-Distributable
+// Layers").
+func blobsOf(img v1.Image) ([]blob, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return nil, err
+	}
+	var all []blob
+	for _, l := range append(layers, config) {
+		mt, err := l.MediaType()
+		if err != nil {
+			return nil, err
+		}
+		if !mt.IsDistributable() {
+			continue
+		}
+		b := blob{open: l.Compressed}
+		if b.digest, err = l.Digest(); err != nil {
+			return nil, err
+		}
+		if b.size, err = l.Size(); err != nil {
+			return nil, err
+		}
+		if m, ok := l.(*remote.MountableLayer); ok && m.Reference != nil {
+			from := m.Reference.Context()
+			b.from = &from
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// pushBlobs sees to it that the repository has the blobs. In round 0 each is
+// looked at once, whichever child asks; in later ones the registry is asked
+// again, and in round 2, as it doesn't know what it has, not believed.
+func (p *publication) pushBlobs(ctx context.Context, blobs []blob, round int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, b := range blobs {
+		g.Go(func() error {
+			return p.blobs.do(ctx, fmt.Sprint(b.digest, round), func() error { return p.pushBlob(ctx, b, round == 2) })
+		})
+	}
+	return g.Wait()
+}
+
+func (p *publication) pushBlob(ctx context.Context, b blob, force bool) error {
+	at := place{p.s.repo.RegistryStr(), b.digest}
+	done, err := p.c.turn(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var from *name.Repository
+	if !force {
+		from = p.mountFrom(ctx, at, b)
+	}
+	t := p.s.trial()
+	if err := t.acquire(ctx); err != nil {
+		return err
+	}
+	defer t.release()
+	wanted := false
+	err = t.do(ctx, func(ctx context.Context) error {
+		if !force {
+			if has, err := p.s.hasBlob(ctx, b.digest); err != nil {
+				return err
+			} else if has {
+				p.count(func(o *Published) { o.Existing++ })
+				return nil
+			}
+		}
+		to, err := p.s.begin(ctx, b.digest, from)
+		if err != nil {
+			return err
+		}
+		if to == nil {
+			p.count(func(o *Published) { o.Mounted++ })
+			return nil
+		}
+		if !wanted {
+			wanted = true
+			p.count(func(*Published) { p.tell(0, b.size) })
+		}
+		var last *counted
+		err = p.s.send(ctx, to, b, func() (io.ReadCloser, error) {
+			last.undo() // a body taken anew starts over
+			rc, err := b.open()
+			if err != nil {
+				return nil, err
+			}
+			last = &counted{ReadCloser: rc, p: p}
+			return last, nil
+		})
+		if err != nil {
+			last.undo()
+			return err
+		}
+		p.count(func(o *Published) { o.Uploaded++; o.Bytes += b.size })
+		return nil
+	})
+	if err != nil {
+		return p.s.failed(t, fmt.Sprintf("push blob %s (%d bytes)", b.digest, b.size), err)
+	}
+	p.c.setHome(at, p.s.repo)
+	return nil
+}
+
+// mountFrom returns a repository of the same registry to mount the blob from:
+// that of the base, or one that this process has pushed it to. nil: there is
+// none, or no permission to read it.
+func (p *publication) mountFrom(ctx context.Context, at place, b blob) *name.Repository {
+	from := b.from
+	if home, ok := p.c.home(at); ok {
+		from = &home
+	}
+	if from == nil || from.RegistryStr() != at.registry || from.RepositoryStr() == p.s.repo.RepositoryStr() {
+		return nil
+	}
+	if err := p.s.authorize(ctx, *from); err != nil {
+		p.c.o.Log("%s: not mounting from %s: %v", Written(p.s.repo), Written(*from), err)
+		return nil
+	}
+	return from
+}
+
+func (p *publication) count(f func(*Published)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.out)
+}
+
+// tell reports progress. p.mu is held.
+func (p *publication) tell(sent, total int64) {
+	p.event.Sent += sent
+	p.event.Total += total
+	if p.progress != nil {
+		p.progress(p.event)
+	}
+}
+
+// counted is a blob being sent; what is read of it counts as sent.
+type counted struct {
+	io.ReadCloser
+	p    *publication
+	sent int64
+	dead bool // net/http may read on for a moment after the request failed
+}
+
+func (c *counted) Read(buf []byte) (int, error) {
+	n, err := c.ReadCloser.Read(buf)
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	if n > 0 && !c.dead {
+		c.sent += int64(n)
+		c.p.tell(int64(n), 0)
+	}
+	return n, err
+}
+
+// undo takes back what was counted. A nil body has nothing to take back.
+func (c *counted) undo() {
+	if c == nil {
+		return
+	}
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	if !c.dead {
+		c.dead = true
+		c.p.tell(-c.sent, 0)
+	}
+}
+
+// keyed does things once by key; those who come later wait for the first. Its
+// zero value has done nothing.
+type keyed struct {
+	mu    sync.Mutex
+	calls map[string]*call
+}
+
+type call struct {
+	done chan struct{}
+	err  error
+}
+
+func (k *keyed) do(ctx context.Context, key string, f func() error) error {
+	k.mu.Lock()
+	c, ok := k.calls[key]
+	if !ok {
+		if k.calls == nil {
+			k.calls = map[string]*call{}
+		}
+		c = &call{done: make(chan struct{})}
+		k.calls[key] = c
+		k.mu.Unlock()
+		c.err = f()
+		close(c.done)
+		return c.err
+	}
+	k.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

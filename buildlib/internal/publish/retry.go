@@ -1,0 +1,277 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Waits between tries double from firstWait up to longestWait times it.
+const (
+	firstWait   = 500 * time.Millisecond
+	longestWait = 20
+	// An operation is tried this often however long its tries take: two
+	// minutes are less than one upload over a slow line.
+	fewestTries = 3
+)
+
+// trial is one operation that may take several tries, each of one or more
+// requests. It travels in the context, so that whatever makes the requests,
+// all of them draw on one stock of patience.
+type trial struct {
+	w     *wire
+	plain bool // plain HTTP is acceptable at all
+	held  bool // a slot is held, and given back while waiting
+
+	mu       sync.Mutex
+	failures int
+	since    time.Time // of the first failure
+	over     bool
+}
+
+type trialKey struct{}
+
+func (w *wire) newTrial(plain bool) *trial { return &trial{w: w, plain: plain} }
+
+func (t *trial) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, trialKey{}, t)
+}
+
+// trialOf returns the trial that a request belongs to; one that belongs to
+// none, such as the pull of a base, is a trial of its own.
+func (w *wire) trialOf(ctx context.Context) *trial {
+	if t, ok := ctx.Value(trialKey{}).(*trial); ok {
+		return t
+	}
+	return w.newTrial(true)
+}
+
+// errImpatient ends a trial.
+var errImpatient = errors.New("patience is at its end")
+
+// wait waits before the next try, because of what went wrong in the last one,
+// at least for the time that the registry asked for. It returns errImpatient
+// if there is to be no next try, or the end of ctx.
+func (t *trial) wait(ctx context.Context, reason string, asked time.Duration) error {
+	d, ok := t.next(asked)
+	if !ok {
+		return errImpatient
+	}
+	t.w.log("%s: trying again in %s", reason, d.Round(time.Millisecond))
+	return t.pause(ctx, d)
+}
+
+func (t *trial) next(asked time.Duration) (time.Duration, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return 0, false
+	}
+	now := time.Now()
+	if t.failures++; t.failures == 1 {
+		t.since = now
+	}
+	d := t.w.firstWait << min(t.failures-1, 10)
+	d = min(d, longestWait*t.w.firstWait)
+	d = d*3/4 + rand.N(d/2+1) // jitter: three to five quarters
+	d = max(d, asked)
+	left := t.w.patience - now.Sub(t.since)
+	if d > t.w.patience || (d > left && t.failures >= fewestTries) {
+		t.over = true
+		return 0, false
+	}
+	return d, true
+}
+
+// tried returns how often and for how long the operation failed.
+func (t *trial) tried() (failures int, d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failures == 0 {
+		return 0, 0
+	}
+	return t.failures, time.Since(t.since)
+}
+
+// pause sleeps, letting another upload have the slot meanwhile.
+func (t *trial) pause(ctx context.Context, d time.Duration) error {
+	if t.held {
+		t.release()
+		if err := sleep(ctx, d); err != nil {
+			return err
+		}
+		return t.acquire(ctx)
+	}
+	return sleep(ctx, d)
+}
+
+func (t *trial) acquire(ctx context.Context) error {
+	select {
+	case t.w.slots <- struct{}{}:
+		t.held = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t *trial) release() {
+	if t.held {
+		t.held = false
+		<-t.w.slots
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// do calls f, in a context that carries t, until it succeeds, fails for good,
+// or patience ends; the error is then the last of f.
+func (t *trial) do(ctx context.Context, f func(context.Context) error) error {
+	for {
+		err := f(t.with(ctx))
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !passing(err) {
+			return err
+		}
+		switch werr := t.wait(ctx, brief(err), 0); {
+		case errors.Is(werr, errImpatient):
+			return err
+		case werr != nil:
+			return werr
+		}
+	}
+}
+
+// passing reports whether err may be gone at the next try of the whole
+// operation. Beyond what a request is repeated for, that is an upload whose
+// session the registry has lost.
+func passing(err error) bool {
+	var terr *transport.Error
+	if !errors.As(err, &terr) {
+		return passingNet(err)
+	}
+	return passingStatus(terr.StatusCode) ||
+		terr.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
+		has(terr, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
+			transport.TooManyRequestsErrorCode, transport.UnavailableErrorCode)
+}
+
+func has(terr *transport.Error, codes ...transport.ErrorCode) bool {
+	return slices.ContainsFunc(terr.Errors, func(d transport.Diagnostic) bool {
+		return slices.Contains(codes, d.Code)
+	})
+}
+
+// passingStatus reports whether the status speaks of the moment, not of the
+// request. 499 and 52x come from proxies (nginx, Cloudflare).
+func passingStatus(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, 499,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout, 520, 521, 522, 523, 524:
+		return true
+	}
+	return false
+}
+
+// passingNet reports whether err is of a connection that may work next time:
+// refused, reset, ended early, timed out. A name that doesn't exist and a
+// certificate that isn't valid stay so.
+func passingNet(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.IsTemporary || dns.IsTimeout
+	}
+	for _, e := range []error{errStalled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		// The others ("remote error") are TLS alerts.
+		return slices.Contains([]string{"dial", "read", "write", "proxyconnect"}, op.Op)
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return true
+	}
+	// net/http keeps these to itself.
+	text := err.Error()
+	return strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") ||
+		strings.Contains(text, "server closed idle connection")
+}
+
+// retryAfter reads the header of that name: seconds or a date (RFC 9110,
+// section 10.2.3). Without one it returns 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if secs, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(secs) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// brief is err without the address of the request, whose query may hold a
+// secret, and without more of the answer's text than helps.
+func brief(err error) string {
+	var terr *transport.Error
+	if errors.As(err, &terr) {
+		return strings.Join(append([]string{status(terr.StatusCode)}, diagnostics(terr)...), ": ")
+	}
+	var uerr *url.Error
+	if errors.As(err, &uerr) {
+		err = uerr.Err
+	}
+	return clip(err.Error())
+}
+
+func status(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
+func diagnostics(terr *transport.Error) []string {
+	var all []string
+	for _, d := range terr.Errors {
+		all = append(all, clip(strings.TrimSuffix(string(d.Code)+" "+d.Message, " ")))
+	}
+	return all
+}
+
+// clip keeps foreign text to one line of a bearable length.
+func clip(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 300 {
+		s = string(r[:300]) + "..."
+	}
+	return s
+}

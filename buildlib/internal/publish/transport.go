@@ -1,0 +1,440 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// wire is the one way to every registry. Below ggcr's authentication it
+// repeats requests that may be repeated, gives up on those where nothing
+// moves, refuses plain HTTP where nobody allowed it, and asks each registry
+// only once how to authenticate.
+type wire struct {
+	base      *http.Transport
+	plain     func(hostport string) bool
+	slots     chan struct{}
+	patience  time.Duration
+	stall     time.Duration
+	firstWait time.Duration
+	log       func(format string, args ...any)
+
+	mu    sync.Mutex
+	until map[string]time.Time // no request to the host before
+	pings map[string]*ping     // by URL
+}
+
+func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	return &wire{
+		base: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           dialer.DialContext,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConnsPerHost:   2 * o.Jobs,
+			IdleConnTimeout:       90 * time.Second,
+			TLSHandshakeTimeout:   15 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			DisableCompression:    true, // digests are of the bytes as stored
+			WriteBufferSize:       64 << 10,
+			ReadBufferSize:        64 << 10,
+		},
+		plain:     plain,
+		slots:     slots,
+		patience:  o.Patience,
+		stall:     o.Stall,
+		firstWait: firstWait,
+		log:       o.Log,
+		until:     map[string]time.Time{},
+		pings:     map[string]*ping{},
+	}
+}
+
+// plainError says that a request would have gone out in plain HTTP.
+type plainError struct{ host string }
+
+func (e *plainError) Error() string {
+	return fmt.Sprintf("refusing plain HTTP to %s, which is not a loopback address: add %q to Insecure if it is to be trusted", e.host, e.host)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := w.trialOf(req.Context())
+	if err := w.guard(req, t); err != nil {
+		drop(req)
+		return nil, err
+	}
+	// The handshake of the distribution API, "GET /v2/" (OCI distribution
+	// spec, end-1), says the same for all repositories of a registry.
+	if req.Method == http.MethodGet && req.URL.Path == "/v2/" && req.URL.RawQuery == "" {
+		return w.ping(req, t)
+	}
+	return w.repeat(req, t)
+}
+
+// guard refuses plain HTTP unless the host may speak it, and so may the
+// registry that the request is for, and no redirect led here from TLS.
+func (w *wire) guard(req *http.Request, t *trial) error {
+	if req.URL.Scheme != "http" {
+		return nil
+	}
+	downgraded := req.Response != nil && req.Response.Request != nil && req.Response.Request.URL.Scheme == "https"
+	if downgraded || !t.plain || !w.plain(req.URL.Host) {
+		return &plainError{req.URL.Host}
+	}
+	return nil
+}
+
+// drop closes the body of a request that is not sent, as RoundTrippers must.
+func drop(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// ping is what a registry answered to GET /v2/.
+type ping struct {
+	asking chan struct{} // held by who asks
+	status int           // 0: not known yet
+	header http.Header
+}
+
+func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
+	key := req.URL.Scheme + "://" + req.URL.Host
+	w.mu.Lock()
+	p, ok := w.pings[key]
+	if !ok {
+		p = &ping{asking: make(chan struct{}, 1)}
+		w.pings[key] = p
+	}
+	w.mu.Unlock()
+	select {
+	case p.asking <- struct{}{}:
+		defer func() { <-p.asking }()
+	case <-req.Context().Done():
+		return nil, context.Cause(req.Context())
+	}
+	if p.status != 0 {
+		return &http.Response{
+			Status: status(p.status), StatusCode: p.status,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: p.header.Clone(), Body: http.NoBody, Request: req,
+		}, nil
+	}
+	resp, err := w.repeat(req, t)
+	if err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized) {
+		p.status, p.header = resp.StatusCode, resp.Header.Clone()
+	}
+	return resp, err
+}
+
+// repeat sends the request until the answer is one to keep. What can't be
+// repeated here, the upload of a blob's data, is for the caller to repeat,
+// from the start of the upload.
+func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
+	ctx := req.Context()
+	for {
+		if err := w.gate(ctx, req.URL.Host, t); err != nil {
+			drop(req)
+			return nil, err
+		}
+		resp, err := w.send(req)
+		if ctx.Err() != nil {
+			if resp != nil {
+				resp.Body.Close()
+			}
+			return nil, context.Cause(ctx)
+		}
+		var reason string
+		var asked time.Duration
+		switch {
+		case err != nil:
+			if !passingNet(err) {
+				return nil, err
+			}
+			reason = brief(err)
+		case passingStatus(resp.StatusCode):
+			reason = status(resp.StatusCode)
+			asked = retryAfter(resp.Header, time.Now())
+			w.hold(req.URL.Host, asked)
+		default:
+			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
+				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body}
+			}
+			return resp, nil
+		}
+		if !repeatable(req) {
+			return resp, err
+		}
+		reason = fmt.Sprintf("%s %s: %s", req.Method, req.URL.Host+req.URL.Path, reason)
+		if werr := t.wait(ctx, reason, asked); errors.Is(werr, errImpatient) {
+			return resp, err
+		} else if werr != nil {
+			if resp != nil {
+				resp.Body.Close()
+			}
+			return nil, werr
+		}
+		if resp != nil {
+			io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection is used again
+			resp.Body.Close()
+		}
+	}
+}
+
+// repeatable reports whether req can be sent again: all but a blob's data,
+// for a registry appends what it gets to what it has of an upload.
+func repeatable(req *http.Request) bool {
+	if req.Body == nil || req.Body == http.NoBody {
+		return true
+	}
+	return req.GetBody != nil && req.Header.Get("Content-Type") != octets
+}
+
+const octets = "application/octet-stream"
+
+// hold keeps all requests from the host for d.
+func (w *wire) hold(host string, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at := time.Now().Add(d); d > 0 && at.After(w.until[host]) {
+		w.until[host] = at
+	}
+}
+
+// gate waits until the host wants to be asked again.
+func (w *wire) gate(ctx context.Context, host string, t *trial) error {
+	for {
+		w.mu.Lock()
+		d := time.Until(w.until[host])
+		w.mu.Unlock()
+		if d <= 0 {
+			return nil
+		}
+		if d > w.patience {
+			return fmt.Errorf("%s asks to be left alone for %s, which is longer than it will be waited for", host, d.Round(time.Second))
+		}
+		if err := t.pause(ctx, d); err != nil {
+			return err
+		}
+	}
+}
+
+// errStalled is the end of a request during which nothing moved for too long.
+var errStalled = errors.New("stalled: no data moved")
+
+// send makes one try at the request.
+func (w *wire) send(req *http.Request) (*http.Response, error) {
+	body, err := unspent(req)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	stalled := func() { cancel(errStalled) }
+	sending := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
+	out := req.Clone(ctx)
+	out.Header.Set("User-Agent", "multimage")
+	out.Body, out.GetBody = nil, nil
+	if body != nil {
+		digesting := 1
+		if req.Header.Get("Content-Type") == octets {
+			digesting = 4 // with all the data, the registry verifies and moves it
+		}
+		out.Body = &watched{body, sending, digesting}
+		if get := req.GetBody; get != nil {
+			out.GetBody = func() (io.ReadCloser, error) {
+				b, err := get()
+				return &watched{b, sending, digesting}, err
+			}
+		}
+	}
+	resp, err := w.base.RoundTrip(out)
+	sending.end()
+	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+			err = cause
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Request = req
+	receiving := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
+	receiving.rest()
+	resp.Body = &received{body: resp.Body, ctx: ctx, dog: receiving, cancel: func() { cancel(nil) }}
+	return resp, nil
+}
+
+// unspent returns the body to send, nil if there is none. ggcr sends a request
+// again, body and all, once it has renewed an expired token; the body is then
+// taken anew.
+func unspent(req *http.Request) (io.ReadCloser, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, nil
+	}
+	if _, again := req.Body.(spent); again {
+		if req.GetBody == nil {
+			return nil, errors.New("the request's body can't be sent twice")
+		}
+		return req.GetBody()
+	}
+	body := req.Body
+	req.Body = spent{}
+	return body, nil
+}
+
+// spent is the body of a request whose body was sent.
+type spent struct{}
+
+func (spent) Read([]byte) (int, error) { return 0, errors.New("body was sent before") }
+func (spent) Close() error             { return nil }
+
+// watchdog cancels a request unless it is touched every so often.
+type watchdog struct {
+	limit time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+}
+
+// touch starts the time anew, n times as long as the limit.
+func (d *watchdog) touch(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ended {
+		d.timer.Reset(time.Duration(n) * d.limit)
+	}
+}
+
+// rest stops the time until the next touch.
+func (d *watchdog) rest() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.timer.Stop()
+}
+
+// end stops the time for good.
+func (d *watchdog) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
+	d.timer.Stop()
+}
+
+// watched is a body being sent. Time counts while the network has the data,
+// not while the data is read or compressed.
+type watched struct {
+	io.ReadCloser
+	dog       *watchdog
+	digesting int // how many times longer the answer may take once all is sent
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	b.dog.rest()
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		b.dog.touch(1)
+	} else {
+		b.dog.touch(b.digesting)
+	}
+	return n, err
+}
+
+// received is a body being read. Time counts while it is waited for.
+type received struct {
+	body   io.ReadCloser
+	ctx    context.Context
+	dog    *watchdog
+	cancel func()
+}
+
+func (b *received) Read(p []byte) (int, error) {
+	b.dog.touch(1)
+	n, err := b.body.Read(p)
+	b.dog.rest()
+	if cause := context.Cause(b.ctx); err != nil && err != io.EOF && cause != nil {
+		err = cause
+	}
+	return n, err
+}
+
+func (b *received) Close() error {
+	b.dog.end()
+	err := b.body.Close()
+	b.cancel()
+	return err
+}
+
+// resuming is the body of an answer to a GET. When the connection fails in
+// the middle, it asks for the rest (RFC 9110, section 14.2), or for all of it
+// again if the server knows no ranges. Whoever reads checks the digest.
+type resuming struct {
+	w    *wire
+	t    *trial
+	req  *http.Request
+	body io.ReadCloser
+	off  int64
+}
+
+func (b *resuming) Read(p []byte) (int, error) {
+	for {
+		n, err := b.body.Read(p)
+		b.off += int64(n)
+		if err == nil || err == io.EOF || n > 0 {
+			if n > 0 && err != io.EOF {
+				err = nil // if it persists, the next Read gets it
+			}
+			return n, err
+		}
+		if b.req.Context().Err() != nil || !passingNet(err) {
+			return 0, err
+		}
+		reason := fmt.Sprintf("GET %s at byte %d: %s", b.req.URL.Host+b.req.URL.Path, b.off, brief(err))
+		if werr := b.t.wait(b.req.Context(), reason, 0); werr != nil {
+			return 0, err
+		}
+		if !b.resume() {
+			return 0, err
+		}
+	}
+}
+
+// resume continues the body at b.off, and reports whether it could.
+func (b *resuming) resume() bool {
+	req := b.req.Clone(b.req.Context())
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.off))
+	resp, err := b.w.repeat(req, b.t)
+	if err != nil {
+		return false
+	}
+	body := resp.Body
+	if r, ok := body.(*resuming); ok {
+		body = r.body // one layer of resuming is enough
+	}
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+		var first, last int64
+		_, err = fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last)
+		if err == nil && first != b.off {
+			err = errors.New("another range than asked for")
+		}
+	case http.StatusOK:
+		_, err = io.CopyN(io.Discard, body, b.off)
+	default:
+		err = errors.New(resp.Status)
+	}
+	if err != nil {
+		body.Close()
+		return false
+	}
+	b.body.Close()
+	b.body = body
+	return true
+}
+
+func (b *resuming) Close() error { return b.body.Close() }

@@ -1,0 +1,36 @@
+// Package spell proposes the name that somebody meant.
+package spell
+
+import "strings"
+
+// Nearest returns the candidate that differs from s in the fewest edits, if
+// they are few for its length; else nothing.
+func Nearest(s string, candidates []string) string {
+	best, distance := "", len(s)/3+1
+	for _, c := range candidates {
+		if d := edits(strings.ToLower(s), strings.ToLower(c)); d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance of two short strings.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,126 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/publish"
+)
+
+// Load puts each image, for the platform of the Docker or Podman engine that
+// answers, into that engine: under each name that Manifest would push, or
+// NAME:TAG without registries. It compiles for that platform only.
+func (p *Plan) Load(ctx context.Context) ([]LoadResult, error) {
+	p.run.mu.Lock()
+	defer p.run.mu.Unlock()
+	return p.run.loaded.do(func() ([]LoadResult, error) {
+		if err := p.hasImages(); err != nil {
+			return nil, err
+		}
+		engine, err := publish.FindEngine(ctx)
+		if err != nil {
+			return nil, err
+		}
+		fitting, err := p.limitedTo(engine.Platform)
+		if err != nil {
+			return nil, fmt.Errorf("load: %s runs %s: %w", engine.Name, engine.Platform, err)
+		}
+		return within(ctx, fitting, func(ctx context.Context, w *workspace) ([]LoadResult, error) {
+			all, err := w.build(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return w.load(ctx, engine, all)
+		})
+	})
+}
+
+// limitedTo returns a plan of the images for the one of their platforms that
+// an engine of platform at runs best, and what they need of the binaries.
+func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
+	only := platforms.Only(platforms.Normalize(platforms.Platform{OS: at.OS, Architecture: at.Architecture, Variant: at.Variant}))
+	limited := &Plan{
+		Dir: p.Dir, Output: p.Output, Cache: p.Cache, Jobs: p.Jobs,
+		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
+		Go: p.Go, Insecure: p.Insecure, Progress: p.Progress,
+	}
+	needed := map[string]bool{} // platform and binary
+	for _, ip := range p.ImagePlans {
+		var best *PlatformPlan
+		var bestSpec platforms.Platform
+		var has []string
+		for i := range ip.Platforms {
+			has = append(has, ip.Platforms[i].Platform)
+			spec, err := platforms.Parse(ip.Platforms[i].Platform)
+			if err != nil {
+				return nil, err
+			}
+			if only.Match(spec) && (best == nil || only.Less(spec, bestSpec)) {
+				best, bestSpec = &ip.Platforms[i], spec
+			}
+		}
+		if best == nil {
+			return nil, fmt.Errorf("image %s is for %s: add the engine's platform to Platforms or MULTIMAGE_PLATFORMS", ip.Name, strings.Join(has, ", "))
+		}
+		ip.Platforms = []PlatformPlan{*best}
+		limited.ImagePlans = append(limited.ImagePlans, ip)
+		for _, b := range best.Binaries {
+			needed[best.Platform+" "+b.Binary] = true
+		}
+	}
+	limited.Compiles = compilesFor(p.Compiles, needed)
+	return limited, nil
+}
+
+// load pipes the images into the engine.
+func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built) ([]LoadResult, error) {
+	loaded := make([]LoadResult, len(all))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2) // an engine unpacks one after the other
+	for i, b := range all {
+		g.Go(func() error {
+			end := w.plan.begin(StepLoad, b.Name, b.Platforms[0].Platform)
+			tags, err := b.plan.names()
+			if err != nil {
+				return fmt.Errorf("load: image %s: %w", b.Name, err)
+			}
+			in, err := engine.Load(ctx, b.images[0], tags...)
+			if err != nil {
+				return fmt.Errorf("load: image %s: %w", b.Name, err)
+			}
+			end(strings.Join(in.Names, " "))
+			loaded[i] = LoadResult{Name: b.Name, Engine: engine.Name, Platform: b.Platforms[0].Platform, Refs: in.Names, Note: in.Note}
+			return nil
+		})
+	}
+	return loaded, g.Wait()
+}
+
+// names are what the image is called, with each of its tags.
+func (ip ImagePlan) names() ([]name.Tag, error) {
+	repos := ip.Repositories
+	if len(repos) == 0 {
+		repos = []string{ip.Name}
+	}
+	var tags []name.Tag
+	for _, repo := range repos {
+		for _, tag := range ip.Tags {
+			t, err := name.NewTag(repo + ":" + tag)
+			if err != nil {
+				return nil, err
+			}
+			tags = append(tags, t)
+		}
+	}
+	if len(tags) == 0 {
+		return nil, errors.New("it has no tag to be loaded under: set Tags")
+	}
+	return tags, nil
+}

@@ -1,0 +1,181 @@
+package buildlib
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// String prints the plan for people: what each call of go builds, and what
+// each image is made of.
+func (p *Plan) String() string {
+	var b strings.Builder
+	field := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-11s "+format+"\n", append([]any{name}, args...)...)
+	}
+	field("version", "%s", p.Version)
+	if p.Revision != "" {
+		dirty := ""
+		if p.Dirty {
+			dirty = ", with uncommitted changes"
+		}
+		field("commit", "%s%s", p.Revision, dirty)
+	}
+	field("epoch", "%s", p.Epoch.Format(time.RFC3339))
+	field("go", "%s", p.Go.Version)
+	for _, v := range []struct{ name, value string }{
+		{"GOFLAGS", p.Go.Flags}, {"GOEXPERIMENT", p.Go.Experiment}, {"GOFIPS140", p.Go.FIPS140},
+	} {
+		if v.value != "" && v.value != "off" {
+			field("  "+v.name, "%s", v.value)
+		}
+	}
+	output := p.Output
+	if rel, err := filepath.Rel(p.Dir, p.Output); err == nil && filepath.IsLocal(rel) {
+		output = rel
+	}
+	field("output", "%s", output)
+	for _, c := range p.Compiles {
+		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
+		if env := notable(c.Env); len(env) > 0 {
+			fmt.Fprintf(&b, "  with %s\n", shellWords(env))
+		}
+		for _, m := range c.Mains {
+			fmt.Fprintf(&b, "    %s\n      from %s\n", m.Output, m.Package)
+		}
+	}
+	for _, ip := range p.ImagePlans {
+		b.WriteString("\n")
+		ip.print(&b)
+	}
+	for _, s := range p.Skipped {
+		fmt.Fprintf(&b, "\nskipped: %s (none of the platforms asked for)", s)
+	}
+	if len(p.Skipped) > 0 {
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// notable drops what every call has and what is a default.
+func notable(env []string) []string {
+	var kept []string
+	for _, e := range env {
+		switch e {
+		case "CGO_ENABLED=0", "GO386=sse2", "GOAMD64=v1", "GOARM=7", "GOARM64=v8.0", "GOMIPS=hardfloat",
+			"GOMIPS64=hardfloat", "GOPPC64=power8", "GORISCV64=rva20u64":
+			continue
+		}
+		if !strings.HasPrefix(e, "GOOS=") && !strings.HasPrefix(e, "GOARCH=") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+func (ip ImagePlan) print(b *strings.Builder) {
+	fmt.Fprintf(b, "image %s\n", ip.Name)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(b, "  %-11s %s\n", name, value)
+		}
+	}
+	line("tags", strings.Join(ip.Tags, ", "))
+	for _, repo := range ip.Repositories {
+		line("push to", repo)
+	}
+	if len(ip.Repositories) == 0 {
+		line("push to", "nowhere: tagged in the local layout only")
+	}
+	// Most platforms differ in nothing but the base; print what is equal once.
+	var last string
+	for _, pp := range ip.Platforms {
+		text := pp.print()
+		if text == last {
+			text = "    as above\n"
+		} else {
+			last = text
+		}
+		fmt.Fprintf(b, "  %s on %s\n%s", pp.Platform, pp.Base, text)
+	}
+}
+
+func (pp PlatformPlan) print() string {
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "    %-11s %s\n", name, value)
+		}
+	}
+	for _, pb := range pp.Binaries {
+		line("binary", pb.Path)
+	}
+	for _, f := range pp.Files {
+		line("file", f.print())
+	}
+	line("user", pp.User.print())
+	line("workdir", pp.WorkDir)
+	switch {
+	case pp.Entrypoint == nil && len(pp.Binaries) > 0:
+		line("entrypoint", shellWords([]string{pp.Binaries[0].Path}))
+	case len(pp.Entrypoint) == 0:
+		line("entrypoint", "the base's")
+	default:
+		line("entrypoint", shellWords(pp.Entrypoint))
+	}
+	line("cmd", shellWords(pp.Cmd))
+	line("env", shellWords(pp.Env))
+	line("ports", strings.Join(pp.Ports, ", "))
+	line("volumes", strings.Join(pp.Volumes, ", "))
+	line("stop signal", pp.StopSignal)
+	var adds []string
+	if pp.CACerts {
+		adds = append(adds, "CA roots")
+	}
+	if pp.TZData {
+		adds = append(adds, "time zones")
+	}
+	line("adds", strings.Join(adds, ", "))
+	for _, key := range slices.Sorted(maps.Keys(pp.Labels)) {
+		line("label", key+"="+pp.Labels[key])
+	}
+	return b.String()
+}
+
+func (u User) print() string {
+	switch {
+	case u == User{}:
+		return ""
+	case u.Name == "":
+		return fmt.Sprintf("%d:%d", u.UID, or(u.GID, u.UID))
+	case u.UID == 0:
+		return u.Name
+	}
+	return fmt.Sprintf("%s (%d:%d)", u.Name, u.UID, or(u.GID, u.UID))
+}
+
+// shellWords prints words so that a shell reads them back.
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = w
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`*?[](){}<>|&;#~!") {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		if strings.ContainsFunc(w, func(c rune) bool { return c < ' ' }) {
+			quoted[i] = strconv.Quote(w)
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+func (f File) print() string {
+	if f.Source == "" {
+		return f.Path + "/"
+	}
+	return f.Path + " from " + f.Source
+}

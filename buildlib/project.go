@@ -1,0 +1,189 @@
+package buildlib
+
+import "io/fs"
+
+// Project says what to build and where it goes. The zero value builds every
+// main package under ./cmd/... (else the one at the module's root) for
+// linux/amd64 and linux/arm64, each into an image from scratch, published
+// nowhere but to the local layout.
+//
+// Version, Tags, and of the other types GoBuild.Ldflags, GoBuild.Flags,
+// GoBuild.Tags, Image.Base, Image.Tags, Labels and File.Source, are templates;
+// see [Facts].
+type Project struct {
+	// Dir is the folder of the Go module, relative to where the program
+	// runs. Zero: the current folder.
+	Dir string
+	// Output is the folder for all that is made, relative to Dir. Zero: dist.
+	Output string
+	// Version names what is built. Zero: git describe of the tags v* (of
+	// DIR/v* in a module that is a subfolder of its repository), or "dev"
+	// without git, which Manifest pushes nowhere.
+	Version string
+	// Tags are the tags of every image that sets none. A tag that renders
+	// empty is dropped. Zero: {{.Version}}.
+	Tags []string
+	// Registries are where images go: a registry with the path before the
+	// image's name, like ghcr.io/acme. Zero: nowhere, the local layout only.
+	Registries []string
+	// Insecure are the registries (HOST or HOST:PORT) that may speak plain
+	// HTTP. Those on the loopback interface always may.
+	Insecure []string
+	// Platforms are what to build for, as OS/ARCH[/VARIANT]. Zero:
+	// linux/amd64, linux/arm64.
+	Platforms []string
+	// Binaries are the main packages to build. Zero: those found.
+	Binaries []Binary
+	// Images are the images to make. Zero: one from scratch per binary.
+	Images []Image
+	// Go is how the go command builds the binaries that don't say.
+	Go GoBuild
+	// Labels are added to every image's own.
+	Labels map[string]string
+	// Runners are the CI runner labels per platform, for the CI matrix.
+	Runners map[string]string
+	// Bench says what the benchmark measures.
+	Bench Bench
+}
+
+// GoBuild is how the go command builds. A field set on a Binary replaces the
+// Project's.
+type GoBuild struct {
+	// Tags are build tags, as of go build -tags.
+	Tags []string
+	// Ldflags are the linker's arguments, as of go build -ldflags.
+	Ldflags string
+	// Flags are further arguments of go build. -o and -C are refused.
+	Flags []string
+	// Env are further environment variables, as KEY=VALUE, of the go command
+	// (GOEXPERIMENT, GOFIPS140, ...). Those that choose the platform (GOOS,
+	// GOARCH, GOARM, ...) are refused: Platforms does that.
+	Env []string
+}
+
+// Binary is one main package.
+type Binary struct {
+	// Name is the name of the executable. Zero: the go command's default,
+	// the last element of the import path.
+	Name string
+	// Package is the main package: a path like ./cmd/NAME, or an import
+	// path. Zero: ./cmd/NAME.
+	Package string
+	// Path is the executable's path in images. Zero: BinDir/Name.
+	Path string
+	// Platforms are what it is built for. Zero: the Project's.
+	Platforms []string
+	// Go replaces, field by field, the Project's.
+	Go GoBuild
+}
+
+// Image is one container image: an index with an image per platform.
+type Image struct {
+	// Name is the repository's name below each registry.
+	Name string
+	// Base is what the image stands on: scratch, a registry reference (tag
+	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
+	Base string
+	// Binaries are the names of the binaries in it. Zero: the one named as
+	// the image.
+	Binaries []string
+	// BinDir is the folder that binaries go to. Zero: /usr/local/bin.
+	BinDir string
+	// WorkDir is the working directory, made if the base lacks it. Zero: the
+	// base's.
+	WorkDir string
+	// Platforms are what the image is made for. Zero: the Project's, those
+	// for linux.
+	Platforms []string
+	// Registries replace the Project's; Tags too. An empty list that is not
+	// nil means none.
+	Registries []string
+	Tags       []string
+	// User is whom the entrypoint runs as.
+	User User
+	// Entrypoint is the command. Zero: the first binary. An empty list that
+	// is not nil keeps the base's.
+	Entrypoint []string
+	// Cmd is the default arguments. Zero: none with an Entrypoint of the
+	// image's own, else the base's. An empty list that is not nil keeps the
+	// base's.
+	Cmd []string
+	// Env are environment variables, as KEY=VALUE, joined to the base's.
+	Env []string
+	// Ports are the ports that the image exposes, as PORT[-PORT][/PROTOCOL],
+	// joined to the base's.
+	Ports []string
+	// Volumes are the paths of volumes, joined to the base's.
+	Volumes []string
+	// StopSignal is the signal that asks the container to stop, like
+	// SIGQUIT or 3. Zero: the base's.
+	StopSignal string
+	// Labels are labels of this image, over the Project's.
+	Labels map[string]string
+	// Files are copied into it.
+	Files []File
+	// CACerts adds Mozilla's roots where the base has none; TZData the
+	// time zones. An image from scratch always has both.
+	CACerts bool
+	TZData  bool
+}
+
+// User is a user of the image. The zero value is the base's own, and
+// 65532:65532 (nonroot) on scratch.
+type User struct {
+	// Name is used as it is if the base has it; otherwise it is added to
+	// the base's accounts.
+	Name string
+	// UID and GID are the numbers to add it with. Zero UID: the first free
+	// from 1000. Zero GID: the group of that name, else the UID.
+	UID, GID int
+	// Home is the home folder. Zero: /home/NAME.
+	Home string
+}
+
+// File is a file or folder of the project to put into an image.
+type File struct {
+	// Source is the file or folder, relative to the Project's Dir; a folder
+	// is copied with all below it. Empty: Path is a folder to make.
+	Source string
+	// Path is where it goes in the image, absolute.
+	Path string
+	// Mode is the permissions of what is copied. Zero: 0755 for folders and
+	// executables, 0644 for other files.
+	Mode fs.FileMode
+	// UID and GID own it. Zero: root.
+	UID, GID int
+}
+
+// Bench is what the benchmark measures.
+type Bench struct {
+	// Platforms to measure. Zero: the Project's that are not the host's.
+	Platforms []string
+	// Binaries to measure. Zero: all.
+	Binaries []string
+	// Runs of each case. Zero: decided by a first run.
+	Runs int
+}
+
+// Overrides are what one run changes in a Project, as the environment
+// variables MULTIMAGE_* do. The zero value changes nothing.
+type Overrides struct {
+	// Platforms replace the Project's and limit those of binaries and
+	// images; what has none left is skipped.
+	Platforms []string
+	// Registries replace the Project's and the images'. Empty but not nil: none.
+	Registries []string
+	// Tags replace the Project's and the images'.
+	Tags []string
+	// Images are the names of the only images to make.
+	Images []string
+	// Version and Output replace the Project's.
+	Version string
+	Output  string
+	// Jobs is how many platforms compile and how many uploads run at once.
+	// Zero: chosen by the machine for compiling, 4 for uploads.
+	Jobs int
+	// Cache is the folder for bases and layers, shared between projects.
+	// Zero: multimage in os.UserCacheDir.
+	Cache string
+}

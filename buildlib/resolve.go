@@ -1,0 +1,242 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/git"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+)
+
+// Plan resolves p, as o changes it, into a Plan. It runs the go command to
+// find main packages and git for the version, and touches no registry. All of
+// the Project's mistakes are in the one error, each with its field, the value
+// and the fix.
+func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
+	r, err := newResolver(ctx, p, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.look(ctx); err != nil {
+		return nil, err
+	}
+	r.facts()
+	r.defaults = r.parsePlatforms("Platforms", first(r.over.Platforms, r.project.Platforms, defaultPlatforms))
+	binaries, err := r.binaries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.compiles(binaries)
+	r.images(binaries)
+	if len(r.mistakes) > 0 {
+		return nil, errors.Join(r.mistakes...)
+	}
+	return r.plan, nil
+}
+
+var defaultPlatforms = []string{"linux/amd64", "linux/arm64"}
+
+// resolver holds what is known while a Project becomes a Plan.
+type resolver struct {
+	project  Project
+	over     Overrides
+	plan     *Plan
+	go_      gotool.Go
+	env      gotool.Env
+	git      git.Info
+	defaults []platform // the Project's platforms
+	ports    []string   // what go builds for
+	tags     Facts      // without a platform
+	mistakes []error
+}
+
+// mistake notes what is wrong with a field of the Project, once, though it may
+// be found on each platform.
+func (r *resolver) mistake(field, format string, args ...any) {
+	err := fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
+	for _, noted := range r.mistakes {
+		if noted.Error() == err.Error() {
+			return
+		}
+	}
+	r.mistakes = append(r.mistakes, err)
+}
+
+// check notes err, if there is one, as a field's mistake.
+func (r *resolver) check(field string, err error) {
+	if err != nil {
+		r.mistake(field, "%w", err)
+	}
+}
+
+func (r *resolver) warn(format string, args ...any) {
+	r.plan.Warnings = append(r.plan.Warnings, fmt.Sprintf(format, args...))
+}
+
+// newResolver finds the folders and asks the go command where it is.
+func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error) {
+	dir, err := filepath.Abs(or(p.Dir, "."))
+	if err != nil {
+		return nil, fmt.Errorf("Dir: %w", err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("Dir: %q is not a folder: name the folder of the Go module, relative to %s", p.Dir, workdir())
+	}
+	output := or(o.Output, or(p.Output, "dist"))
+	if !filepath.IsAbs(output) {
+		output = filepath.Join(dir, output)
+	}
+	if output == dir || strings.HasPrefix(dir, output+string(filepath.Separator)) {
+		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
+	}
+	cache := o.Cache
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("no folder for the cache: %w: set MULTIMAGE_CACHE", err)
+		}
+		cache = filepath.Join(user, "multimage")
+	}
+	if cache, err = filepath.Abs(cache); err != nil {
+		return nil, err
+	}
+	if o.Jobs < 0 {
+		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
+	}
+	r := &resolver{
+		project: p, over: o,
+		go_:  gotool.Go{Dir: dir},
+		plan: &Plan{Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure},
+	}
+	return r, nil
+}
+
+func workdir() string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "the working folder"
+	}
+	return wd
+}
+
+// look asks go and git, which know nothing of each other, at once.
+func (r *resolver) look(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		r.env, err = r.go_.Env(gctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		r.ports, err = r.go_.Ports(gctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		r.git, err = git.Read(gctx, r.plan.Dir, moduleDir(r.plan.Dir))
+		if errors.Is(err, git.ErrNoGit) && or(r.over.Version, r.project.Version) != "" {
+			r.warn("%v: images carry no revision", err)
+			return nil
+		}
+		if errors.Is(err, git.ErrNoGit) {
+			return fmt.Errorf("version: %w: install git or set MULTIMAGE_VERSION", err)
+		}
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	r.plan.Go = Toolchain{
+		Version: r.env.Version, Flags: r.env.Flags, Root: r.env.Root,
+		Experiment: r.env.Experiment, FIPS140: r.env.FIPS140,
+	}
+	return nil
+}
+
+// moduleDir returns the folder of the module that dir is in: the nearest one
+// upwards with a go.mod; dir itself if there is none.
+func moduleDir(dir string) string {
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d
+		}
+		if d == filepath.Dir(d) {
+			return dir
+		}
+	}
+}
+
+// facts settles the version, the epoch and what templates see.
+func (r *resolver) facts() {
+	r.plan.Epoch = r.git.Time
+	if r.git.Time.IsZero() {
+		r.plan.Epoch = time.Unix(0, 0).UTC()
+	}
+	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
+		seconds, err := strconv.ParseInt(epoch, 10, 64)
+		if err != nil || seconds < 0 {
+			r.mistake("SOURCE_DATE_EPOCH", "%q is not a number of seconds since 1970", epoch)
+		}
+		r.plan.Epoch = time.Unix(seconds, 0).UTC()
+	}
+	r.plan.Revision, r.plan.Dirty = r.git.Revision, r.git.Dirty
+	f := Facts{
+		Revision: r.git.Revision, ShortRevision: r.git.Revision[:min(12, len(r.git.Revision))],
+		Tag: r.git.Tag, Dirty: r.git.Dirty, Date: r.plan.Epoch.Format(time.RFC3339),
+	}
+	given := or(r.over.Version, r.project.Version)
+	switch {
+	case given != "":
+		version, err := render(given, f.versionless())
+		r.check("Version", err)
+		if err == nil && strings.TrimSpace(version) == "" {
+			r.mistake("Version", "%q renders empty", given)
+		}
+		f.Version = version
+	case r.git.Version != "":
+		f.Version = r.git.Version
+		if r.git.Shallow {
+			r.warn("version %s is only a hash, because this shallow clone has no tag: fetch them (git fetch --unshallow --tags; with actions/checkout, fetch-depth: 0)", f.Version)
+		}
+	default:
+		f.Version, r.plan.Unversioned = "dev", true
+	}
+	r.plan.Version, r.tags = f.Version, f
+}
+
+// or returns a, or b if a is zero.
+func or[T comparable](a, b T) T {
+	var zero T
+	if a == zero {
+		return b
+	}
+	return a
+}
+
+// first returns the first list that is not nil.
+func first(lists ...[]string) []string {
+	for _, l := range lists {
+		if l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// duplicates returns the values that occur in list more than once.
+func duplicates(list []string) []string {
+	var twice []string
+	for i, s := range list {
+		if slices.Contains(list[:i], s) && !slices.Contains(twice, s) {
+			twice = append(twice, s)
+		}
+	}
+	return twice
+}

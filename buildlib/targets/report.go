@@ -1,0 +1,100 @@
+package targets
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+// binaries prints the path of each binary.
+func (c *console) binaries(plan *buildlib.Plan, built []buildlib.BinaryResult) {
+	c.stop()
+	if len(built) == 0 {
+		c.say("nothing to build: the platforms asked for leave out %s", strings.Join(plan.Skipped, ", "))
+	}
+	for _, b := range built {
+		fmt.Fprintln(c.results, near(b.Path))
+	}
+}
+
+// images prints each image's layout, and the closing table.
+func (c *console) images(plan *buildlib.Plan, images []buildlib.ImageResult) {
+	c.stop()
+	c.table(images)
+	c.skipped(plan)
+	for _, image := range images {
+		fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
+	}
+}
+
+// published prints where each image is, and the closing table.
+func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) {
+	c.stop()
+	c.table(images)
+	c.skipped(plan)
+	for _, image := range images {
+		for _, ref := range image.Refs {
+			fmt.Fprintln(c.results, ref)
+		}
+		if len(image.Refs) == 0 {
+			c.say("no registry is configured: %s is tagged %s in the layout %s",
+				image.Name, strings.Join(image.Tags, ", "), near(image.Layout))
+			fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
+		}
+	}
+}
+
+// loaded prints what the engine has now, and how to run it.
+func (c *console) loaded(loaded []buildlib.LoadResult) {
+	c.stop()
+	for _, l := range loaded {
+		c.say("loaded %s for %s: run it with\n  %s run --rm %s", l.Name, l.Platform, l.Engine, l.Refs[0])
+		if l.Note != "" {
+			c.say("%s", l.Note)
+		}
+		for _, ref := range l.Refs {
+			fmt.Fprintln(c.results, ref)
+		}
+	}
+}
+
+func (c *console) skipped(plan *buildlib.Plan) {
+	if len(plan.Skipped) > 0 {
+		c.say("skipped, with none of the platforms asked for: %s", strings.Join(plan.Skipped, ", "))
+	}
+}
+
+// table prints the images, platform by platform.
+func (c *console) table(images []buildlib.ImageResult) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintln(c.err)
+	w := tabwriter.NewWriter(c.err, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "IMAGE\tPLATFORM\tSIZE\tDIGEST\tTIME")
+	for _, image := range images {
+		fmt.Fprintf(w, "%s\tindex\t\t%s\t\n", image.Name, short(image.Digest))
+		for _, p := range image.Platforms {
+			fmt.Fprintf(w, "\t%s\t%s\t%s\t%s\n", p.Platform, bytes(p.Size), short(p.Digest), elapsed(p.Elapsed))
+		}
+	}
+	w.Flush()
+	fmt.Fprintln(c.err)
+}
+
+func short(h v1.Hash) string { return shorten(h.String()) }
+
+// bytes prints a size in decimal units, as registries do.
+func bytes(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+}

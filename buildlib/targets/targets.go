@@ -1,0 +1,78 @@
+// Package targets is multimage for magefiles: import it and its targets are
+// your project's.
+//
+//	//mage:import
+//	_ "github.com/multimage/multimage/buildlib/targets"
+//
+// Set [Project] in an init function to say more than the defaults do. The
+// environment variables MULTIMAGE_* override it for one run. Each target runs
+// those it needs, once per run of mage, and may be called from a target of
+// your own: targets.Images(ctx).
+package targets
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+// Project is what the targets build. Set it in an init function. The zero
+// value builds every main package for linux/amd64 and linux/arm64.
+var Project buildlib.Project
+
+// Binaries cross-compiles the binaries for every platform, into dist/bin
+func Binaries(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		built, err := plan.Binaries(ctx)
+		if err != nil {
+			return err
+		}
+		out.binaries(plan, built)
+		return nil
+	})
+}
+
+// Images makes the container images, as OCI layouts in dist/oci
+func Images(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		images, err := plan.Images(ctx)
+		if err != nil {
+			return err
+		}
+		out.images(plan, images)
+		return nil
+	})
+}
+
+// Manifest publishes the images: a tagged multi-platform index in each registry
+func Manifest(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		images, err := plan.Manifest(ctx)
+		if err != nil {
+			return err
+		}
+		out.published(plan, images)
+		return nil
+	})
+}
+
+// Load puts the images into the local Docker or Podman
+func Load(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		loaded, err := plan.Load(ctx)
+		if err != nil {
+			return err
+		}
+		out.loaded(loaded)
+		return nil
+	})
+}
+
+// Plan prints what would be built, and builds nothing
+func Plan(ctx context.Context) error {
+	return run(ctx, func(_ context.Context, plan *buildlib.Plan, out *console) error {
+		fmt.Fprint(out.results, plan)
+		return nil
+	})
+}

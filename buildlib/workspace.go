@@ -1,0 +1,93 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/store"
+)
+
+// workspace is what a running stage holds: the output folder, locked, and the
+// cache. What is private to multimage lies in OUTPUT/.multimage:
+//
+//	lock          held by the run that writes to OUTPUT
+//	kept/         what go build made, by platform and manner of building
+//	tmp/          files on their way to OUTPUT
+type workspace struct {
+	plan    *Plan
+	lock    *disk.Lock
+	scratch *disk.Scratch
+	store   *store.Store
+	cancel  context.CancelFunc
+}
+
+// open locks the output folder and opens the cache. The context it returns is
+// the work's, and ends with close.
+func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err error) {
+	w := &workspace{plan: p}
+	ctx, w.cancel = context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if err := w.makeOutput(); err != nil {
+		return w, ctx, fmt.Errorf("output folder: %w", err)
+	}
+	w.lock, err = disk.WaitLock(ctx, w.private("lock"), holder(), func(other string) {
+		p.tell(StepWait, fmt.Sprintf("%s is at work in %s", or(other, "another run"), p.Output))
+	})
+	if err != nil {
+		return w, ctx, err
+	}
+	if w.scratch, err = disk.NewScratch(ctx, w.private("tmp")); err != nil {
+		return w, ctx, fmt.Errorf("output folder: %w", err)
+	}
+	w.store, err = store.Open(ctx, p.Cache)
+	return w, ctx, err
+}
+
+// holder names this run for those who wait for it.
+func holder() string {
+	return fmt.Sprintf("process %d (%s)", os.Getpid(), strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "))
+}
+
+// makeOutput makes the output folder. The first file in it keeps the rest out
+// of git, so that what is built doesn't make the next version "dirty".
+func (w *workspace) makeOutput() error {
+	if err := os.MkdirAll(w.private(""), 0o755); err != nil {
+		return err
+	}
+	ignore := filepath.Join(w.plan.Output, ".gitignore")
+	if _, err := os.Stat(ignore); err == nil {
+		return nil
+	}
+	return disk.WriteBytes(ignore, w.private(""), 0o644, []byte("*\n"))
+}
+
+func (w *workspace) private(name string) string {
+	return filepath.Join(w.plan.Output, ".multimage", name)
+}
+
+func (w *workspace) close() error {
+	var errs []error
+	if w.store != nil {
+		errs = append(errs, w.store.Close())
+	}
+	if w.scratch != nil {
+		errs = append(errs, w.scratch.Remove())
+	}
+	if w.lock != nil {
+		errs = append(errs, w.lock.Unlock())
+	}
+	w.cancel()
+	return errors.Join(errs...)
+}
+
+func (w *workspace) goTool() gotool.Go { return gotool.Go{Dir: w.plan.Dir} }
