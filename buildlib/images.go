@@ -150,7 +150,7 @@ func names(binaries []binary) []string {
 func (r *resolver) repositories(img image) []string {
 	field := img.field + ".Registries"
 	if img.Registries == nil || r.over.Registries != nil {
-		field = "Registries"
+		field = r.named("Registries", r.over.Registries)
 	}
 	var repos []string
 	for i, registry := range first(r.over.Registries, img.Registries, r.project.Registries) {
@@ -183,7 +183,7 @@ func (r *resolver) repositories(img image) []string {
 func (r *resolver) tagsOf(img image) []string {
 	field := img.field + ".Tags"
 	if img.Tags == nil || r.over.Tags != nil {
-		field = "Tags"
+		field = r.named("Tags", r.over.Tags)
 	}
 	var tags []string
 	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {

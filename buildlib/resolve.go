@@ -30,7 +30,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 		return nil, err
 	}
 	r.facts()
-	r.defaults = r.parsePlatforms("Platforms", first(r.over.Platforms, r.project.Platforms, defaultPlatforms))
+	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), first(r.over.Platforms, r.project.Platforms, defaultPlatforms))
 	binaries, err := r.binaries(ctx)
 	if err != nil {
 		return nil, err
@@ -69,6 +69,15 @@ func (r *resolver) mistake(field, format string, args ...any) {
 		}
 	}
 	r.mistakes = append(r.mistakes, err)
+}
+
+// named is what a mistake calls a list: the Project's field, or the variable
+// that overrides it.
+func (r *resolver) named(field string, override []string) string {
+	if override != nil {
+		return "MULTIMAGE_" + strings.ToUpper(field)
+	}
+	return field
 }
 
 // check notes err, if there is one, as a field's mistake.

@@ -47,7 +47,11 @@ func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 
 // Remove removes the folder with all it holds.
 func (s *Scratch) Remove() error {
-	return errors.Join(os.RemoveAll(s.Dir), s.lock.Unlock(), os.Remove(lockPath(s.Dir)))
+	err := errors.Join(os.RemoveAll(s.Dir), s.lock.Unlock())
+	// One that sweeps may come between and remove the lock first; a lock
+	// that stays is swept by the next one.
+	os.Remove(lockPath(s.Dir))
+	return err
 }
 
 func lockPath(dir string) string { return dir + ".lock" }
@@ -58,10 +62,11 @@ func sweep(parent string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "run-") || !e.IsDir() {
+		name, isLock := strings.CutSuffix(e.Name(), lockPath(""))
+		if !strings.HasPrefix(name, "run-") || e.IsDir() == isLock {
 			continue
 		}
-		dir := filepath.Join(parent, e.Name())
+		dir := filepath.Join(parent, name)
 		lock, err := TryLock(lockPath(dir), "")
 		if errors.Is(err, ErrLocked) {
 			continue

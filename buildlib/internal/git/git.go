@@ -65,7 +65,10 @@ func Read(ctx context.Context, dir, module string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("git log: unexpected commit time %q", seconds)
 	}
-	describe, err := run(ctx, dir, "describe", "--tags", "--match", prefix+"v*", "--always", "--dirty", "--abbrev=12", "--long")
+	// A * matches slashes, too: without the exclusion validator/v1.0.0 is one
+	// of the tags v*.
+	describe, err := run(ctx, dir, "describe", "--tags", "--match", prefix+"v*", "--exclude", prefix+"v*/*",
+		"--always", "--dirty", "--abbrev=12", "--long")
 	if err != nil {
 		return Info{}, err
 	}
@@ -146,8 +149,10 @@ func parse(describe, prefix string) (version, tag string, dirty bool) {
 	return name, name, false
 }
 
-// scp is the short form of an ssh address, user@host:path, which no URL is.
-var scp = regexp.MustCompile(`^(?:[^@/:]+@)?([^/:]{2,}):([^/\\].*)$`)
+// scp is the short form of an ssh address, user@host:path, which no URL is. One
+// with a second colon runs a helper, and an @ in the path follows what somebody
+// took for a password.
+var scp = regexp.MustCompile(`^(?:[^@/:]+@)?([^@/:]{2,}):([^@/\\:][^@]*)$`)
 
 // source turns a remote's address into one for people: https, without
 // credentials or ".git". A remote that is not on a network gives nothing,

@@ -57,7 +57,7 @@ type kept struct {
 // truncated or edited one: a kept file that is not as the last build left it
 // is deleted before go runs.
 func (g Go) Build(ctx context.Context, b Build) ([]Executable, error) {
-	if err := os.MkdirAll(b.Folder, 0o755); err != nil {
+	if err := b.makeFolder(); err != nil {
 		return nil, err
 	}
 	before, err := b.check()
@@ -72,6 +72,20 @@ func (g Go) Build(ctx context.Context, b Build) ([]Executable, error) {
 		return nil, err
 	}
 	return executables, b.write(after)
+}
+
+// makeFolder makes the kept folder, without the set-group-ID bit that it takes
+// from its parent: there go doesn't rename an output into place but deletes
+// the old one and copies, so that a new content may have the old one's inode.
+func (b Build) makeFolder() error {
+	if err := os.MkdirAll(b.Folder, 0o755); err != nil {
+		return err
+	}
+	info, err := os.Stat(b.Folder)
+	if err != nil || info.Mode()&fs.ModeSetgid == 0 {
+		return err
+	}
+	return os.Chmod(b.Folder, info.Mode()&^fs.ModeSetgid)
 }
 
 // Linked is to be called after links to the executables were made, which

@@ -238,7 +238,7 @@ func baseOf(t testing.TB, tree *Tree, edit func(*v1.ConfigFile)) *Base {
 	}
 	c := configOf(t, img).DeepCopy()
 	c.OS, c.Architecture, c.Variant = "linux", "amd64", "v8"
-	c.Author, c.Container, c.DockerVersion = "someone", "0123", "20.10"
+	c.Author, c.Container = "someone", "0123"
 	c.History = append(c.History, v1.History{CreatedBy: "CMD sh", EmptyLayer: true})
 	c.Config = v1.Config{
 		Image: "sha256:0123", Hostname: "builder", Cmd: []string{"sh"}, OnBuild: []string{"RUN x"},

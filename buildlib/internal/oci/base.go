@@ -49,7 +49,7 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.bases.shared(ctx, s.ref+" base "+d.Digest.String(), func(ctx context.Context) (any, error) {
+	b, err := s.bases.flights.do(ctx, s.ref+" base "+d.Digest.String(), func() (any, error) {
 		s.mu.Lock()
 		b := s.built[d.Digest]
 		s.mu.Unlock()
@@ -66,19 +66,19 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 		return b, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p, err)
+		return nil, err
 	}
 	return b.(*Base), nil
 }
 
-// build makes the Base of the image that d describes.
-func (s *Source) build(ctx context.Context, d v1.Descriptor) (*Base, error) {
+// build makes the Base of the child d.
+func (s *Source) build(ctx context.Context, d child) (*Base, error) {
 	img, err := s.image1(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	if c := img.config; d.Platform != nil && (c.OS != d.Platform.OS || c.Architecture != d.Platform.Architecture) {
-		s.bases.warn("base %s: the index calls an image %s whose config says %s", s.ref, d.Platform, c.Platform())
+	if p := img.platform(); p.OS != d.Platform.OS || p.Architecture != d.Platform.Architecture {
+		s.bases.warn("base %s: its index calls an image %s whose own config says %q", s.ref, d.Platform, p)
 	}
 	tree, err := s.tree(ctx, img)
 	if err != nil {
@@ -115,7 +115,8 @@ func (s *Source) image1(ctx context.Context, d v1.Descriptor) (*baseImage, error
 	if err := json.Unmarshal(raw, i.manifest); err != nil {
 		return nil, fmt.Errorf("%s: not a valid image manifest: %w", d.Digest, err)
 	}
-	if t := i.manifest.Config.MediaType; !t.IsConfig() {
+	// Registries of 2016 called a config an octet stream.
+	if t := i.manifest.Config.MediaType; !t.IsConfig() && t != "application/octet-stream" {
 		return nil, fmt.Errorf("%s: not a container image but an artifact of type %q", d.Digest, shorten(string(t)))
 	}
 	if i.rawConfig, err = s.read(ctx, i.manifest.Config); err != nil {
@@ -132,6 +133,7 @@ func (s *Source) image1(ctx context.Context, d v1.Descriptor) (*baseImage, error
 var layerTypes = map[types.MediaType]bool{
 	types.OCILayer: true, types.OCILayerZStd: true, types.OCIUncompressedLayer: true,
 	types.DockerLayer: true, types.DockerUncompressedLayer: true,
+	"application/vnd.docker.image.rootfs.diff.tar.zstd": true, // containerd's
 }
 
 func (i *baseImage) check() error {
@@ -219,6 +221,10 @@ func (l *baseLayer) Digest() (v1.Hash, error)            { return l.desc.Digest,
 func (l *baseLayer) DiffID() (v1.Hash, error)            { return l.diffID, nil }
 func (l *baseLayer) Size() (int64, error)                { return l.desc.Size, nil }
 func (l *baseLayer) MediaType() (types.MediaType, error) { return l.desc.MediaType, nil }
+
+// Exists says what the manifest does, for ggcr's validator: without it, that
+// would have the layer fetched. Reading verifies.
+func (l *baseLayer) Exists() (bool, error) { return true, nil }
 
 // Compressed implements v1.Layer. v1.Layer takes no context, so a layer that
 // must be fetched first obeys the context in Bases.Remote alone.

@@ -17,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // change is one path that a layer sets (OCI image spec, layer.md, "Change
@@ -30,7 +32,10 @@ type change struct {
 	Link     string  // a symlink's target
 	Size     int64   // of a file, in bytes
 	Digest   v1.Hash // sha256 of a file's content
-	Source   string  // where a file's content is from, for messages
+	Source   string  // where a file's content is from
+	// Identity is that of the file at Source when Digest was taken. As long
+	// as it is the same, the content is not hashed again. Zero: unknown.
+	Identity disk.Identity
 	Open     func() (io.ReadCloser, error)
 }
 
@@ -66,8 +71,8 @@ func (c change) header() *tar.Header {
 	}
 }
 
-// write writes the change to w. A file whose content isn't the one that the
-// change has the digest of is an error.
+// write writes the change to w, with buf for copying. A file whose content
+// isn't the one that the change has the digest of is an error.
 func (c change) write(w *tar.Writer, buf []byte) error {
 	if err := w.WriteHeader(c.header()); err != nil {
 		return fmt.Errorf("%s: %w", c.Path, err)
@@ -75,21 +80,45 @@ func (c change) write(w *tar.Writer, buf []byte) error {
 	if c.Type != tar.TypeReg {
 		return nil
 	}
+	hashed := c.untouched()
 	r, err := c.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	sum := sha256.New()
+	var to io.Writer = &upTo{w, c.Size}
+	if !hashed {
+		to = io.MultiWriter(sum, to)
+	}
 	// One byte more than the size tells a file that has grown.
-	n, err := io.CopyBuffer(io.MultiWriter(sum, &upTo{w, c.Size}), io.LimitReader(r, c.Size+1), buf)
+	n, err := io.CopyBuffer(to, io.LimitReader(r, c.Size+1), buf)
 	if err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); n != c.Size || got != c.Digest.Hex {
+	same := n == c.Size
+	if hashed {
+		same = same && c.unwritten()
+	} else {
+		same = same && hex.EncodeToString(sum.Sum(nil)) == c.Digest.Hex
+	}
+	if !same {
 		return fmt.Errorf("%s has changed while it was read (it had %d bytes, %s); build again", c.Source, c.Size, c.Digest)
 	}
 	return nil
+}
+
+// untouched reports whether the file is known to be what Digest says.
+func (c change) untouched() bool {
+	id, err := disk.Identify(c.Source)
+	return err == nil && id.Same(c.Identity)
+}
+
+// unwritten reports whether nobody wrote to the file since it was untouched. A
+// new hard link, which changes the identity, is no harm.
+func (c change) unwritten() bool {
+	id, err := disk.Identify(c.Source)
+	return err == nil && id.SameFile(c.Identity) && id.Modified == c.Identity.Modified
 }
 
 // upTo drops what is written beyond n bytes.

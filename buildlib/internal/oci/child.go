@@ -45,7 +45,9 @@ func offer(children []child) string {
 	}
 	var has []string
 	for _, c := range children {
-		has = append(has, shorten(c.Platform.String()))
+		if p := shorten(c.Platform.String()); !slices.Contains(has, p) {
+			has = append(has, p)
+		}
 	}
 	return "has " + list(has)
 }
@@ -112,11 +114,18 @@ func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, er
 	if err != nil {
 		return v1.Platform{}, err
 	}
-	p := i.config.Platform()
+	p := i.platform()
 	if p.OS == "" || p.Architecture == "" {
 		return v1.Platform{}, fmt.Errorf("%s: its config doesn't say what platform it is for", d.Digest)
 	}
-	return *p, nil
+	return p, nil
+}
+
+// platform is what the config says: the fields that a descriptor's platform
+// has, too (OCI image spec, config.md, "Properties").
+func (i *baseImage) platform() v1.Platform {
+	c := i.config
+	return v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion}
 }
 
 // pick returns the child that runs best on a machine of platform p: of its

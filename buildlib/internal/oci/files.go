@@ -33,6 +33,9 @@ type File struct {
 	UID, GID int
 	// Root is the folder that holds Source, and that no link may leave.
 	Root string
+	// Skip is a folder on this machine that is not copied: what a build
+	// writes must not change the next one. Empty: none.
+	Skip string
 }
 
 // maxFiles is how many paths one folder may bring: more is a wrong folder.
@@ -126,9 +129,16 @@ func (s *sources) folder(ctx context.Context, rel, dst string) error {
 	return nil
 }
 
+func (s *sources) host(rel string) string {
+	return filepath.Join(s.file.Root, filepath.FromSlash(rel))
+}
+
 func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry) error {
 	switch e.Type() {
 	case fs.ModeDir:
+		if s.file.Skip != "" && s.host(rel) == filepath.Clean(s.file.Skip) {
+			return nil
+		}
 		return s.folder(ctx, rel, dst)
 	case fs.ModeSymlink:
 		return s.link(rel, dst)
@@ -166,7 +176,7 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 		return context.Cause(ctx)
 	}
 	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
-	host := filepath.Join(s.file.Root, filepath.FromSlash(rel))
+	host := s.host(rel)
 	known, err := s.a.digest(host, open)
 	if err != nil {
 		return err
@@ -180,7 +190,7 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	}
 	return s.to.put(change{
 		Path: dst, Type: tar.TypeReg, Mode: mode, UID: s.file.UID, GID: s.file.GID,
-		Size: known.size, Digest: known.digest, Source: host, Open: open,
+		Size: known.size, Digest: known.digest, Source: host, Identity: known.id, Open: open,
 	}, "the file "+host)
 }
 

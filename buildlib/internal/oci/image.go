@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // Assembler makes images. One serves a whole run, from any number of
@@ -85,6 +87,9 @@ type Executable struct {
 	Source string  // the file on this machine
 	Digest v1.Hash // sha256 of its content
 	Size   int64   // in bytes
+	// Identity is that of Source when Digest was taken. Zero, or no longer
+	// true: the content is hashed again while it is compressed.
+	Identity disk.Identity
 }
 
 func (s *Spec) created() time.Time {
@@ -160,7 +165,7 @@ func (b Executable) addTo(to *rootfs) error {
 		return fmt.Errorf("%s: its digest %q is no sha256", b.Path, b.Digest)
 	}
 	return to.put(change{
-		Path: b.Path, Type: tar.TypeReg, Mode: 0o755, Size: b.Size, Digest: b.Digest, Source: b.Source,
+		Path: b.Path, Type: tar.TypeReg, Mode: 0o755, Size: b.Size, Digest: b.Digest, Source: b.Source, Identity: b.Identity,
 		Open: func() (io.ReadCloser, error) { return os.Open(b.Source) },
 	}, "binary "+b.Path)
 }

@@ -29,10 +29,10 @@ const (
 	refName = "org.opencontainers.image.ref.name"
 )
 
-// layout is the origin of a base in an OCI image layout (OCI image spec,
+// imageLayout is the origin of a base in an OCI image layout (OCI image spec,
 // image-layout.md), a folder or the same in a tar. Its blobs are copied to the
 // cache when they are needed, verified as a registry's are.
-type layout struct {
+type imageLayout struct {
 	path  string
 	blobs map[string]section // by name, of a plain tar; nil of a folder
 	small map[string][]byte  // index.json and the like of a tar
@@ -41,11 +41,11 @@ type layout struct {
 // section is where a tar has the content of a file.
 type section struct{ offset, size int64 }
 
-func (*layout) reference() name.Reference { return nil }
+func (*imageLayout) reference() name.Reference { return nil }
 
 func blobName(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
 
-func (l *layout) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (l *imageLayout) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	if l.blobs == nil {
 		f, err := openInside(l.path, blobName(d.Digest))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -156,12 +156,12 @@ func (b *Bases) splitLayout(ref string) (p, tag string, digest v1.Hash, err erro
 // openLayout opens the layout in the folder or tar p. The blobs of a
 // compressed tar, which can only be read from front to back, go to the cache
 // at once.
-func openLayout(ctx context.Context, cache Cache, p string) (*layout, error) {
+func openLayout(ctx context.Context, cache Cache, p string) (*imageLayout, error) {
 	info, err := os.Stat(p)
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{path: p}
+	l := &imageLayout{path: p}
 	switch {
 	case info.IsDir():
 	case info.Mode().IsRegular():
@@ -195,7 +195,7 @@ func openLayout(ctx context.Context, cache Cache, p string) (*layout, error) {
 }
 
 // file returns one of the layout's own files.
-func (l *layout) file(name string) ([]byte, error) {
+func (l *imageLayout) file(name string) ([]byte, error) {
 	if l.blobs != nil {
 		if raw, ok := l.small[name]; ok {
 			return raw, nil
@@ -220,7 +220,7 @@ func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-func (l *layout) readTar(ctx context.Context, cache Cache) error {
+func (l *imageLayout) readTar(ctx context.Context, cache Cache) error {
 	f, err := os.Open(l.path)
 	if err != nil {
 		return err
@@ -324,7 +324,8 @@ func (s *Source) choose(ctx context.Context, all []v1.Descriptor, tag string, di
 	}
 	has := "it is empty"
 	if len(tags) > 0 {
-		has = "it has " + list(tags)
+		slices.Sort(tags)
+		has = "it has " + list(slices.Compact(tags))
 	}
 	switch {
 	case len(found) == 1:
@@ -361,7 +362,6 @@ func (s *Source) onePerPlatform(ctx context.Context, manifests []v1.Descriptor) 
 // list joins words for an error, the first of them if they are many.
 func list(words []string) string {
 	const most = 40
-	words = slices.Compact(words)
 	if len(words) > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
 	}

@@ -101,23 +101,27 @@ func (g groupFile) gid(gid int) (groupLine, bool) {
 const firstUser = 1000
 
 func (p passwdFile) free() int {
-	n := firstUser
-	for {
-		if _, ok := p.uid(n); !ok {
-			return n
-		}
-		n++
+	taken := map[int]bool{}
+	for _, l := range p {
+		taken[l.uid] = true
 	}
+	return firstFree(taken)
 }
 
 func (g groupFile) free() int {
+	taken := map[int]bool{}
+	for _, l := range g {
+		taken[l.gid] = true
+	}
+	return firstFree(taken)
+}
+
+func firstFree(taken map[int]bool) int {
 	n := firstUser
-	for {
-		if _, ok := g.gid(n); !ok {
-			return n
-		}
+	for taken[n] {
 		n++
 	}
+	return n
 }
 
 // appendLine returns the file with one more line, its own bytes as they are.

@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,25 +18,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// registry is the origin of a base that a registry has.
-type registry struct {
+// repository is the origin of a base that a registry has.
+type repository struct {
 	ref    name.Reference
 	remote []remote.Option
 }
 
-func (r *registry) reference() name.Reference { return r.ref }
+func (r *repository) reference() name.Reference { return r.ref }
 
 // options are those for one request. The puller is shared, so that a registry
 // is asked once for its ways of authentication; which context counts is
 // decided per request.
-func (r *registry) options(ctx context.Context) []remote.Option {
+func (r *repository) options(ctx context.Context) []remote.Option {
 	if ctx.Done() == nil {
 		return r.remote
 	}
 	return append(r.remote[:len(r.remote):len(r.remote)], remote.WithContext(ctx))
 }
 
-func (r *registry) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (r *repository) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	ref := r.ref.Context().Digest(d.Digest.String())
 	if d.MediaType.IsImage() || d.MediaType.IsIndex() {
 		got, err := remote.Get(ref, r.options(ctx)...)
@@ -75,7 +76,7 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("not an image reference: %w", err)
 	}
 	s.Name = canonical(ref)
-	from := &registry{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller))}
+	from := &repository{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller))}
 	s.from = from
 
 	if _, ok := ref.(name.Digest); ok {
@@ -148,7 +149,7 @@ func (s *Source) cached(h v1.Hash) ([]byte, bool) {
 
 // get asks the registry what the reference names, and keeps it. The digest is
 // that of the bytes that came: registries' own headers are known to lie.
-func (s *Source) get(ctx context.Context, from *registry) ([]byte, error) {
+func (s *Source) get(ctx context.Context, from *repository) ([]byte, error) {
 	got, err := remote.Get(from.ref, from.options(ctx)...)
 	if err != nil {
 		return nil, from.explain(err, atTag)
@@ -157,7 +158,7 @@ func (s *Source) get(ctx context.Context, from *registry) ([]byte, error) {
 		return nil, fmt.Errorf("a manifest of %d bytes, more than the %d that one may have", len(got.Manifest), maxManifest)
 	}
 	if _, err := manifestType(got.Manifest); err != nil {
-		if t := string(got.MediaType); !strings.Contains(t, "json") {
+		if t := string(got.MediaType); !json.Valid(got.Manifest) && !strings.Contains(t, "json") {
 			return nil, fmt.Errorf("registry %s answers with %q where a manifest should be: is it a registry?", from.host(), shorten(t))
 		}
 		return nil, err
@@ -166,7 +167,7 @@ func (s *Source) get(ctx context.Context, from *registry) ([]byte, error) {
 	return got.Manifest, err
 }
 
-func (r *registry) host() string {
+func (r *repository) host() string {
 	if h := r.ref.Context().RegistryStr(); h != name.DefaultRegistry {
 		return h
 	}
@@ -206,7 +207,7 @@ const (
 
 // explain says what an error of the registry means, and the fix; missing is
 // the fix for what isn't there.
-func (r *registry) explain(err error, missing string) error {
+func (r *repository) explain(err error, missing string) error {
 	say := func(format string, args ...any) error {
 		return &registryError{fmt.Sprintf(format, args...), err}
 	}

@@ -10,13 +10,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -26,9 +24,6 @@ const (
 	maxManifest = 4 << 20
 	// downloads is how many blobs are fetched at once.
 	downloads = 4
-	// attempts is how often a blob is asked for whose transfer breaks off:
-	// the transport repeats requests, but can't repeat half a body.
-	attempts = 3
 )
 
 // Bases resolves base references, each once per process. Cache must be set.
@@ -51,9 +46,8 @@ type Bases struct {
 	puller   *remote.Puller
 	slots    chan struct{}
 	startErr error
-	pause    time.Duration // before asking again; 0: a second
 
-	flights  singleflight.Group
+	flights  flights
 	mu       sync.Mutex
 	resolved map[string]*Source
 }
@@ -94,7 +88,7 @@ type origin interface {
 // resolves to the same Source for the life of b. Errors begin with "base" and
 // the reference.
 func (b *Bases) Resolve(ctx context.Context, ref string) (*Source, error) {
-	s, err := b.shared(ctx, "ref "+ref, func(ctx context.Context) (any, error) {
+	s, err := b.flights.do(ctx, "ref "+ref, func() (any, error) {
 		b.mu.Lock()
 		s := b.resolved[ref]
 		b.mu.Unlock()
@@ -123,27 +117,8 @@ func (b *Bases) start() error {
 	b.once.Do(func() {
 		b.slots = make(chan struct{}, downloads)
 		b.puller, b.startErr = remote.NewPuller(b.Remote...)
-		if b.pause == 0 {
-			b.pause = time.Second
-		}
 	})
 	return b.startErr
-}
-
-// shared runs f once for all who ask for key at the same time. Should it fail
-// because the one whose context it had gave up, the others carry on.
-func (b *Bases) shared(ctx context.Context, key string, f func(context.Context) (any, error)) (any, error) {
-	for {
-		mine := false
-		v, err, _ := b.flights.Do(key, func() (any, error) {
-			mine = true
-			return f(ctx)
-		})
-		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-		if mine || !gaveUp || ctx.Err() != nil {
-			return v, err
-		}
-	}
 }
 
 func (s *Source) resolve(ctx context.Context) error {
@@ -177,7 +152,7 @@ func (s *Source) resolve(ctx context.Context) error {
 }
 
 // manifestType tells an image manifest from an index by its content. Bytes
-// that could be read as both are refused (OCI image spec, CVE-2021-41190), and
+// that could be read as both are refused (CVE-2021-41190), and
 // so are those that are neither.
 func manifestType(raw []byte) (types.MediaType, error) {
 	var m struct {
@@ -191,10 +166,10 @@ func manifestType(raw []byte) (types.MediaType, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return "", fmt.Errorf("not an image manifest: %w", err)
 	}
-	if m.SchemaVersion == 1 || m.MediaType.IsSchema1() || m.FSLayers != nil {
+	if m.SchemaVersion == 1 || m.MediaType.IsSchema1() || given(m.FSLayers) {
 		return "", errors.New("a Docker schema 1 image, a format given up in 2017: use a newer tag, or push it again with a current engine")
 	}
-	index, image := m.Manifests != nil, m.Config != nil || m.Layers != nil
+	index, image := given(m.Manifests), given(m.Config) || given(m.Layers)
 	switch {
 	case m.SchemaVersion != 2:
 		return "", errors.New("not an image manifest: no \"schemaVersion\": 2")
@@ -215,6 +190,8 @@ func manifestType(raw []byte) (types.MediaType, error) {
 	}
 	return m.MediaType, nil
 }
+
+func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
 
 // read returns the manifest, index or config that d describes.
 func (s *Source) read(ctx context.Context, d v1.Descriptor) ([]byte, error) {
@@ -238,8 +215,8 @@ func (s *Source) open(ctx context.Context, d v1.Descriptor) (*os.File, error) {
 			return nil, err
 		}
 		f, err := os.Open(file)
-		// Another process may trim the cache just now, once.
-		if errors.Is(err, fs.ErrNotExist) && try < attempts {
+		// Another process may have trimmed the cache just now.
+		if errors.Is(err, fs.ErrNotExist) && try == 1 {
 			continue
 		}
 		return f, err
@@ -257,7 +234,7 @@ func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
 	cache := s.bases.Cache
 	file, err := cache.Blob(d.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = s.bases.shared(ctx, s.ref+" "+d.Digest.String(), func(ctx context.Context) (any, error) {
+		_, err = s.bases.flights.do(ctx, s.ref+" "+d.Digest.String(), func() (any, error) {
 			if _, err := cache.Blob(d.Digest); !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
@@ -282,7 +259,8 @@ func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
 	return file, nil
 }
 
-// download puts the blob that d describes into the cache.
+// download puts the blob that d describes into the cache. A transfer that
+// breaks off is the transport's to repeat.
 func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	select {
 	case s.bases.slots <- struct{}{}:
@@ -290,25 +268,9 @@ func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for try := 1; ; try++ {
-		broken, err := s.transfer(ctx, d)
-		if !broken || try == attempts {
-			return err
-		}
-		select {
-		case <-time.After(s.bases.pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// transfer is one attempt of download. broken reports that the bytes stopped
-// coming before all were there.
-func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (broken bool, err error) {
 	rc, err := s.from.open(ctx, d)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", d.Digest, err)
+		return fmt.Errorf("%s: %w", d.Digest, err)
 	}
 	defer rc.Close()
 	r := &countingReader{r: io.LimitReader(rc, d.Size+1)}
@@ -316,19 +278,19 @@ func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (broken bool, er
 	ended := errors.Is(r.err, io.EOF)
 	switch {
 	case err == nil:
-		return false, nil
+		return nil
 	case ctx.Err() != nil:
-		return false, context.Cause(ctx)
+		return context.Cause(ctx)
 	case r.n > d.Size:
-		return false, fmt.Errorf("%s is longer than the %d bytes that its descriptor says", d.Digest, d.Size)
+		return fmt.Errorf("%s is longer than the %d bytes that its descriptor says", d.Digest, d.Size)
 	case r.n < d.Size && ended:
-		return false, fmt.Errorf("%s is truncated: it has %d of %d bytes", d.Digest, r.n, d.Size)
+		return fmt.Errorf("%s is truncated: it has %d of %d bytes", d.Digest, r.n, d.Size)
 	case r.n < d.Size && r.err != nil:
-		return true, fmt.Errorf("%s is truncated: got %d of %d bytes: %w", d.Digest, r.n, d.Size, r.err)
+		return fmt.Errorf("%s is truncated: got %d of %d bytes: %w", d.Digest, r.n, d.Size, r.err)
 	case r.err != nil && !ended, got != (v1.Hash{}) && got != d.Digest:
-		return false, fmt.Errorf("%s has the wrong content: %d bytes of another digest", d.Digest, r.n)
+		return fmt.Errorf("%s has the wrong content: %d bytes of another digest", d.Digest, r.n)
 	}
-	return false, fmt.Errorf("%s: %w", d.Digest, err)
+	return fmt.Errorf("%s: %w", d.Digest, err)
 }
 
 // countingReader keeps how much was read and what ended it, so that a fault

@@ -162,7 +162,7 @@ func (e Engine) loaded(output string, names []string) Loaded {
 			continue
 		}
 		for n := range strings.SplitSeq(list, ",") {
-			l.Names = append(l.Names, strings.TrimPrefix(strings.TrimSpace(n), "docker.io/"))
+			l.Names = append(l.Names, strings.TrimSpace(n))
 		}
 	}
 	if len(l.Names) == 0 {

@@ -24,15 +24,15 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
-// failed tells that the operation what failed with err after the tries of t.
-func (s *session) failed(t *trial, what string, err error) error {
+// failed tells that the operation t failed with err for good.
+func (s *session) failed(t *trial, err error) error {
 	if known := (*failure)(nil); errors.As(err, &known) {
 		return err // what ended this operation was the failure of another
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %s: %w", Written(s.repo), what, err)
+		return fmt.Errorf("%s: %w", t.what, err)
 	}
-	parts := []string{Written(s.repo), what}
+	parts := []string{t.what}
 	if tries, d := t.tried(); tries > 1 {
 		parts = append(parts, fmt.Sprintf("gave up after %d tries in %s", tries, round(d)))
 	}

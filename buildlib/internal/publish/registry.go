@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
@@ -32,8 +29,8 @@ type Published struct {
 	Digest v1.Hash    // of the index
 	Tags   []TagState // in the order asked for
 	// Uploaded, Mounted and Existing count blobs of the children that had
-	// to be pushed. Nothing is counted twice, and nothing of children that
-	// were there already.
+	// to be pushed; those of children that were there already are not
+	// looked at.
 	Uploaded, Mounted, Existing int
 	Bytes                       int64 // of the blobs uploaded
 	Children                    int   // manifests pushed
@@ -123,7 +120,7 @@ func (p *publication) run(ctx context.Context) error {
 	if known && !missing {
 		return nil
 	}
-	t := p.s.trial()
+	t := p.s.trial("push")
 	for round := 0; ; round++ {
 		if !known || round > 0 {
 			err = p.pushChildren(ctx, round > 0)
@@ -194,24 +191,24 @@ func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, t
 
 // head is session.head, with retries.
 func (p *publication) head(ctx context.Context, what, id string) (v1.Hash, error) {
-	t := p.s.trial()
+	t := p.s.trial(what)
 	var h v1.Hash
 	err := t.do(ctx, func(ctx context.Context) (err error) {
 		h, err = p.s.head(ctx, id)
 		return err
 	})
 	if err != nil {
-		return h, p.s.failed(t, what, err)
+		return h, p.s.failed(t, err)
 	}
 	return h, nil
 }
 
 // put is session.put, with retries.
 func (p *publication) put(ctx context.Context, what, id string, mt types.MediaType, raw []byte) error {
-	t := p.s.trial()
+	t := p.s.trial("push " + what)
 	err := t.do(ctx, func(ctx context.Context) error { return p.s.put(ctx, id, mt, raw) })
 	if err != nil {
-		return p.s.failed(t, "push "+what, err)
+		return p.s.failed(t, err)
 	}
 	return nil
 }
@@ -222,8 +219,7 @@ const mismatches = 3
 
 // readBack checks what the tag now gives to those who pull it.
 func (p *publication) readBack(ctx context.Context, tag string) error {
-	t := p.s.trial()
-	what := "read back tag " + tag
+	t := p.s.trial("read back tag " + tag)
 	for i := 1; ; i++ {
 		var got v1.Hash
 		err := t.do(ctx, func(ctx context.Context) (err error) {
@@ -236,13 +232,13 @@ func (p *publication) readBack(ctx context.Context, tag string) error {
 		var terr *transport.Error
 		absent := errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
 		if err != nil && !absent {
-			return p.s.failed(t, what, err)
+			return p.s.failed(t, err)
 		}
 		if err == nil {
 			err = fmt.Errorf("got %s, want %s: someone else moved it, or the registry stores other bytes than it was sent", got, p.out.Digest)
 		}
-		if i == mismatches || t.wait(ctx, what+": "+brief(err), 0) != nil {
-			return p.s.failed(t, what, err)
+		if i == mismatches || t.wait(ctx, brief(err), 0) != nil {
+			return p.s.failed(t, err)
 		}
 	}
 }
@@ -272,22 +268,11 @@ func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool
 			return err
 		}
 	}
-	img, err := p.idx.Image(d.Digest)
+	raw, blobs, err := p.read(d)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %s: %w", Written(p.s.repo), what, err)
 	}
-	raw, err := img.RawManifest()
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if h, _, err := v1.SHA256(bytes.NewReader(raw)); err != nil || h != d.Digest {
-		return fmt.Errorf("%s: its manifest has the digest %s (%v)", what, h, err)
-	}
-	blobs, err := blobsOf(img)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	t := p.s.trial()
+	t := p.s.trial("push " + what)
 	for round := 0; ; round++ {
 		err := p.pushBlobs(ctx, blobs, round)
 		if err != nil {
@@ -304,142 +289,24 @@ func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool
 	}
 }
 
-// blob is what a child's manifest refers to.
-type blob struct {
-	digest v1.Hash
-	size   int64
-	open   func() (io.ReadCloser, error)
-	from   *name.Repository // where it was pulled from, if that is known
-}
-
-// blobsOf lists the blobs of an image, layers first. Layers that may not be
-// distributed are left where they are (OCI image spec, "Non-Distributable
-// Layers").
-func blobsOf(img v1.Image) ([]blob, error) {
-	layers, err := img.Layers()
+// read takes a child from the index.
+func (p *publication) read(d v1.Descriptor) (raw []byte, blobs []blob, err error) {
+	img, err := p.idx.Image(d.Digest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	config, err := partial.ConfigLayer(img)
+	if raw, err = img.RawManifest(); err != nil {
+		return nil, nil, err
+	}
+	h, _, err := v1.SHA256(bytes.NewReader(raw))
+	if err == nil && h != d.Digest {
+		err = fmt.Errorf("its manifest has the digest %s", h)
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []blob
-	for _, l := range append(layers, config) {
-		mt, err := l.MediaType()
-		if err != nil {
-			return nil, err
-		}
-		if !mt.IsDistributable() {
-			continue
-		}
-		b := blob{open: l.Compressed}
-		if b.digest, err = l.Digest(); err != nil {
-			return nil, err
-		}
-		if b.size, err = l.Size(); err != nil {
-			return nil, err
-		}
-		if m, ok := l.(*remote.MountableLayer); ok && m.Reference != nil {
-			from := m.Reference.Context()
-			b.from = &from
-		}
-		all = append(all, b)
-	}
-	return all, nil
-}
-
-// pushBlobs sees to it that the repository has the blobs. In round 0 each is
-// looked at once, whichever child asks; in later ones the registry is asked
-// again, and in round 2, as it doesn't know what it has, not believed.
-func (p *publication) pushBlobs(ctx context.Context, blobs []blob, round int) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, b := range blobs {
-		g.Go(func() error {
-			return p.blobs.do(ctx, fmt.Sprint(b.digest, round), func() error { return p.pushBlob(ctx, b, round == 2) })
-		})
-	}
-	return g.Wait()
-}
-
-func (p *publication) pushBlob(ctx context.Context, b blob, force bool) error {
-	at := place{p.s.repo.RegistryStr(), b.digest}
-	done, err := p.c.turn(ctx, at)
-	if err != nil {
-		return err
-	}
-	defer done()
-	var from *name.Repository
-	if !force {
-		from = p.mountFrom(ctx, at, b)
-	}
-	t := p.s.trial()
-	if err := t.acquire(ctx); err != nil {
-		return err
-	}
-	defer t.release()
-	wanted := false
-	err = t.do(ctx, func(ctx context.Context) error {
-		if !force {
-			if has, err := p.s.hasBlob(ctx, b.digest); err != nil {
-				return err
-			} else if has {
-				p.count(func(o *Published) { o.Existing++ })
-				return nil
-			}
-		}
-		to, err := p.s.begin(ctx, b.digest, from)
-		if err != nil {
-			return err
-		}
-		if to == nil {
-			p.count(func(o *Published) { o.Mounted++ })
-			return nil
-		}
-		if !wanted {
-			wanted = true
-			p.count(func(*Published) { p.tell(0, b.size) })
-		}
-		var last *counted
-		err = p.s.send(ctx, to, b, func() (io.ReadCloser, error) {
-			last.undo() // a body taken anew starts over
-			rc, err := b.open()
-			if err != nil {
-				return nil, err
-			}
-			last = &counted{ReadCloser: rc, p: p}
-			return last, nil
-		})
-		if err != nil {
-			last.undo()
-			return err
-		}
-		p.count(func(o *Published) { o.Uploaded++; o.Bytes += b.size })
-		return nil
-	})
-	if err != nil {
-		return p.s.failed(t, fmt.Sprintf("push blob %s (%d bytes)", b.digest, b.size), err)
-	}
-	p.c.setHome(at, p.s.repo)
-	return nil
-}
-
-// mountFrom returns a repository of the same registry to mount the blob from:
-// that of the base, or one that this process has pushed it to. nil: there is
-// none, or no permission to read it.
-func (p *publication) mountFrom(ctx context.Context, at place, b blob) *name.Repository {
-	from := b.from
-	if home, ok := p.c.home(at); ok {
-		from = &home
-	}
-	if from == nil || from.RegistryStr() != at.registry || from.RepositoryStr() == p.s.repo.RepositoryStr() {
-		return nil
-	}
-	if err := p.s.authorize(ctx, *from); err != nil {
-		p.c.o.Log("%s: not mounting from %s: %v", Written(p.s.repo), Written(*from), err)
-		return nil
-	}
-	return from
+	blobs, err = blobsOf(img)
+	return raw, blobs, err
 }
 
 func (p *publication) count(f func(*Published)) {
@@ -454,72 +321,5 @@ func (p *publication) tell(sent, total int64) {
 	p.event.Total += total
 	if p.progress != nil {
 		p.progress(p.event)
-	}
-}
-
-// counted is a blob being sent; what is read of it counts as sent.
-type counted struct {
-	io.ReadCloser
-	p    *publication
-	sent int64
-	dead bool // net/http may read on for a moment after the request failed
-}
-
-func (c *counted) Read(buf []byte) (int, error) {
-	n, err := c.ReadCloser.Read(buf)
-	c.p.mu.Lock()
-	defer c.p.mu.Unlock()
-	if n > 0 && !c.dead {
-		c.sent += int64(n)
-		c.p.tell(int64(n), 0)
-	}
-	return n, err
-}
-
-// undo takes back what was counted. A nil body has nothing to take back.
-func (c *counted) undo() {
-	if c == nil {
-		return
-	}
-	c.p.mu.Lock()
-	defer c.p.mu.Unlock()
-	if !c.dead {
-		c.dead = true
-		c.p.tell(-c.sent, 0)
-	}
-}
-
-// keyed does things once by key; those who come later wait for the first. Its
-// zero value has done nothing.
-type keyed struct {
-	mu    sync.Mutex
-	calls map[string]*call
-}
-
-type call struct {
-	done chan struct{}
-	err  error
-}
-
-func (k *keyed) do(ctx context.Context, key string, f func() error) error {
-	k.mu.Lock()
-	c, ok := k.calls[key]
-	if !ok {
-		if k.calls == nil {
-			k.calls = map[string]*call{}
-		}
-		c = &call{done: make(chan struct{})}
-		k.calls[key] = c
-		k.mu.Unlock()
-		c.err = f()
-		close(c.done)
-		return c.err
-	}
-	k.mu.Unlock()
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -32,8 +32,9 @@ const (
 // all of them draw on one stock of patience.
 type trial struct {
 	w     *wire
-	plain bool // plain HTTP is acceptable at all
-	held  bool // a slot is held, and given back while waiting
+	what  string // for people: "ghcr.io/acme/x: push tag v1"
+	plain bool   // plain HTTP is acceptable at all
+	held  bool   // a slot is held, and given back while waiting
 
 	mu       sync.Mutex
 	failures int
@@ -43,7 +44,9 @@ type trial struct {
 
 type trialKey struct{}
 
-func (w *wire) newTrial(plain bool) *trial { return &trial{w: w, plain: plain} }
+func (w *wire) newTrial(what string, plain bool) *trial {
+	return &trial{w: w, what: what, plain: plain}
+}
 
 func (t *trial) with(ctx context.Context) context.Context {
 	return context.WithValue(ctx, trialKey{}, t)
@@ -55,7 +58,7 @@ func (w *wire) trialOf(ctx context.Context) *trial {
 	if t, ok := ctx.Value(trialKey{}).(*trial); ok {
 		return t
 	}
-	return w.newTrial(true)
+	return w.newTrial("pull", true)
 }
 
 // errImpatient ends a trial.
@@ -69,7 +72,7 @@ func (t *trial) wait(ctx context.Context, reason string, asked time.Duration) er
 	if !ok {
 		return errImpatient
 	}
-	t.w.log("%s: trying again in %s", reason, d.Round(time.Millisecond))
+	t.w.log("%s: %s: trying again in %s", t.what, reason, d.Round(time.Millisecond))
 	return t.pause(ctx, d)
 }
 
@@ -248,11 +251,17 @@ func brief(err error) string {
 	if errors.As(err, &terr) {
 		return strings.Join(append([]string{status(terr.StatusCode)}, diagnostics(terr)...), ": ")
 	}
+	text := err.Error()
 	var uerr *url.Error
 	if errors.As(err, &uerr) {
-		err = uerr.Err
+		text = uerr.Err.Error()
 	}
-	return clip(err.Error())
+	// ggcr tries TLS first, and reports both.
+	var plain *plainError
+	if errors.As(err, &plain) && !strings.Contains(text, plain.Error()) {
+		text += "; " + plain.Error()
+	}
+	return clip(text)
 }
 
 func status(code int) string {

@@ -60,7 +60,7 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 	if done {
 		return nil
 	}
-	t := s.trial()
+	t := s.trial("log in")
 	var rt http.RoundTripper
 	err := t.do(ctx, func(ctx context.Context) error {
 		auth, err := s.c.credentials(ctx, s.repo)
@@ -71,7 +71,7 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 		return err
 	})
 	if err != nil {
-		return s.failed(t, "log in", err)
+		return s.failed(t, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +79,9 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 	return nil
 }
 
-func (s *session) trial() *trial {
-	return s.c.wire.newTrial(s.c.plain(s.repo.RegistryStr()))
+// trial begins an operation on the repository.
+func (s *session) trial(what string) *trial {
+	return s.c.wire.newTrial(Written(s.repo)+": "+what, s.c.plain(s.repo.RegistryStr()))
 }
 
 // url returns the address of something in the repository.
@@ -145,10 +146,15 @@ func (s *session) head(ctx context.Context, id string) (v1.Hash, error) {
 	}
 	resp.Body.Close()
 	h, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
-	if err != nil { // the header is optional
-		return s.read(ctx, id)
+	if err == nil {
+		return h, nil
 	}
-	return h, nil
+	// The header is optional.
+	h, err = s.read(ctx, id)
+	if errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound {
+		return v1.Hash{}, nil
+	}
+	return h, err
 }
 
 // read gets a manifest and returns the digest of the bytes that came, whatever

@@ -164,7 +164,7 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 			w.hold(req.URL.Host, asked)
 		default:
 			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body}
+				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body, size: resp.ContentLength}
 			}
 			return resp, nil
 		}
@@ -225,9 +225,6 @@ func (w *wire) gate(ctx context.Context, host string, t *trial) error {
 	}
 }
 
-// errStalled is the end of a request during which nothing moved for too long.
-var errStalled = errors.New("stalled: no data moved")
-
 // send makes one try at the request.
 func (w *wire) send(req *http.Request) (*http.Response, error) {
 	body, err := unspent(req)
@@ -235,7 +232,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	stalled := func() { cancel(errStalled) }
+	stalled := func() { cancel(fmt.Errorf("%w for %s", errStalled, w.stall)) }
 	sending := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
 	out := req.Clone(ctx)
 	out.Header.Set("User-Agent", "multimage")
@@ -292,149 +289,3 @@ type spent struct{}
 
 func (spent) Read([]byte) (int, error) { return 0, errors.New("body was sent before") }
 func (spent) Close() error             { return nil }
-
-// watchdog cancels a request unless it is touched every so often.
-type watchdog struct {
-	limit time.Duration
-
-	mu    sync.Mutex
-	timer *time.Timer
-	ended bool
-}
-
-// touch starts the time anew, n times as long as the limit.
-func (d *watchdog) touch(n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.ended {
-		d.timer.Reset(time.Duration(n) * d.limit)
-	}
-}
-
-// rest stops the time until the next touch.
-func (d *watchdog) rest() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.timer.Stop()
-}
-
-// end stops the time for good.
-func (d *watchdog) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ended = true
-	d.timer.Stop()
-}
-
-// watched is a body being sent. Time counts while the network has the data,
-// not while the data is read or compressed.
-type watched struct {
-	io.ReadCloser
-	dog       *watchdog
-	digesting int // how many times longer the answer may take once all is sent
-}
-
-func (b *watched) Read(p []byte) (int, error) {
-	b.dog.rest()
-	n, err := b.ReadCloser.Read(p)
-	if err == nil {
-		b.dog.touch(1)
-	} else {
-		b.dog.touch(b.digesting)
-	}
-	return n, err
-}
-
-// received is a body being read. Time counts while it is waited for.
-type received struct {
-	body   io.ReadCloser
-	ctx    context.Context
-	dog    *watchdog
-	cancel func()
-}
-
-func (b *received) Read(p []byte) (int, error) {
-	b.dog.touch(1)
-	n, err := b.body.Read(p)
-	b.dog.rest()
-	if cause := context.Cause(b.ctx); err != nil && err != io.EOF && cause != nil {
-		err = cause
-	}
-	return n, err
-}
-
-func (b *received) Close() error {
-	b.dog.end()
-	err := b.body.Close()
-	b.cancel()
-	return err
-}
-
-// resuming is the body of an answer to a GET. When the connection fails in
-// the middle, it asks for the rest (RFC 9110, section 14.2), or for all of it
-// again if the server knows no ranges. Whoever reads checks the digest.
-type resuming struct {
-	w    *wire
-	t    *trial
-	req  *http.Request
-	body io.ReadCloser
-	off  int64
-}
-
-func (b *resuming) Read(p []byte) (int, error) {
-	for {
-		n, err := b.body.Read(p)
-		b.off += int64(n)
-		if err == nil || err == io.EOF || n > 0 {
-			if n > 0 && err != io.EOF {
-				err = nil // if it persists, the next Read gets it
-			}
-			return n, err
-		}
-		if b.req.Context().Err() != nil || !passingNet(err) {
-			return 0, err
-		}
-		reason := fmt.Sprintf("GET %s at byte %d: %s", b.req.URL.Host+b.req.URL.Path, b.off, brief(err))
-		if werr := b.t.wait(b.req.Context(), reason, 0); werr != nil {
-			return 0, err
-		}
-		if !b.resume() {
-			return 0, err
-		}
-	}
-}
-
-// resume continues the body at b.off, and reports whether it could.
-func (b *resuming) resume() bool {
-	req := b.req.Clone(b.req.Context())
-	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.off))
-	resp, err := b.w.repeat(req, b.t)
-	if err != nil {
-		return false
-	}
-	body := resp.Body
-	if r, ok := body.(*resuming); ok {
-		body = r.body // one layer of resuming is enough
-	}
-	switch resp.StatusCode {
-	case http.StatusPartialContent:
-		var first, last int64
-		_, err = fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last)
-		if err == nil && first != b.off {
-			err = errors.New("another range than asked for")
-		}
-	case http.StatusOK:
-		_, err = io.CopyN(io.Discard, body, b.off)
-	default:
-		err = errors.New(resp.Status)
-	}
-	if err != nil {
-		body.Close()
-		return false
-	}
-	b.body.Close()
-	b.body = body
-	return true
-}
-
-func (b *resuming) Close() error { return b.body.Close() }

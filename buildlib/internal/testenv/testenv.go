@@ -10,10 +10,14 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
+
+// Exe is what the names of programs end in on this machine.
+var Exe = map[bool]string{true: ".exe"}[runtime.GOOS == "windows"]
 
 // programs are the names that Require knows: the program that must be in PATH
 // and the Debian package that has it.

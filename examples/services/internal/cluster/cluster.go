@@ -31,12 +31,13 @@ var ErrNotReady = errors.New("the cluster's state isn't known yet")
 // without a file, of the one that this program runs in. It is nil, without an
 // error, where there is no cluster.
 func Connect(kubeconfig string) (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if kubeconfig == "" {
-		config, err = rest.InClusterConfig()
-		if errors.Is(err, rest.ErrNotInCluster) {
-			return nil, nil
-		}
+	// Asked with neither, BuildConfigFromFlags prints warnings of its own.
+	var config *rest.Config
+	var err error
+	if kubeconfig != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	} else if config, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)

@@ -1,0 +1,196 @@
+package oci
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+func TestFiles(t *testing.T) {
+	dir := project(t, map[string]string{
+		"app.yaml": "a: 1", "run.sh": "#!/bin/sh", "web/index.html": "<p>", "web/css/a.css": "a{}", "web/empty/x": "",
+		"etc/mtab": "mine",
+	})
+	for _, err := range []error{
+		os.Chmod(filepath.Join(dir, "run.sh"), 0o700),
+		os.Symlink("css/a.css", filepath.Join(dir, "web", "style")),
+		os.Symlink("../app.yaml", filepath.Join(dir, "web", "conf")),
+		os.Symlink("nowhere", filepath.Join(dir, "web", "dangling")),
+		os.Symlink("web", filepath.Join(dir, "site")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(p string) string { return filepath.Join(dir, p) }
+	for name, c := range map[string]struct {
+		files []File
+		want  []string
+	}{
+		"file": {
+			[]File{{Source: in("app.yaml"), Path: "/etc/app.yaml"}},
+			[]string{"0 0644 0:0 etc/app.yaml"},
+		},
+		"executable": {
+			[]File{{Source: in("run.sh"), Path: "/opt/run"}},
+			[]string{"5 0755 0:0 opt/", "0 0755 0:0 opt/run"},
+		},
+		"mode and owner": {
+			[]File{{Source: in("app.yaml"), Path: "/opt/a/b", Mode: 0o600, UID: 5, GID: 6}},
+			[]string{"5 0755 0:0 opt/", "5 0755 0:0 opt/a/", "0 0600 5:6 opt/a/b"},
+		},
+		"setuid in either form": {
+			[]File{{Source: in("run.sh"), Path: "/a", Mode: 0o4755}, {Source: in("run.sh"), Path: "/b", Mode: fs.ModeSetuid | 0o755}},
+			[]string{"0 4755 0:0 a", "0 4755 0:0 b"},
+		},
+		"folder": {
+			[]File{{Source: in("web"), Path: "/web", UID: 9, GID: 9}},
+			[]string{
+				"5 0755 9:9 web/", "2 0777 9:9 web/conf -> ../app.yaml",
+				"5 0755 9:9 web/css/", "0 0644 9:9 web/css/a.css",
+				"2 0777 9:9 web/dangling -> nowhere",
+				"5 0755 9:9 web/empty/", "0 0644 9:9 web/empty/x",
+				"0 0644 9:9 web/index.html", "2 0777 9:9 web/style -> css/a.css",
+			},
+		},
+		"all but the output": {
+			[]File{{Source: in("web"), Path: "/web", Skip: in("web/css/")}},
+			[]string{
+				"5 0755 0:0 web/", "2 0777 0:0 web/conf -> ../app.yaml", "2 0777 0:0 web/dangling -> nowhere",
+				"5 0755 0:0 web/empty/", "0 0644 0:0 web/empty/x",
+				"0 0644 0:0 web/index.html", "2 0777 0:0 web/style -> css/a.css",
+			},
+		},
+		"folder with a mode": {
+			[]File{{Source: in("web/css"), Path: "/css", Mode: 0o640}},
+			[]string{"5 0755 0:0 css/", "0 0640 0:0 css/a.css"},
+		},
+		"a link to a folder": {
+			[]File{{Source: in("site/css"), Path: "/css"}},
+			[]string{"5 0755 0:0 css/", "0 0644 0:0 css/a.css"},
+		},
+		"a folder over one of the base's": {
+			[]File{{Source: in("web/css"), Path: "/var/lib/secret"}},
+			[]string{"0 0644 0:0 var/lib/secret/a.css"},
+		},
+		"through the base's links": {
+			[]File{{Source: in("run.sh"), Path: "/bin/run"}, {Source: in("web/css"), Path: "/var/run/css"}},
+			[]string{"5 0755 0:0 run/", "5 0755 0:0 run/css/", "0 0644 0:0 run/css/a.css", "0 0755 0:0 usr/bin/run"},
+		},
+		"in place of a link": {
+			[]File{{Source: in("etc"), Path: "/etc"}},
+			[]string{"0 0644 0:0 etc/mtab"},
+		},
+		"directory": {
+			[]File{{Path: "/data/x", Mode: 0o700, UID: 4, GID: 4}},
+			[]string{"5 0755 0:0 data/", "5 0700 4:4 data/x/"},
+		},
+		"sticky directory": {
+			[]File{{Path: "/scratch", Mode: 0o1777}},
+			[]string{"5 1777 0:0 scratch/"},
+		},
+		"directory that is there":               {[]File{{Path: "/var/lib/secret"}}, nil},
+		"directory that is there, with a mode":  {[]File{{Path: "/var/lib/secret", Mode: 0o750}}, []string{"5 0750 7:8 var/lib/secret/"}},
+		"directory that is there, with an user": {[]File{{Path: "/var/lib/secret", UID: 3, GID: 3}}, []string{"5 0700 3:3 var/lib/secret/"}},
+		"directory behind a link":               {[]File{{Path: "/bin"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range c.files {
+				c.files[i].Root = dir
+			}
+			img := mustImage(t, newAssembler(t), Spec{Base: baseOf(t, debianTree(), nil), Files: c.files})
+			var got []string
+			if layers := listing(t, img); len(layers) > 1 {
+				got = layers[1]
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got\n%q\nwant\n%q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestFilesRefuses(t *testing.T) {
+	outside := project(t, map[string]string{"secret": "s"})
+	dir := project(t, map[string]string{
+		"a": "a", "abs/x": "", "leave/sub/x": "", "bad/x": "",
+	})
+	in := func(p string) string { return filepath.Join(dir, p) }
+	for _, err := range []error{
+		os.Symlink("/etc/passwd", in("abs/link")),
+		os.Symlink("../../../secret", in("leave/sub/link")),
+		os.Symlink(filepath.Join(outside, "secret"), in("out")),
+		os.Symlink(outside, in("outdir")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	debian := baseOf(t, debianTree(), nil)
+	for name, c := range map[string]struct {
+		file File
+		want []string
+	}{
+		"missing":               {File{Source: in("none"), Path: "/x"}, []string{"file /x: source ", "none: no such file or folder"}},
+		"not in the project":    {File{Source: filepath.Join(outside, "secret"), Path: "/x"}, []string{"file /x: ", "is not in the project's folder"}},
+		"a link out":            {File{Source: in("out"), Path: "/x"}, []string{"is a link that is absolute or leaves the project"}},
+		"through a link out":    {File{Source: in("outdir/secret"), Path: "/x"}, []string{"escapes"}},
+		"an absolute link":      {File{Source: in("abs"), Path: "/x"}, []string{"link abs/link: its target /etc/passwd is absolute"}},
+		"a link that leaves":    {File{Source: in("leave"), Path: "/x"}, []string{"link leave/sub/link: its target ../../../secret leaves the project"}},
+		"relative path":         {File{Source: in("a"), Path: "etc/a"}, []string{"is not absolute; write /etc/a"}},
+		"path out of the image": {File{Source: in("a"), Path: "/../../etc/a"}, []string{"is not clean; write /etc/a"}},
+		"file over a folder":    {File{Source: in("a"), Path: "/etc"}, []string{"/etc: is a folder in the image"}},
+		"folder over a file":    {File{Source: in("bad"), Path: "/etc/passwd"}, []string{"/etc/passwd: is a file in the image"}},
+		"file at the root":      {File{Source: in("a"), Path: "/"}, []string{"is a folder"}},
+		"mode":                  {File{Source: in("a"), Path: "/a", Mode: fs.ModeDir | 0o755}, []string{"file /a: mode d", "write it like 0o644"}},
+		"owner":                 {File{Source: in("a"), Path: "/a", UID: -1}, []string{"owner -1:0 is negative"}},
+		"directory over a file": {File{Path: "/etc/passwd"}, []string{"is a file in the image"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.file.Root = dir
+			imageError(t, newAssembler(t), Spec{Base: debian, Files: []File{c.file}}, c.want...)
+		})
+	}
+	t.Run("no root", func(t *testing.T) {
+		imageError(t, newAssembler(t), Spec{Files: []File{{Source: in("a"), Path: "/a"}}}, "is not in the project's folder")
+	})
+	t.Run("two files", func(t *testing.T) {
+		f := File{Source: in("a"), Path: "/x/a", Root: dir}
+		imageError(t, newAssembler(t), Spec{Files: []File{f, f}}, "file /x/a: ", "the file "+in("a")+" is already there")
+	})
+	t.Run("a binary over a file", func(t *testing.T) {
+		f := File{Source: in("a"), Path: "/app", Root: dir}
+		imageError(t, newAssembler(t), Spec{Files: []File{f}, Binaries: []Executable{executable(t, "/app", []byte("x"))}},
+			"binary /app: the file ")
+	})
+}
+
+// A file of the user's own goes over one that the library adds.
+func TestFilesOverrideRuntimeFiles(t *testing.T) {
+	dir := project(t, map[string]string{"company.pem": "ours"})
+	img := mustImage(t, newAssembler(t), Spec{
+		CACerts: true,
+		Files:   []File{{Source: filepath.Join(dir, "company.pem"), Path: certFiles[0], Root: dir}},
+	})
+	if got := contentOf(t, img, certFiles[0]); got != "ours" {
+		t.Errorf("got %.20q", got)
+	}
+}
+
+// The layer of Files follows what they hold, also within a run.
+func TestFilesAreReadAgainWhenTouched(t *testing.T) {
+	dir := project(t, map[string]string{"a": "one"})
+	a := newAssembler(t)
+	s := Spec{Files: []File{{Source: filepath.Join(dir, "a"), Path: "/a", Root: dir}}}
+	if got := contentOf(t, mustImage(t, a, s), "/a"); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("two"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := contentOf(t, mustImage(t, a, s), "/a"); got != "two" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,73 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+func TestHold(t *testing.T) {
+	c := client(t, Options{Patience: time.Second})
+	c.wire.hold("a", 50*time.Millisecond)
+	start := time.Now()
+	if err := c.wire.gate(t.Context(), "b", c.wire.newTrial("test", true)); err != nil || time.Since(start) > 40*time.Millisecond {
+		t.Errorf("another host waits, too: %v", err)
+	}
+	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err != nil || time.Since(start) < 50*time.Millisecond {
+		t.Errorf("waited %s: %v", time.Since(start), err)
+	}
+	c.wire.hold("a", time.Hour)
+	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err == nil {
+		t.Error("an hour was waited for")
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for v, want := range map[string]time.Duration{
+		"":                              0,
+		"7":                             7 * time.Second,
+		"-1":                            0,
+		"soon":                          0,
+		"Fri, 02 Jan 2026 03:04:15 GMT": 10 * time.Second,
+		"Fri, 02 Jan 2026 03:04:00 GMT": 0,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {v}}, now); got != want {
+			t.Errorf("%q: %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestPatience(t *testing.T) {
+	c := client(t, Options{Patience: 30 * time.Millisecond})
+	tr := c.wire.newTrial("test", true)
+	start := time.Now()
+	var err error
+	for err == nil {
+		err = tr.wait(t.Context(), "test", 0)
+	}
+	if d := time.Since(start); !errors.Is(err, errImpatient) || d > time.Second {
+		t.Errorf("%v after %s", err, d)
+	}
+	if n, _ := tr.tried(); n < fewestTries {
+		t.Errorf("%d tries", n)
+	}
+	// The slow get their tries, too.
+	tr = c.wire.newTrial("test", true)
+	tr.failures, tr.since = 1, time.Now().Add(-time.Hour)
+	if err := tr.wait(t.Context(), "test", 0); err != nil {
+		t.Errorf("no second try after a long first one: %v", err)
+	}
+}
+
+func TestBrief(t *testing.T) {
+	long := &transport.Error{StatusCode: 400, Errors: []transport.Diagnostic{{Code: "X", Message: strings.Repeat("long\n", 400)}}}
+	if got := brief(fmt.Errorf("wrapped: %w", long)); len(got) > 400 || strings.Contains(got, "\n") || !strings.HasPrefix(got, "400 Bad Request: X long") {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,90 @@
+package targets_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+
+// TestScript runs the real mage on real projects, as testdata/script has them.
+// What scripts can do beyond testscript's own commands stands in
+// scriptcmd_test.go.
+func TestScript(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mage := buildMage(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join(root, "testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                commands,
+		Setup: func(env *testscript.Env) error {
+			for key, value := range goEnv() {
+				env.Setenv(key, value)
+			}
+			home := filepath.Join(env.WorkDir, ".home")
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_CONFIG_HOME", home) // go env -w writes below it
+			env.Setenv("DOCKER_CONFIG", filepath.Join(home, "docker"))
+			env.Setenv("MULTIMAGE", root)
+			env.Setenv("MULTIMAGE_CACHE", filepath.Join(env.WorkDir, ".cache"))
+			env.Setenv("PATH", filepath.Dir(mage)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			for _, v := range gitEnv(env.WorkDir) {
+				key, value, _ := strings.Cut(v, "=")
+				env.Setenv(key, value)
+			}
+			env.Values[stateKey{}] = &state{tb: env.T().(testing.TB)}
+			return os.MkdirAll(home, 0o755)
+		},
+	})
+}
+
+// buildMage builds the mage that go.mod names.
+func buildMage(t *testing.T) string {
+	t.Helper()
+	mage := filepath.Join(t.TempDir(), "mage"+testenv.Exe)
+	cmd := exec.Command("go", "build", "-o", mage, "github.com/magefile/mage")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build mage: %v\n%s", err, out)
+	}
+	return mage
+}
+
+// goEnv is what scripts take over of this machine's go: where its caches and
+// modules are. HOME is their own, and GOFLAGS isn't set.
+var goEnv = sync.OnceValue(func() map[string]string {
+	out, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN").Output()
+	if err != nil {
+		panic(err)
+	}
+	env := map[string]string{}
+	if err := json.Unmarshal(out, &env); err != nil {
+		panic(err)
+	}
+	env["GOFLAGS"] = ""
+	return env
+})
+
+// gitEnv is a git without this machine's configuration and identity, whose
+// commits are the same each time.
+func gitEnv(work string) []string {
+	return []string{
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CEILING_DIRECTORIES=" + filepath.Dir(work),
+		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z",
+		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z",
+		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=init.defaultBranch", "GIT_CONFIG_VALUE_0=main",
+		"GIT_CONFIG_KEY_1=protocol.file.allow", "GIT_CONFIG_VALUE_1=always",
+	}
+}
