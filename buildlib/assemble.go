@@ -97,7 +97,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	spec := a.spec(pp, p, base)
 	for _, b := range pp.Binaries {
 		e := executables[b.Binary]
-		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size})
+		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
 	}
 	img, err := a.assembler.Image(ctx, spec)
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) oci.Spec
 		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
 	}
 	for _, f := range pp.Files {
-		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir}
+		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Skip: a.w.plan.Output}
 		if f.Source != "" {
 			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
 		}

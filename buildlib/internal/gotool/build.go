@@ -39,6 +39,8 @@ type Executable struct {
 	Path   string
 	Digest v1.Hash // sha256 of the content
 	Size   int64   // bytes
+	// Identity is the file's when Digest was its content's.
+	Identity disk.Identity
 	// Kept is set if the executable is the one of the run before.
 	Kept bool
 }
@@ -200,7 +202,7 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 				}
 			}
 			records[i] = kept{id, digest}
-			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Kept: ok && digest == was.Digest}
+			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Identity: id, Kept: ok && digest == was.Digest}
 			return nil
 		})
 	}

@@ -73,7 +73,7 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 
 // build makes the Base of the child d.
 func (s *Source) build(ctx context.Context, d child) (*Base, error) {
-	img, err := s.image1(ctx, d)
+	img, err := s.readImage(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +98,8 @@ type baseImage struct {
 	config    *v1.ConfigFile
 }
 
-// image1 reads and checks the manifest and config of the image that d describes.
-func (s *Source) image1(ctx context.Context, d v1.Descriptor) (*baseImage, error) {
+// readImage reads and checks the manifest and config of the image that d describes.
+func (s *Source) readImage(ctx context.Context, d v1.Descriptor) (*baseImage, error) {
 	raw, err := s.read(ctx, d)
 	if err != nil {
 		return nil, err

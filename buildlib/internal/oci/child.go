@@ -110,7 +110,7 @@ func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, er
 	if p := d.Platform; p != nil && p.OS != "" && p.Architecture != "" {
 		return *p, nil
 	}
-	i, err := s.image1(ctx, d)
+	i, err := s.readImage(ctx, d)
 	if err != nil {
 		return v1.Platform{}, err
 	}

@@ -18,13 +18,13 @@ var accounts = []string{"/etc/passwd", "/etc/group", "/etc/shadow"}
 
 // scanLimits bound what a base may cost: whoever made it is not trusted.
 type scanLimits struct {
-	entries int   // tar headers and implied directories, all layers together
-	names   int64 // bytes of paths and link targets, all layers together
-	steps   int64 // path elements walked, links followed included
-	path    int   // bytes of one path, of a link's target too (Linux' PATH_MAX)
-	content int64 // bytes of all layers together, uncompressed
-	account int64 // bytes of one account file
-	window  uint64
+	entries int    // tar headers and implied directories, all layers together
+	names   int64  // bytes of paths and link targets, all layers together
+	steps   int64  // path elements walked, links followed included
+	path    int    // bytes of one path, of a link's target too (Linux' PATH_MAX)
+	content int64  // bytes of all layers together, uncompressed
+	account int64  // bytes of one account file
+	window  uint64 // bytes of zstd's window
 }
 
 var defaultLimits = scanLimits{

@@ -80,7 +80,7 @@ func TestDistributionLogin(t *testing.T) {
 
 	c := client(t, Options{Stall: 5 * time.Second})
 	_, err := c.Publish(t.Context(), repository(t, c, host+"/acme/app"), twoPlatforms(t), []string{"v1"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "no valid login for "+host+": `docker login "+host+"`") {
+	if err == nil || !strings.Contains(err.Error(), "no valid login for "+host+": run `docker login "+host+"`") {
 		t.Errorf("anonymous: %v", err)
 	}
 	c = client(t, Options{Keychain: keychain{authn.AuthConfig{Username: "me", Password: "WRONG"}}})

@@ -33,14 +33,26 @@ func (s *session) failed(t *trial, err error) error {
 		return fmt.Errorf("%s: %w", t.what, err)
 	}
 	parts := []string{t.what}
-	if tries, d := t.tried(); tries > 1 {
-		parts = append(parts, fmt.Sprintf("gave up after %d tries in %s", tries, round(d)))
+	if effort := t.effort(); effort != "" {
+		parts = append(parts, effort)
 	}
 	parts = append(parts, brief(err))
 	if fix := fix(s.repo, err); fix != "" {
 		parts = append(parts, fix)
 	}
 	return &failure{strings.Join(parts, ": "), err}
+}
+
+// again waits before t tries again what failed with err, and returns nil; or
+// err, if t doesn't.
+func (t *trial) again(ctx context.Context, err error) error {
+	if t.wait(ctx, brief(err), 0) == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w (%s)", err, t.effort())
 }
 
 func round(d time.Duration) time.Duration {
@@ -73,7 +85,7 @@ func fix(repo name.Repository, err error) string {
 	}
 	switch {
 	case terr.StatusCode == http.StatusUnauthorized:
-		return fmt.Sprintf("no valid login for %s: %s", host, login)
+		return fmt.Sprintf("no valid login for %s: run %s", host, login)
 	case terr.StatusCode == http.StatusForbidden || has(terr, transport.DeniedErrorCode):
 		return fmt.Sprintf("no push permission to %s: ask its owner for it, or log in as someone who has it: %s", Written(repo), login)
 	case terr.StatusCode == http.StatusMethodNotAllowed || has(terr, transport.UnsupportedErrorCode):

@@ -137,7 +137,10 @@ func (p *publication) run(ctx context.Context) error {
 			break
 		}
 		// The registry lost, or has yet to find, what it said it has.
-		if !unknown(err) || t.wait(ctx, brief(err), 0) != nil {
+		if !unknown(err) {
+			return err
+		}
+		if err := t.again(ctx, err); err != nil {
 			return err
 		}
 	}
@@ -283,7 +286,10 @@ func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool
 			p.count(func(o *Published) { o.Children++ })
 			return nil
 		}
-		if !unknown(err) || t.wait(ctx, brief(err), 0) != nil {
+		if !unknown(err) {
+			return err
+		}
+		if err := t.again(ctx, err); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -40,6 +41,7 @@ type trial struct {
 	failures int
 	since    time.Time // of the first failure
 	over     bool
+	asked    time.Duration // what the registry asked for at last
 }
 
 type trialKey struct{}
@@ -89,7 +91,7 @@ func (t *trial) next(asked time.Duration) (time.Duration, bool) {
 	d := t.w.firstWait << min(t.failures-1, 10)
 	d = min(d, longestWait*t.w.firstWait)
 	d = d*3/4 + rand.N(d/2+1) // jitter: three to five quarters
-	d = max(d, asked)
+	d, t.asked = max(d, asked), asked
 	left := t.w.patience - now.Sub(t.since)
 	if d > t.w.patience || (d > left && t.failures >= fewestTries) {
 		t.over = true
@@ -98,14 +100,18 @@ func (t *trial) next(asked time.Duration) (time.Duration, bool) {
 	return d, true
 }
 
-// tried returns how often and for how long the operation failed.
-func (t *trial) tried() (failures int, d time.Duration) {
+// effort tells what was tried before t was given up; empty if it failed at
+// once.
+func (t *trial) effort() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failures == 0 {
-		return 0, 0
+	switch {
+	case t.failures > 1:
+		return fmt.Sprintf("gave up after %d tries in %s", t.failures, round(time.Since(t.since)))
+	case t.over:
+		return fmt.Sprintf("the registry asks to wait for %s, longer than the %s that it is waited for", round(t.asked), t.w.patience)
 	}
-	return t.failures, time.Since(t.since)
+	return ""
 }
 
 // pause sleeps, letting another upload have the slot meanwhile.
@@ -255,6 +261,9 @@ func brief(err error) string {
 	var uerr *url.Error
 	if errors.As(err, &uerr) {
 		text = uerr.Err.Error()
+	}
+	if text == io.EOF.Error() || text == io.ErrUnexpectedEOF.Error() {
+		text = "the connection was closed in the middle (" + text + ")"
 	}
 	// ggcr tries TLS first, and reports both.
 	var plain *plainError
