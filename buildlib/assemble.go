@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/oci"
-	"github.com/multimage/multimage/buildlib/internal/publish"
 )
 
 // built is an image as the stages hand it on.
@@ -31,13 +30,13 @@ type assembly struct {
 	compiled  *compilation
 }
 
-func (w *workspace) newAssembly(client *publish.Client, c *compilation) *assembly {
+func (w *workspace) newAssembly(c *compilation) *assembly {
 	return &assembly{
 		w:         w,
 		assembler: &oci.Assembler{Cache: w.store},
 		bases: &oci.Bases{
 			Cache: w.store, Dir: w.plan.Dir,
-			Reference: client.Reference, Remote: client.Remote(),
+			Reference: w.client.Reference, Remote: w.client.Remote(),
 			Warn: func(text string) { w.plan.tell(StepWarn, text) },
 		},
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),

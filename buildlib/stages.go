@@ -73,7 +73,10 @@ func (p *Plan) Binaries(ctx context.Context) ([]BinaryResult, error) {
 func (p *Plan) Images(ctx context.Context) ([]ImageResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
-	all, err := p.images(ctx)
+	if err := p.hasImages(); err != nil {
+		return nil, err
+	}
+	all, err := within(ctx, p, func(ctx context.Context, w *workspace) ([]built, error) { return w.images(ctx) })
 	return results(all), err
 }
 
@@ -85,22 +88,19 @@ func results(all []built) []ImageResult {
 	return list
 }
 
-func (p *Plan) images(ctx context.Context) ([]built, error) {
-	return p.run.images.do(func() ([]built, error) {
-		if err := p.hasImages(); err != nil {
+func (w *workspace) images(ctx context.Context) ([]built, error) {
+	return w.plan.run.images.do(func() ([]built, error) {
+		all, err := w.build(ctx)
+		if err != nil {
 			return nil, err
 		}
-		return within(ctx, p, func(ctx context.Context, w *workspace) ([]built, error) {
-			all, err := w.build(ctx)
-			if err != nil {
-				return nil, err
-			}
-			_, err = p.run.binaries.do(func() ([]BinaryResult, error) { return w.publishBinaries(p.run.compilation) })
-			if err != nil {
-				return nil, err
-			}
-			return all, w.writeLayouts(ctx, all)
+		_, err = w.plan.run.binaries.do(func() ([]BinaryResult, error) {
+			return w.publishBinaries(w.plan.run.compilation)
 		})
+		if err != nil {
+			return nil, err
+		}
+		return all, w.writeLayouts(ctx, all)
 	})
 }
 
@@ -120,17 +120,12 @@ func (p *Plan) hasImages() error {
 func (w *workspace) build(ctx context.Context) ([]built, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	c := w.compile(gctx, g)
-	join := w.newAssembly(w.client(ctx), c).assemble(gctx, g)
+	join := w.newAssembly(c).assemble(gctx, g)
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	w.plan.run.compilation = c
 	return join()
-}
-
-// client talks to registries until ctx ends.
-func (w *workspace) client(ctx context.Context) *publish.Client {
-	return publish.NewClient(ctx, publish.Options{Insecure: w.plan.Insecure, Jobs: w.plan.Jobs, Log: w.plan.log})
 }
 
 // log hands detail to whoever looks.
@@ -146,6 +141,7 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 			end := w.plan.begin(StepLayout, b.Name, "")
 			err := publish.WriteLayout(ctx, b.Layout, b.index, publish.LayoutOptions{
 				Tags: b.Tags, Link: w.store.Link,
+				Private: filepath.Join(w.private("layouts"), strings.ReplaceAll(b.Name, "/", "+")),
 			})
 			if err != nil {
 				return fmt.Errorf("image %s: %w", b.Name, err)
@@ -168,11 +164,14 @@ func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
 		if p.Unversioned && p.publishes() {
 			return nil, errors.New("version: there is no git commit to name what is published, and \"dev\" is pushed nowhere: set MULTIMAGE_VERSION or the Project's Version")
 		}
-		all, err := p.images(ctx)
-		if err != nil {
+		if err := p.hasImages(); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+			all, err := w.images(ctx)
+			if err != nil {
+				return nil, err
+			}
 			if err := w.publishAll(ctx, all); err != nil {
 				return nil, err
 			}
@@ -199,7 +198,6 @@ func (p *Plan) publishes() bool {
 // publishAll publishes each image to each of its repositories. A repository
 // that fails doesn't stop the others: the error names all that failed.
 func (w *workspace) publishAll(ctx context.Context, all []built) error {
-	client := w.client(ctx)
 	var g errgroup.Group
 	var failed [][]error
 	for i := range all {
@@ -208,7 +206,7 @@ func (w *workspace) publishAll(ctx context.Context, all []built) error {
 		for j, repo := range b.plan.Repositories {
 			b.Refs = append(b.Refs, Ref{repo, b.Digest})
 			g.Go(func() error {
-				failed[i][j] = w.publishOne(ctx, client, b, repo)
+				failed[i][j] = w.publishOne(ctx, b, repo)
 				return nil
 			})
 		}
@@ -221,13 +219,13 @@ func (w *workspace) publishAll(ctx context.Context, all []built) error {
 	return errors.Join(errs...)
 }
 
-func (w *workspace) publishOne(ctx context.Context, client *publish.Client, b *built, repo string) error {
-	at, err := client.Repository(repo)
+func (w *workspace) publishOne(ctx context.Context, b *built, repo string) error {
+	at, err := w.client.Repository(repo)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", b.Name, err)
 	}
 	end := w.plan.begin(StepPush, repo, "")
-	done, err := client.Publish(ctx, at, b.index, b.Tags, nil)
+	done, err := w.client.Publish(ctx, at, b.index, b.Tags, nil)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", b.Name, err)
 	}

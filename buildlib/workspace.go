@@ -10,20 +10,23 @@ import (
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/publish"
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// workspace is what a running stage holds: the output folder, locked, and the
-// cache. What is private to multimage lies in OUTPUT/.multimage:
+// workspace is what a running stage holds: the output folder, locked, the
+// cache, and the client that registries see. What is private to multimage lies in OUTPUT/.multimage:
 //
 //	lock          held by the run that writes to OUTPUT
 //	kept/         what go build made, by platform and manner of building
+//	layouts/      what is known of the layouts' blobs
 //	tmp/          files on their way to OUTPUT
 type workspace struct {
 	plan    *Plan
 	lock    *disk.Lock
 	scratch *disk.Scratch
 	store   *store.Store
+	client  *publish.Client
 	cancel  context.CancelFunc
 }
 
@@ -49,8 +52,11 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 	if w.scratch, err = disk.NewScratch(ctx, w.private("tmp")); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
-	w.store, err = store.Open(ctx, p.Cache)
-	return w, ctx, err
+	if w.store, err = store.Open(ctx, p.Cache); err != nil {
+		return w, ctx, err
+	}
+	w.client = publish.NewClient(ctx, publish.Options{Insecure: p.Insecure, Jobs: p.Jobs, Log: p.log})
+	return w, ctx, nil
 }
 
 // holder names this run for those who wait for it.
@@ -77,6 +83,9 @@ func (w *workspace) private(name string) string {
 
 func (w *workspace) close() error {
 	var errs []error
+	if w.client != nil {
+		w.client.Close()
+	}
 	if w.store != nil {
 		errs = append(errs, w.store.Close())
 	}

@@ -144,93 +144,6 @@ func commit(ts *testscript.TestScript, args []string) error {
 	return ts.Exec("git", "commit", "-q", "--allow-empty", "-m", message)
 }
 
-// registryCommand starts a registry in this process, or with -real Debian's.
-func registryCommand(ts *testscript.TestScript, args []string) error {
-	s := of(ts)
-	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
-	login := flags.Bool("login", false, "only testenv.Username may use it")
-	readOnly := flags.Bool("readonly", false, "refuse writes with 405")
-	genuine := flags.Bool("real", false, "docker-registry")
-	fail := flags.String("fail", "", "STATUS:METHOD:PATH, both regular expressions: what to answer which requests")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if *genuine {
-		r := testenv.Registry(s.tb, testenv.RegistryOptions{Login: *login, ReadOnly: *readOnly})
-		ts.Setenv("REGISTRY", r.Host)
-		return nil
-	}
-	faults := faults{login: *login}
-	if *readOnly {
-		*fail = "405:POST|PUT|PATCH|DELETE:."
-	}
-	if *fail != "" {
-		part := strings.SplitN(*fail, ":", 3)
-		if len(part) != 3 {
-			return fmt.Errorf("-fail %s: not STATUS:METHOD:PATH", *fail)
-		}
-		var err error
-		if faults.status, err = strconv.Atoi(part[0]); err != nil {
-			return err
-		}
-		faults.method = regexp.MustCompile("^(" + part[1] + ")$")
-		faults.path = regexp.MustCompile(part[2])
-	}
-	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := &recorder{ResponseWriter: w, status: http.StatusOK}
-		faults.serve(answer, r, handler)
-		s.mu.Lock()
-		s.requests = append(s.requests, fmt.Sprintf("%s %s %d", r.Method, r.URL.Path, answer.status))
-		s.mu.Unlock()
-	}))
-	s.tb.Cleanup(server.Close)
-	ts.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))
-	return nil
-}
-
-// faults are what is wrong with a registry.
-type faults struct {
-	login        bool
-	status       int
-	method, path *regexp.Regexp
-}
-
-func (f faults) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if user, password, _ := r.BasicAuth(); f.login && (user != testenv.Username || password != testenv.Password) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="tests"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	if f.method != nil && f.method.MatchString(r.Method) && f.path.MatchString(r.URL.Path) {
-		w.WriteHeader(f.status)
-		return
-	}
-	next.ServeHTTP(w, r)
-}
-
-// recorder keeps the status for requests.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func requests(ts *testscript.TestScript, _ []string) error {
-	s := of(ts)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.requests {
-		fmt.Fprintln(ts.Stdout(), r)
-	}
-	s.requests = nil
-	return nil
-}
-
 // baseCommand makes a base for a script.
 func baseCommand(ts *testscript.TestScript, args []string) error {
 	tb := of(ts).tb
@@ -277,39 +190,6 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 		testenv.Push(tb, where, b.Index(tb))
 	default:
 		testenv.WriteLayout(tb, ts.MkAbs(where), b.Index(tb))
-	}
-	return nil
-}
-
-func tree(ts *testscript.TestScript, args []string) error {
-	for _, arg := range args {
-		root := ts.MkAbs(arg)
-		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			shown, err := filepath.Rel(filepath.Dir(root), name)
-			if err != nil {
-				return err
-			}
-			line := fmt.Sprintf("%v %s", info.Mode(), filepath.ToSlash(shown))
-			if info.Mode().IsRegular() {
-				data, err := os.ReadFile(name)
-				if err != nil {
-					return err
-				}
-				line += fmt.Sprintf(" %d %x", len(data), sha256.Sum256(data))
-			}
-			_, err = fmt.Fprintln(ts.Stdout(), line)
-			return err
-		})
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

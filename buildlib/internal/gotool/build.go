@@ -153,7 +153,7 @@ func (k kept) verify(path string) (disk.Identity, error) {
 	if id.Size != k.Identity.Size {
 		return id, errors.New("another size")
 	}
-	h, err := hashFile(path)
+	h, err := disk.SHA256(path)
 	if err == nil && h != k.Digest {
 		err = errors.New("another content")
 	}
@@ -197,7 +197,7 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				if digest, err = hashFile(path); err != nil {
+				if digest, err = disk.SHA256(path); err != nil {
 					return err
 				}
 			}
@@ -214,16 +214,6 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 		after[m.File] = records[i]
 	}
 	return after, executables, nil
-}
-
-func hashFile(path string) (v1.Hash, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	defer f.Close()
-	h, _, err := v1.SHA256(f)
-	return h, err
 }
 
 // ExecutableName returns the name that go build gives the executable of the

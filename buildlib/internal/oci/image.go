@@ -19,7 +19,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
@@ -30,9 +29,9 @@ type Assembler struct {
 	// Cache keeps layers.
 	Cache Cache
 
-	layers   singleflight.Group // by key
-	contents sync.Map           // host path to content
-	zips     sync.Map           // host path to func() ([]change, error)
+	layers   flights  // by key
+	contents sync.Map // host path to content
+	zips     sync.Map // host path to func() ([]change, error)
 
 	once sync.Once
 	gz   *compressor

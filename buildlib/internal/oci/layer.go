@@ -80,31 +80,12 @@ func layerKey(changes []change) string {
 // no file is read then. Images that want one layer at once share the work.
 func (a *Assembler) layer(ctx context.Context, changes []change) (*layer, error) {
 	key := layerKey(changes)
-	for {
-		made, err, _ := a.layers.Do(key, func() (any, error) {
-			l, err := a.findOrBuild(ctx, key, changes)
-			if err != nil && ctx.Err() != nil {
-				err = &abandoned{err}
-			}
-			return l, err
-		})
-		var left *abandoned
-		switch {
-		case err == nil:
-			return made.(*layer), nil
-		case !errors.As(err, &left):
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, left.err
-		}
-		// Whoever built it was stopped, by an error that isn't this image's.
+	made, err := a.layers.do(ctx, key, func() (any, error) { return a.findOrBuild(ctx, key, changes) })
+	if err != nil {
+		return nil, err
 	}
+	return made.(*layer), nil
 }
-
-// abandoned is the error of a layer whose builder was stopped.
-type abandoned struct{ err error }
-
-func (a *abandoned) Error() string { return a.err.Error() }
 
 func (a *Assembler) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
 	var rec layerRecord

@@ -27,6 +27,9 @@ type LayoutOptions struct {
 	// returns an fs.ErrNotExist if it doesn't have that blob. It must not
 	// make dst anything but the blob h. nil: no blob is linked.
 	Link func(h v1.Hash, dst, tmp string) error
+	// Private is a folder for this layout's temporary files and notes, on
+	// its file system. Empty: beside the layout, with a hidden name.
+	Private string
 }
 
 // refName is the annotation that names a descriptor of a layout's index.json
@@ -40,10 +43,13 @@ const refName = "org.opencontainers.image.ref.name"
 // A layout that is there already costs a few stats. The caller sees to it that
 // nobody else writes to dir.
 //
-// Beside dir it keeps a hidden file with the identities of the blobs it has
-// verified; without it, blobs are verified again.
+// In Private it keeps the identities of the blobs it has verified; without them,
+// blobs are verified again.
 func WriteLayout(ctx context.Context, dir string, idx v1.ImageIndex, o LayoutOptions) error {
-	l := &layout{dir: dir, tmp: filepath.Join(dir, ".tmp"), o: o}
+	if o.Private == "" {
+		o.Private = filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".private")
+	}
+	l := &layout{dir: dir, tmp: filepath.Join(o.Private, "tmp"), o: o}
 	if err := l.write(ctx, idx); err != nil {
 		return fmt.Errorf("layout %s: %w", dir, err)
 	}
@@ -64,7 +70,7 @@ type verified struct {
 }
 
 func (l *layout) notePath() string {
-	return filepath.Join(filepath.Dir(l.dir), "."+filepath.Base(l.dir)+".verified.json")
+	return filepath.Join(l.o.Private, "verified.json")
 }
 
 func (l *layout) blobPath(hex string) string {

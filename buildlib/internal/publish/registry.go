@@ -241,6 +241,9 @@ func (p *publication) readBack(ctx context.Context, tag string) error {
 			err = fmt.Errorf("got %s, want %s: someone else moved it, or the registry stores other bytes than it was sent", got, p.out.Digest)
 		}
 		if i == mismatches || t.wait(ctx, brief(err), 0) != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			return p.s.failed(t, err)
 		}
 	}

@@ -75,7 +75,7 @@ func (s *Store) Blob(h v1.Hash) (string, error) {
 		s.use(h)
 		return path, nil
 	}
-	got, err := hashFile(path)
+	got, err := disk.SHA256(path)
 	if err != nil {
 		return "", err
 	}
@@ -97,6 +97,9 @@ func (s *Store) Link(h v1.Hash, dst, tmp string) error {
 	path, err := s.Blob(h)
 	if err != nil {
 		return err
+	}
+	if disk.Same(path, dst) {
+		return nil
 	}
 	if err := disk.Link(path, dst, tmp); err != nil {
 		return err
@@ -219,14 +222,4 @@ func (s *Store) Save(kind, key string, v any) error {
 func readJSON(path string, v any) bool {
 	data, err := os.ReadFile(path)
 	return err == nil && json.Unmarshal(data, v) == nil
-}
-
-func hashFile(path string) (v1.Hash, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	defer f.Close()
-	h, _, err := v1.SHA256(f)
-	return h, err
 }

@@ -1,0 +1,137 @@
+package buildlib
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
+)
+
+// update rewrites the golden files with what the tests got.
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// hermetic keeps what this machine sets, and the network, out of a test.
+func hermetic(t *testing.T) {
+	t.Helper()
+	for key, value := range map[string]string{
+		"GOENV": "off", "GOFLAGS": "", "GOWORK": "", "GOPROXY": "off", "GOTOOLCHAIN": "local",
+		"GOEXPERIMENT": "", "GOFIPS140": "", "SOURCE_DATE_EPOCH": "",
+		"DOCKER_CONFIG":     t.TempDir(),
+		"GIT_CONFIG_GLOBAL": os.DevNull, "GIT_CONFIG_SYSTEM": os.DevNull,
+		"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com",
+		"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com",
+		"GIT_AUTHOR_DATE": "1750000000 +0000", "GIT_COMMITTER_DATE": "1750000000 +0000",
+	} {
+		t.Setenv(key, value)
+	}
+}
+
+// files are those of a project, by path.
+type files map[string]string
+
+// program is a main package that links fast, because it needs nothing but the
+// runtime.
+const program = "package main\n\nvar version = \"unset\"\n\nfunc main() { println(version) }\n"
+
+const goMod = "module example.com/acme\n\ngo 1.24\n"
+
+// oneMain is the smallest project: ./cmd/server.
+func oneMain() files { return files{"go.mod": goMod, "cmd/server/main.go": program} }
+
+// project writes a project's files into a folder with a space in its name.
+func project(t *testing.T, f files) string {
+	t.Helper()
+	hermetic(t)
+	dir := filepath.Join(t.TempDir(), "my project")
+	for name, content := range f {
+		write(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// commit makes dir a repository with one commit of all that is in it.
+func commit(t *testing.T, dir string, tags ...string) {
+	t.Helper()
+	testenv.Require(t, "git")
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	git("init", "--quiet", "--initial-branch=main")
+	git("add", ".")
+	git("commit", "--quiet", "-m", "all")
+	git("remote", "add", "origin", "git@github.com:acme/acme.git")
+	for _, tag := range tags {
+		git("tag", tag)
+	}
+}
+
+// plan resolves a Project in dir that must be right.
+func plan(t *testing.T, dir string, p Project, o Overrides) *Plan {
+	t.Helper()
+	p.Dir = filepath.Join(dir, p.Dir)
+	if o.Cache == "" {
+		o.Cache = filepath.Join(filepath.Dir(dir), "cache")
+	}
+	resolved, err := p.Plan(t.Context(), o)
+	if err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	return resolved
+}
+
+// golden compares got with a file of testdata, or makes it that with -update.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", filepath.FromSlash(name))
+	if *update {
+		write(t, path, got)
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test -update accepts it):\n%s", path, difference(string(want), got))
+	}
+}
+
+// difference shows the lines from the first that differs on.
+func difference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, w[i], g[i])
+		}
+	}
+	return fmt.Sprintf("%d lines instead of %d", len(g), len(w))
+}

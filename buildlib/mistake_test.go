@@ -1,0 +1,259 @@
+package buildlib
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mistakes are the lines of what Plan says is wrong.
+func mistakes(t *testing.T, dir string, p Project, o Overrides) []string {
+	t.Helper()
+	p.Dir = filepath.Join(dir, p.Dir)
+	o.Cache = filepath.Join(filepath.Dir(dir), "cache")
+	resolved, err := p.Plan(t.Context(), o)
+	if err == nil {
+		t.Fatalf("no mistake was found; the plan is\n%s", resolved)
+	}
+	// Plan builds nothing, and least of all a wrong project.
+	if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {
+		t.Error("there is a dist")
+	}
+	// The folder of the test is not what the tables look at.
+	return strings.Split(strings.ReplaceAll(err.Error(), dir, "DIR"), "\n")
+}
+
+// server is the one image of oneMain, changed.
+func server(change func(*Image)) Project {
+	img := Image{Name: "server"}
+	change(&img)
+	return Project{Images: []Image{img}}
+}
+
+// Each mistake names the field, the value and the fix.
+func TestMistakes(t *testing.T) {
+	const nameless = `use lower-case letters and digits, with . _ or - between (OCI distribution spec, "Pulling manifests")`
+	for _, tt := range []struct {
+		name    string
+		files   files // over those of oneMain
+		project Project
+		over    Overrides
+		want    string // one line each
+	}{
+		// Platforms
+		{name: "misspelt platform", project: Project{Platforms: []string{"linux/amd46"}},
+			want: `Platforms[0]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`},
+		{name: "misspelt system", project: Project{Platforms: []string{"linux/amd64", "linus/arm64"}},
+			want: `Platforms[1]: platform "linus/arm64": not known; did you mean linux/arm64?`},
+		{name: "architecture alone", project: Project{Platforms: []string{"arm64"}},
+			want: `Platforms[0]: platform "arm64": want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64`},
+		{name: "unknown variant", project: Project{Platforms: []string{"linux/arm/v4"}},
+			want: `Platforms[0]: platform "linux/arm/v4": variant "v4" of arm is none that Go knows`},
+		{name: "platform twice, in two spellings", project: Project{Platforms: []string{"linux/amd64", "linux/x86_64"}},
+			want: `Platforms[1]: platform linux/amd64 is named twice`},
+		{name: "version of a system", project: Project{Platforms: []string{"windows(10.0.17763)/amd64"}},
+			want: `Platforms[0]: platform "windows(10.0.17763)/amd64": versions and features of an OS can't be chosen: go builds one binary for all`},
+		{name: "misspelt platform in the environment", over: Overrides{Platforms: []string{"linux/adm64"}},
+			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/adm64": go builds none such (go tool dist list); did you mean linux/amd64?`},
+		{name: "misspelt platform of a binary", project: Project{Binaries: []Binary{{Name: "server", Platforms: []string{"linux/riscv46"}}}},
+			want: `Binaries[0].Platforms[0]: platform "linux/riscv46": go builds none such (go tool dist list); did you mean linux/riscv64?`},
+		{name: "misspelt platform of an image", project: server(func(i *Image) { i.Platforms = []string{"linux/s390"} }),
+			want: `Images[0].Platforms[0]: platform "linux/s390": go builds none such (go tool dist list); did you mean linux/s390x?`},
+		{name: "windows image", project: server(func(i *Image) { i.Platforms = []string{"windows/amd64"} }),
+			want: `Images[0].Platforms[0]: windows/amd64: images are for linux for now; binaries can be for windows`},
+		{name: "image for more than its binary", project: server(func(i *Image) { i.Platforms = []string{"linux/amd64", "linux/s390x"} }),
+			want: `Images[0].Platforms[1]: binary server is not built for linux/s390x (only linux/amd64, linux/arm64): add it to the binary's or the Project's Platforms`},
+		{name: "image without a common platform", files: files{"cmd/agent/main.go": program},
+			project: Project{
+				Binaries: []Binary{{Name: "server", Platforms: []string{"linux/amd64"}}, {Name: "agent", Platforms: []string{"linux/arm64"}}},
+				Images:   []Image{{Name: "both", Binaries: []string{"server", "agent"}}},
+			},
+			want: `Images[0]: no linux platform has all its binaries (server, agent): set its Platforms, or the binaries'`},
+
+		// Packages
+		{name: "no such package", project: Project{Binaries: []Binary{{Name: "sever"}}},
+			want: `Binaries[0].Package: ./cmd/sever: stat DIR/cmd/sever: directory not found: name a main package of the module, like ./cmd/NAME`},
+		{name: "not main", files: files{"lib/lib.go": "package lib\n"}, project: Project{Binaries: []Binary{{Package: "./lib"}}},
+			want: `Binaries[0].Package: ./lib: is package lib, not main, so it makes no binary`},
+		{name: "pattern", project: Project{Binaries: []Binary{{Package: "./cmd/..."}}},
+			want: `Binaries[0].Package: "./cmd/..." is not one package: name it like ./cmd/NAME`},
+		{name: "file", project: Project{Binaries: []Binary{{Package: "cmd/server/main.go"}}},
+			want: `Binaries[0].Package: "cmd/server/main.go" is not one package: name it like ./cmd/NAME`},
+		{name: "flag for a package", project: Project{Binaries: []Binary{{Package: "-toolexec=evil"}}},
+			want: `Binaries[0].Package: "-toolexec=evil" is not one package: name it like ./cmd/NAME`},
+		{name: "empty binary", project: Project{Binaries: []Binary{{}}},
+			want: `Binaries[0]: has neither Name nor Package: set one`},
+		{name: "needs cgo", files: files{"cmd/sqlite/main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
+			project: Project{Binaries: []Binary{{Name: "sqlite", Platforms: []string{"linux/arm64"}}}},
+			want:    `Binaries[0].Package: ./cmd/sqlite: linux/arm64: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere`},
+		{name: "needs cgo, found", files: files{"cmd/sqlite/main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
+			want: `Binaries: package example.com/acme/cmd/sqlite: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere: name the binaries to build in Binaries to leave it out`},
+		{name: "excluded on a platform", files: files{"cmd/epoll/main.go": "//go:build amd64\n\n" + program},
+			project: Project{Binaries: []Binary{{Name: "epoll"}}},
+			want:    `Binaries[0].Package: ./cmd/epoll: all its files are excluded on linux/arm64 by build constraints: set the binary's Platforms to those it is for`},
+		{name: "no main at all", files: files{"cmd/server/main.go": "package server\n"},
+			want: `Binaries: no main package under ./cmd or at the root of DIR for linux/amd64, linux/arm64: add one, or name it in Binaries`},
+		{name: "two of one name", files: files{"cmd/b/server/main.go": program},
+			want: `Binaries: two binaries are named server: example.com/acme/cmd/b/server and example.com/acme/cmd/server: give one of them another Name in Binaries`},
+		{name: "two given one name", files: files{"cmd/agent/main.go": program},
+			project: Project{Binaries: []Binary{{Name: "server"}, {Name: "Server", Package: "./cmd/agent"}}, Images: []Image{{Name: "server"}}},
+			want:    `Binaries[1]: two binaries are named Server: example.com/acme/cmd/server and example.com/acme/cmd/agent: give one of them another Name in Binaries`},
+		{name: "name with a slash", project: Project{Binaries: []Binary{{Name: "../server", Package: "./cmd/server"}}, Images: []Image{{Name: "x", Binaries: []string{"../server"}}}},
+			want: `Binaries[0].Name: "../server" can't be a file's name: use letters, digits and . _ + -`},
+
+		// GoBuild
+		{name: "refused flags", project: Project{Go: GoBuild{Flags: []string{"-o=x", "-v", "--C=..", "-n", "-json"}}},
+			want: `Go.Flags[0]: "-o=x" is refused: multimage chooses where binaries go: see Output
+Go.Flags[2]: "--C=.." is refused: set Dir instead
+Go.Flags[3]: "-n" is refused: it builds nothing: mage plan prints what would be built
+Go.Flags[4]: "-json" is refused: multimage shows the compiler's text as it is`},
+		{name: "refused variables", project: Project{Binaries: []Binary{{Name: "server", Go: GoBuild{Env: []string{"GOOS=linux", "GOARM=7", "CGO_ENABLED=1", "GOTMPDIR=/tmp", "GOEXPERIMENT"}}}}},
+			want: `Binaries[0].Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6
+Binaries[0].Go.Env[1]: "GOARM=7" is refused: choose the platform in Platforms, like linux/arm/v6
+Binaries[0].Go.Env[2]: "CGO_ENABLED=1" is refused: multimage compiles with CGO_ENABLED=0
+Binaries[0].Go.Env[3]: "GOTMPDIR=/tmp" is refused: multimage sets it
+Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
+		{name: "template in ldflags", project: Project{Go: GoBuild{Ldflags: "-X main.version={{.Verison}}"}},
+			want: `Go.Ldflags: template "-X main.version={{.Verison}}": 1:18: executing "" at <.Verison>: can't evaluate field Verison in type buildlib.Facts (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+		{name: "template on some platforms", project: Project{Platforms: []string{"linux/arm/v7", "linux/amd64"}, Go: GoBuild{Ldflags: "-X main.level={{slice .Variant 1}}"}},
+			want: `Go.Ldflags: template "-X main.level={{slice .Variant 1}}": 1:16: executing "" at <slice .Variant 1>: error calling slice: index out of range: 1 (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+
+		// Images
+		{name: "unknown binary", project: Project{Images: []Image{{Name: "router", Binaries: []string{"servr"}}}},
+			want: `Images[0].Binaries[0]: no binary is named "servr" (the project has server); did you mean server?`},
+		{name: "duplicate image", project: Project{Images: []Image{{Name: "server"}, {Name: "server"}}},
+			want: `Images: two images are named "server"`},
+		{name: "image name", project: Project{Images: []Image{{Name: "Server", Binaries: []string{"server"}}}},
+			want: `Images[0].Name: "Server" is no repository name: ` + nameless},
+		{name: "no image name", project: Project{Images: []Image{{Binaries: []string{"server"}}}},
+			want: `Images[0].Name: "" is no repository name: ` + nameless},
+		{name: "image asked for", over: Overrides{Images: []string{"router"}},
+			want: `MULTIMAGE_IMAGES[0]: no image is named "router" (the project has server)`},
+		{name: "binaries in one place", files: files{"cmd/agent/main.go": program},
+			project: Project{Binaries: []Binary{{Name: "server", Path: "/app"}, {Name: "agent", Path: "/app"}}, Images: []Image{{Name: "both", Binaries: []string{"server", "agent"}}}},
+			want:    `Images[0].Binaries: server and agent both go to /app: set the Path of one`},
+		{name: "tags", project: Project{Tags: []string{"ok", "not ok", "-x"}}, over: Overrides{},
+			want: `Tags[1]: "not ok" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)
+Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
+		{name: "tag of an image", project: server(func(i *Image) { i.Tags = []string{"{{.Platform}}"} }),
+			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version and its tags are the same on every platform)`},
+		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
+			want: `MULTIMAGE_TAGS[0]: "feature/x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
+		{name: "version", project: Project{Version: "{{.Version}}-x"},
+			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't be made of itself)`},
+		{name: "empty version", project: Project{Version: "{{.Tag}}"}, want: `Version: "{{.Tag}}" renders empty`},
+		{name: "registries", project: Project{Registries: []string{"https://ghcr.io/acme", "acme", "ghcr.io/ACME", "ghcr.io/acme", "ghcr.io/acme/"}},
+			want: `Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
+Registries[1]: "acme" has no registry host: Docker Hub's is docker.io/acme
+Registries[2]: "ghcr.io/ACME" makes no repository name of server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server
+Registries: ghcr.io/acme/server is named twice`},
+		{name: "base", project: server(func(i *Image) { i.Base = "alpine:3.24:x" }),
+			want: `Images[0].Base: "alpine:3.24:x" is no base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
+		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),
+			want: `Images[0].Base: "oci:" names no folder or tar: want oci:PATH`},
+		{name: "template of a base", project: server(func(i *Image) { i.Base = "{{.Arch" }),
+			want: `Images[0].Base: template "{{.Arch": 1: unclosed action (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+		{name: "function", project: server(func(i *Image) { i.Base = "{{.Arch | upper}}" }),
+			want: `Images[0].Base: template "{{.Arch | upper}}": 1: function "upper" not defined (the functions are text/template's and lower, replace, trimPrefix)`},
+		{name: "labels", project: server(func(i *Image) { i.Labels = map[string]string{"": "x", "a b": "x", "c": "{{.Nope}}"} }),
+			want: `Images[0].Labels: "" is no label's key: use one like com.example.team, without spaces or =
+Images[0].Labels: "a b" is no label's key: use one like com.example.team, without spaces or =
+Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+		{name: "files", project: server(func(i *Image) {
+			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
+		}),
+			want: `Images[0].Files[2].Path: "": want an absolute path in the image, without ..
+Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
+Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
+Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294
+Images[0].Files[0].Source: "none.txt": no such file or folder in DIR
+Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR`},
+		{name: "config", project: server(func(i *Image) {
+			i.WorkDir, i.BinDir, i.Volumes = "srv", "/a/../b", []string{"", "/data"}
+			i.Env, i.Ports, i.StopSignal, i.Cmd = []string{"A=b", "B"}, []string{"80", "http"}, "SIGNOPE", []string{"a\x00b"}
+		}),
+			want: `Images[0].WorkDir: "srv": want an absolute path in the image, without ..
+Images[0].BinDir: "/a/../b": want an absolute path in the image, without ..
+Images[0].Volumes[0]: "": want an absolute path in the image, without ..
+Images[0].Ports[1]: port "http": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
+Images[0].Env[1]: "B": want KEY=VALUE
+Images[0].StopSignal: "SIGNOPE" is no signal of Linux: want a name like SIGQUIT or a number
+Images[0].Cmd[0]: "a\x00b" holds a NUL`},
+
+		// Folders
+		{name: "no such Dir", project: Project{Dir: "svc"}, want: ``},
+		{name: "Output is Dir", project: Project{Output: "."}, want: `Output: "." holds the project itself: name a folder of its own, like dist`},
+		{name: "Output above Dir", project: Project{Output: ".."}, want: `Output: ".." holds the project itself: name a folder of its own, like dist`},
+		{name: "Output is the root", over: Overrides{Output: "/"}, want: `Output: "/" holds the project itself: name a folder of its own, like dist`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := oneMain()
+			for name, content := range tt.files {
+				f[name] = content
+			}
+			dir := project(t, f)
+			got := strings.Join(mistakes(t, dir, tt.project, tt.over), "\n")
+			if tt.want == "" {
+				tt.want = `Dir: "DIR/svc" is not a folder: name the folder of the Go module, relative to ` + workdir()
+			}
+			if got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// An absolute output folder may be written in many ways.
+func TestOutputThatHoldsTheProject(t *testing.T) {
+	dir := project(t, oneMain())
+	for _, output := range []string{dir, dir + "/", dir + "/.", dir + "/cmd/..", filepath.Dir(dir) + "/"} {
+		if got := mistakes(t, dir, Project{Output: output}, Overrides{}); len(got) != 1 || !strings.Contains(got[0], "holds the project itself") {
+			t.Errorf("Output %s: %q", output, got)
+		}
+	}
+}
+
+// A run of half an hour that ends with the second mistake, and then the third,
+// is what this spares: none hides another, and none is made up of another.
+func TestAllMistakesAtOnce(t *testing.T) {
+	dir := project(t, files{"go.mod": goMod, "cmd/server/main.go": program, "cmd/agent/main.go": program})
+	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
+	got := mistakes(t, dir, Project{
+		Version:    "{{.Nope}}",
+		Tags:       []string{"a b"},
+		Registries: []string{"acme"},
+		Platforms:  []string{"linux/amd46", "linux/arm64"},
+		Go:         GoBuild{Flags: []string{"-o=x"}},
+		Binaries: []Binary{
+			{Name: "server", Path: "bin/server"},
+			{Name: "sever"},
+			{Name: "agent", Go: GoBuild{Env: []string{"GOARCH=arm"}}},
+		},
+		Images: []Image{
+			{Name: "server", Ports: []string{"http"}, Base: "a:b:c"},
+			{Name: "sever", User: User{Name: "A"}},
+			{Name: "Agent", Binaries: []string{"agent"}, Files: []File{{Source: "none", Path: "/none"}}},
+			{Name: "tool", WorkDir: "srv"},
+		},
+	}, Overrides{Images: []string{"nope", "server", "sever", "Agent", "tool"}})
+	for _, want := range []string{
+		"SOURCE_DATE_EPOCH:", "Version:", "Tags[0]:", "Registries[0]:", "Platforms[0]:", "Go.Flags[0]:",
+		"Binaries[0].Path:", "Binaries[1].Package:", "Binaries[2].Go.Env[0]:",
+		"Images[0].Ports[0]:", "Images[0].Base:", "Images[1].User.Name:",
+		"Images[2].Name:", "Images[2].Files[0].Source:", "Images[3].Binaries[0]:", "Images[3].WorkDir:",
+		"MULTIMAGE_IMAGES[0]:",
+	} {
+		at := slices.IndexFunc(got, func(line string) bool { return strings.HasPrefix(line, want) })
+		if at < 0 {
+			t.Errorf("nothing is said of %s", want)
+			continue
+		}
+		got = slices.Delete(got, at, at+1)
+	}
+	// An image of a binary that is wrong itself is not wrong for that.
+	if len(got) > 0 {
+		t.Errorf("said, too:\n%s", strings.Join(got, "\n"))
+	}
+}
