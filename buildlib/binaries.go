@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +24,7 @@ type binary struct {
 	importPath string
 	go_        GoBuild // the Project's and its own as one, templates unrendered
 	platforms  []platform
+	skipped    bool // Overrides leave it no platform: those are its own
 }
 
 func (b binary) String() string { return b.Name }
@@ -46,15 +48,15 @@ var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
 
 // binaries finds and checks what to build.
 func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
-	if r.checkGoBuild("Go", r.project.Go); len(r.mistakes) > 0 {
-		return nil, nil // what go would list with them says nothing
-	}
+	r.checkGoBuild("Go", r.project.Go)
+	listing := r.renders("Go", r.project.Go, r.defaults)
 	var found []binary
 	var err error
-	if len(r.project.Binaries) == 0 {
+	switch {
+	case len(r.project.Binaries) > 0:
+		found, err = r.declared(ctx, listing)
+	case listing:
 		found, err = r.discover(ctx)
-	} else {
-		found, err = r.declared(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -105,6 +107,9 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if err := r.listExcluded(ctx, pattern, lists); err != nil {
+		return nil, err
+	}
 	var found []binary
 	index := map[string]int{} // of found, by import path
 	cgo := map[string]string{}
@@ -113,6 +118,9 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 			if needs := r.needsCgo(pkg); needs != "" {
 				cgo[pkg.ImportPath] = needs
 				continue
+			}
+			if pattern == "." && pkg.Error != nil && strings.HasPrefix(pkg.Error.Err, "no Go files in ") {
+				continue // the root need not be a package
 			}
 			if pkg.Error != nil && !excluded(pkg) {
 				r.mistake("Binaries", "package %s: %s", pkg.ImportPath, pkg.Error.Err)
@@ -142,17 +150,85 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 	return found, nil
 }
 
-// declared resolves the Project's own list.
-func (r *resolver) declared(ctx context.Context) ([]binary, error) {
+// listExcluded adds to the lists the packages that go leaves out of a pattern
+// because build constraints leave them no file: one that needs cgo must not go
+// missing without a word.
+func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]gotool.Package) error {
+	root, ok := strings.CutSuffix(pattern, "/...")
+	if !ok || len(lists) == 0 {
+		return nil
+	}
+	listed := map[string]bool{}
+	for _, list := range lists {
+		for _, pkg := range list {
+			listed[pkg.Dir] = true
+		}
+	}
+	var missed []string
+	root = filepath.Join(r.plan.Dir, root)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if dir := filepath.Dir(path); !d.IsDir() {
+			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !listed[dir] {
+				rel, err := filepath.Rel(r.plan.Dir, dir)
+				if err != nil {
+					return err
+				}
+				listed[dir] = true
+				missed = append(missed, "./"+filepath.ToSlash(rel))
+			}
+			return nil
+		}
+		// What go's patterns leave out (go help packages).
+		name := d.Name()
+		if path != root && (name == "testdata" || name == "vendor" || name[0] == '.' || name[0] == '_') {
+			return fs.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+			return fs.SkipDir // another module
+		}
+		return nil
+	})
+	if err != nil || len(missed) == 0 {
+		return err
+	}
+	for i, p := range r.defaults {
+		more, err := r.list(ctx, p, r.project.Go, missed...)
+		if err != nil {
+			return err
+		}
+		lists[i] = append(lists[i], slices.DeleteFunc(more, func(pkg gotool.Package) bool { return !excluded(pkg) })...)
+	}
+	return nil
+}
+
+// declared resolves the Project's own list, without listing the packages if the
+// templates of the Project's GoBuild are wrong.
+func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error) {
 	found := make([]binary, len(r.project.Binaries))
 	listed := make([][]gotool.Package, len(found))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, b := range r.project.Binaries {
 		field := fmt.Sprintf("Binaries[%d]", i)
-		if !r.checkGoBuild(field+".Go", b.Go) {
-			continue
+		b.Path = r.imagePath(field+".Path", b.Path)
+		on, skipped := r.defaults, false
+		if b.Platforms != nil {
+			on = r.parsePlatforms(field+".Platforms", b.Platforms)
+			if limited := limit(on, r.defaults); r.over.Platforms != nil {
+				if skipped = len(limited) == 0; !skipped {
+					on = limited
+				}
+			}
 		}
+		r.checkGoBuild(field+".Go", b.Go)
+		settings := b.Go
+		if listing { // else the Project's mistakes would be noted again
+			settings = b.Go.over(r.project.Go)
+		}
+		ok := r.renders(field+".Go", settings, on) && listing
 		if b.Package == "" {
 			if b.Name == "" {
 				r.mistake(field, "has neither Name nor Package: set one")
@@ -164,15 +240,10 @@ func (r *resolver) declared(ctx context.Context) ([]binary, error) {
 			r.mistake(field+".Package", "%q is not one package: name it like ./cmd/NAME", b.Package)
 			continue
 		}
-		b.Path = r.imagePath(field+".Path", b.Path)
-		on := r.defaults
-		if b.Platforms != nil {
-			on = r.parsePlatforms(field+".Platforms", b.Platforms)
-			if r.over.Platforms != nil {
-				on = limit(on, r.defaults)
-			}
+		if !ok {
+			continue
 		}
-		found[i] = binary{Binary: b, field: field, go_: b.Go.over(r.project.Go), platforms: on}
+		found[i] = binary{Binary: b, field: field, go_: settings, platforms: on, skipped: skipped}
 		listed[i] = make([]gotool.Package, len(on))
 		for j, p := range on {
 			g.Go(func() error {
@@ -195,11 +266,11 @@ func (r *resolver) declared(ctx context.Context) ([]binary, error) {
 		if b.field == "" {
 			continue // a mistake is noted
 		}
-		if len(b.platforms) == 0 {
+		switch {
+		case !r.isMain(&b, listed[i]):
+		case b.skipped || len(b.platforms) == 0:
 			r.plan.Skipped = append(r.plan.Skipped, "binary "+or(b.Name, b.Package))
-			continue
-		}
-		if r.isMain(&b, listed[i]) {
+		default:
 			good = append(good, b)
 		}
 	}
@@ -227,25 +298,31 @@ func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 		}
 		return false
 	}
-	b.Name = or(b.Name, gotool.ExecutableName(b.importPath))
+	if b.importPath != "" {
+		b.Name = or(b.Name, gotool.ExecutableName(b.importPath))
+	}
 	return true
 }
 
-// list asks go for the packages that pattern matches on p, built as b says.
-func (r *resolver) list(ctx context.Context, p platform, b GoBuild, pattern string) ([]gotool.Package, error) {
+// list asks go for the packages that patterns match on p, built as b says.
+func (r *resolver) list(ctx context.Context, p platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
 	rendered, err := b.render(p.onto(r.tags))
 	if err != nil {
-		return nil, nil // noted by checkGoBuild
+		return nil, nil // noted by renders
 	}
-	return r.go_.List(ctx, append(slices.Clone(rendered.Env), p.env...), rendered.args(), pattern)
+	return r.go_.List(ctx, append(slices.Clone(rendered.Env), p.env...), rendered.args(), patterns...)
 }
 
-// excluded reports whether build constraints leave a package no file.
+// excluded reports whether build constraints leave a package no file, or none
+// but tests, which go lists like any other package.
 func excluded(pkg gotool.Package) bool {
-	return pkg.Error != nil && strings.Contains(pkg.Error.Err, "build constraints exclude all Go files")
+	if pkg.Error != nil {
+		return strings.Contains(pkg.Error.Err, "build constraints exclude all Go files")
+	}
+	return pkg.ImportPath != "" && len(pkg.GoFiles) == 0
 }
 
-// needsCgo says which file of a package without others imports "C", if one
+// needsCgo says which file of a main package without others imports "C", if one
 // does: with CGO_ENABLED=0 go leaves it out like one for another platform.
 func (r *resolver) needsCgo(pkg gotool.Package) string {
 	if !excluded(pkg) {
@@ -253,7 +330,7 @@ func (r *resolver) needsCgo(pkg gotool.Package) string {
 	}
 	for _, name := range pkg.IgnoredGoFiles {
 		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, name), nil, parser.ImportsOnly)
-		if err != nil {
+		if err != nil || f.Name.Name != "main" {
 			continue
 		}
 		for _, i := range f.Imports {

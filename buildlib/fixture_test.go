@@ -15,6 +15,21 @@ import (
 // update rewrites the golden files with what the tests got.
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// cache is the tests' common one, because most of them make the same layers. A
+// test that is about the cache has its own.
+var cache string
+
+func TestMain(m *testing.M) {
+	var err error
+	if cache, err = os.MkdirTemp("", "multimage-cache-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(cache)
+	os.Exit(status)
+}
+
 // hermetic keeps what this machine sets, and the network, out of a test.
 func hermetic(t *testing.T) {
 	t.Helper()
@@ -98,9 +113,7 @@ func commit(t *testing.T, dir string, tags ...string) {
 func plan(t *testing.T, dir string, p Project, o Overrides) *Plan {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
-	if o.Cache == "" {
-		o.Cache = filepath.Join(filepath.Dir(dir), "cache")
-	}
+	o.Cache = or(o.Cache, cache)
 	resolved, err := p.Plan(t.Context(), o)
 	if err != nil {
 		t.Fatalf("plan: %v", err)

@@ -77,9 +77,8 @@ var refusedFlags = map[string]string{
 	"json": "multimage shows the compiler's text as it is",
 }
 
-// checkGoBuild notes what b may not say, and reports whether that is nothing.
-func (r *resolver) checkGoBuild(field string, b GoBuild) bool {
-	before := len(r.mistakes)
+// checkGoBuild notes what b may not say.
+func (r *resolver) checkGoBuild(field string, b GoBuild) {
 	for i, flag := range b.Flags {
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
 		if why, ok := refusedFlags[name]; ok && strings.HasPrefix(flag, "-") {
@@ -100,9 +99,16 @@ func (r *resolver) checkGoBuild(field string, b GoBuild) bool {
 			r.mistake(field, "%q is refused: choose the platform in Platforms, like linux/arm/v6", env)
 		}
 	}
-	// Every platform's facts have the same names: one stands for all.
-	if _, err := b.render(Facts{}); err != nil {
-		r.mistakes = append(r.mistakes, fmt.Errorf("%s.%w", field, err))
+}
+
+// renders notes what is wrong with b's templates on the platforms on, and
+// reports whether that is nothing.
+func (r *resolver) renders(field string, b GoBuild, on []platform) bool {
+	before := len(r.mistakes)
+	for _, p := range on {
+		if _, err := b.render(p.onto(r.tags)); err != nil {
+			r.note(fmt.Errorf("%s.%w", field, err))
+		}
 	}
 	return len(r.mistakes) == before
 }
@@ -125,7 +131,7 @@ func (r *resolver) compiles(binaries []binary) {
 			if at < 0 {
 				c, err := r.compile(p, b)
 				if err != nil {
-					continue // noted by checkGoBuild
+					continue // noted by renders
 				}
 				nth := 0
 				for _, other := range groups {

@@ -1,7 +1,9 @@
 package buildlib
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -9,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
 // image is an Image while it becomes an ImagePlan.
@@ -36,11 +40,13 @@ func (r *resolver) images(binaries []binary) {
 	for i, img := range declared {
 		names[i] = img.Name
 	}
-	for _, twice := range duplicates(names) {
-		r.mistake("Images", "two images are named %q", twice)
+	if len(r.project.Images) > 0 { // else two binaries have that name
+		for _, twice := range duplicates(names) {
+			r.mistake("Images", "two images are named %q", twice)
+		}
 	}
 	for i, name := range r.over.Images {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(names, name) && !(r.unsure && len(r.project.Images) == 0) {
 			r.mistake(fmt.Sprintf("MULTIMAGE_IMAGES[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
 		}
 	}
@@ -57,55 +63,58 @@ func (r *resolver) images(binaries []binary) {
 
 func isLinux(p platform) bool { return p.OS == "linux" }
 
-// image resolves one image.
+// image resolves one image. Mistakes in what it is made of don't keep those in
+// its configuration from being noted with them.
 func (r *resolver) image(field string, declared Image, binaries []binary) {
 	img := image{Image: declared, field: field}
-	if !repositoryName.MatchString(img.Name) {
+	named := repositoryName.MatchString(img.Name)
+	if !named {
 		r.mistake(field+".Name", "%q is no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")", img.Name)
-		return
 	}
-	if !r.pick(&img, binaries) {
-		return
-	}
-	if len(img.platforms) == 0 {
-		r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
-		return
-	}
+	picked := r.pick(&img, binaries)
 	r.checkConfig(&img)
 	labels := r.labels(img)
-	ip := ImagePlan{
-		Name:         img.Name,
-		Repositories: r.repositories(img),
-		Tags:         r.tagsOf(img),
-		Annotations:  r.indexAnnotations(labels),
+	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels)}
+	if named {
+		ip.Repositories = r.repositories(img)
 	}
 	for _, p := range img.platforms {
 		ip.Platforms = append(ip.Platforms, r.onPlatform(img, p, labels))
 	}
-	r.plan.ImagePlans = append(r.plan.ImagePlans, ip)
+	switch {
+	case !picked || !named: // is noted
+	case len(img.platforms) == 0:
+		r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
+	default:
+		r.plan.ImagePlans = append(r.plan.ImagePlans, ip)
+	}
 }
 
-// pick finds the image's binaries and platforms.
+// pick finds the image's binaries and platforms, and reports whether they are
+// all it wants.
 func (r *resolver) pick(img *image, binaries []binary) bool {
 	before := len(r.mistakes)
 	wanted, field := img.Binaries, img.field+".Binaries"
 	if len(wanted) == 0 {
 		wanted = []string{img.Name}
 	}
+	skipped, unknown := false, false
 	for i, name := range wanted {
 		at := slices.IndexFunc(binaries, func(b binary) bool { return b.Name == name })
-		if at < 0 {
-			if slices.Contains(r.plan.Skipped, "binary "+name) {
-				r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
-				return false
+		switch {
+		case at >= 0:
+			img.binaries = append(img.binaries, binaries[at])
+		case slices.Contains(r.plan.Skipped, "binary "+name):
+			skipped = true
+		default:
+			unknown = true
+			if !r.mayHave(name) && (len(img.Binaries) > 0 || repositoryName.MatchString(name)) {
+				r.mistake(fmt.Sprintf("%s[%d]", field, i), "no binary is named %q (the project has %s)%s", name, join(binaries), meant(name, names(binaries)))
 			}
-			r.mistake(fmt.Sprintf("%s[%d]", field, i), "no binary is named %q (the project has %s)%s", name, join(binaries), meant(name, names(binaries)))
-			continue
 		}
-		img.binaries = append(img.binaries, binaries[at])
 	}
-	if len(r.mistakes) > before {
-		return false
+	if skipped {
+		return !unknown // and has no platform
 	}
 	if img.Platforms == nil {
 		for _, p := range r.defaults {
@@ -114,10 +123,10 @@ func (r *resolver) pick(img *image, binaries []binary) bool {
 				img.platforms = append(img.platforms, p)
 			}
 		}
-		if len(img.platforms) == 0 && r.over.Platforms == nil {
+		if len(img.platforms) == 0 && r.over.Platforms == nil && !unknown && !r.unsure {
 			r.mistake(img.field, "no linux platform has all its binaries (%s): set its Platforms, or the binaries'", strings.Join(wanted, ", "))
 		}
-		return len(r.mistakes) == before
+		return !unknown && len(r.mistakes) == before
 	}
 	field = img.field + ".Platforms"
 	for i, p := range r.parsePlatforms(field, img.Platforms) {
@@ -135,7 +144,18 @@ func (r *resolver) pick(img *image, binaries []binary) bool {
 		}
 		img.platforms = append(img.platforms, p)
 	}
-	return len(r.mistakes) == before
+	return !unknown && len(r.mistakes) == before
+}
+
+// mayHave reports whether the project may have a binary of that name that was
+// not found because of another mistake, which is the one to be noted.
+func (r *resolver) mayHave(name string) bool {
+	if len(r.project.Binaries) == 0 {
+		return r.unsure
+	}
+	return slices.ContainsFunc(r.project.Binaries, func(b Binary) bool {
+		return or(b.Name, gotool.ExecutableName(b.Package)) == name
+	})
 }
 
 func names(binaries []binary) []string {
@@ -289,8 +309,17 @@ func (r *resolver) source(field, source string) string {
 		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
 		return source
 	}
-	if _, err := os.Lstat(at); err != nil {
+	root, err := os.OpenRoot(r.plan.Dir)
+	if err != nil {
+		r.check(field, err)
+		return source
+	}
+	defer root.Close()
+	switch _, err := root.Stat(rel); {
+	case errors.Is(err, fs.ErrNotExist):
 		r.mistake(field, "%q: no such file or folder in %s", source, r.plan.Dir)
+	case err != nil:
+		r.mistake(field, "%q can't be read, or leaves the project through a link: copy what it leads to into %s: %w", source, r.plan.Dir, err)
 	}
 	return filepath.ToSlash(rel)
 }

@@ -12,7 +12,7 @@ import (
 func mistakes(t *testing.T, dir string, p Project, o Overrides) []string {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
-	o.Cache = filepath.Join(filepath.Dir(dir), "cache")
+	o.Cache = cache
 	resolved, err := p.Plan(t.Context(), o)
 	if err == nil {
 		t.Fatalf("no mistake was found; the plan is\n%s", resolved)
@@ -46,7 +46,7 @@ func TestMistakes(t *testing.T) {
 		{name: "misspelt platform", project: Project{Platforms: []string{"linux/amd46"}},
 			want: `Platforms[0]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`},
 		{name: "misspelt system", project: Project{Platforms: []string{"linux/amd64", "linus/arm64"}},
-			want: `Platforms[1]: platform "linus/arm64": not known; did you mean linux/arm64?`},
+			want: `Platforms[1]: platform "linus/arm64": go builds none such (go tool dist list); did you mean linux/arm64?`},
 		{name: "architecture alone", project: Project{Platforms: []string{"arm64"}},
 			want: `Platforms[0]: platform "arm64": want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64`},
 		{name: "unknown variant", project: Project{Platforms: []string{"linux/arm/v4"}},
@@ -55,8 +55,8 @@ func TestMistakes(t *testing.T) {
 			want: `Platforms[1]: platform linux/amd64 is named twice`},
 		{name: "version of a system", project: Project{Platforms: []string{"windows(10.0.17763)/amd64"}},
 			want: `Platforms[0]: platform "windows(10.0.17763)/amd64": versions and features of an OS can't be chosen: go builds one binary for all`},
-		{name: "misspelt platform in the environment", over: Overrides{Platforms: []string{"linux/adm64"}},
-			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/adm64": go builds none such (go tool dist list); did you mean linux/amd64?`},
+		{name: "misspelt platform in the environment", over: Overrides{Platforms: []string{"linux/amd46"}},
+			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`},
 		{name: "misspelt platform of a binary", project: Project{Binaries: []Binary{{Name: "server", Platforms: []string{"linux/riscv46"}}}},
 			want: `Binaries[0].Platforms[0]: platform "linux/riscv46": go builds none such (go tool dist list); did you mean linux/riscv64?`},
 		{name: "misspelt platform of an image", project: server(func(i *Image) { i.Platforms = []string{"linux/s390"} }),

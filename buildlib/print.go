@@ -35,7 +35,7 @@ func (p *Plan) String() string {
 		}
 	}
 	output := p.Output
-	if rel, err := filepath.Rel(p.Dir, p.Output); err == nil && filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(p.Dir, p.Output); err == nil && len(rel) < len(output) {
 		output = rel
 	}
 	field("output", "%s", output)

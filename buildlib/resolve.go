@@ -30,11 +30,13 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 		return nil, err
 	}
 	r.facts()
+	before := len(r.mistakes)
 	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), first(r.over.Platforms, r.project.Platforms, defaultPlatforms))
 	binaries, err := r.binaries(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.unsure = len(r.mistakes) > before
 	r.compiles(binaries)
 	r.images(binaries)
 	if len(r.mistakes) > 0 {
@@ -57,12 +59,17 @@ type resolver struct {
 	ports    []string   // what go builds for
 	tags     Facts      // without a platform
 	mistakes []error
+	// unsure is set if mistakes may keep some of the binaries from being found.
+	unsure bool
 }
 
-// mistake notes what is wrong with a field of the Project, once, though it may
-// be found on each platform.
+// mistake notes what is wrong with a field of the Project.
 func (r *resolver) mistake(field, format string, args ...any) {
-	err := fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
+	r.note(fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
+}
+
+// note notes a mistake once, though it may be found on each platform.
+func (r *resolver) note(err error) {
 	for _, noted := range r.mistakes {
 		if noted.Error() == err.Error() {
 			return
@@ -104,7 +111,8 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if !filepath.IsAbs(output) {
 		output = filepath.Join(dir, output)
 	}
-	if output == dir || strings.HasPrefix(dir, output+string(filepath.Separator)) {
+	output = filepath.Clean(output)
+	if rel, err := filepath.Rel(output, dir); err == nil && filepath.IsLocal(rel) {
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
 	}
 	cache := o.Cache
@@ -182,6 +190,9 @@ func moduleDir(dir string) string {
 	}
 }
 
+// maxEpoch is the last second of the year 9999, RFC 3339's last.
+const maxEpoch = 253402300799
+
 // facts settles the version, the epoch and what templates see.
 func (r *resolver) facts() {
 	r.plan.Epoch = r.git.Time
@@ -190,7 +201,7 @@ func (r *resolver) facts() {
 	}
 	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
-		if err != nil || seconds < 0 {
+		if err != nil || seconds < 0 || seconds > maxEpoch {
 			r.mistake("SOURCE_DATE_EPOCH", "%q is not a number of seconds since 1970", epoch)
 		}
 		r.plan.Epoch = time.Unix(seconds, 0).UTC()

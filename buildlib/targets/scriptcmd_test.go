@@ -1,25 +1,19 @@
 package targets_test
 
 import (
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,9 +26,14 @@ import (
 // kept by cp stdout FILE and compared by cmp.
 //
 //	newproject [DIR]                a go.mod that finds multimage, and the shortest magefile where there is none
+//	project JSON                    a magefile whose Project is the JSON
+//	refuse TARGET REGEXP...         mage fails, says all of these, and leaves dist as it was
 //	commit [MESSAGE]                git: everything in the current folder, in a new repository if need be
-//	registry [-login] [-readonly] [-real] [-fail STATUS:METHOD:PATH]   start one and set $REGISTRY
-//	requests                        what the registry was asked since the last time, METHOD PATH STATUS a line
+//	registry [FLAGS]                start one and set $REGISTRY; see registryCommand
+//	login HOST...                   set $DOCKER_CONFIG to one that has the login of registry -login
+//	requests                        what the registry answered since the last time, METHOD PATH STATUS a line
+//	asked METHOD:PATH               wait until the registry is asked that
+//	release                         let go what registry -hold holds
 //	base [FLAGS] DIR|REFERENCE      make an alpine-shaped base in which nothing runs; see baseCommand
 //	inspect IMAGE [PLATFORM]        the documents as lines of PATH = VALUE
 //	digest IMAGE [PLATFORM]         the index's digest, or that of one child
@@ -43,11 +42,21 @@ import (
 //	tarcat IMAGE PLATFORM PATH      the content of a file as the last layer that has it has it
 //	validate IMAGE                  all digests, sizes and diff IDs
 //	tree DIR|FILE...                the files, with mode, size and hash: dist as it was
+//	stamps DIR|FILE...              the files, with mode, inode and time: what was written again
+//	damage flip|truncate FILE...    a byte in the middle changed, or the rest cut off
+//	contains FILE REGEXP            wait until the file has it
+//	smalldisk DIR SIZE              a file system of that size, like 5m
+//	terminate                       SIGTERM for the oldest command in the background (kill sends INT and KILL)
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"newproject": plain(newproject),
+	"project":    plain(project),
+	"refuse":     plain(refuse),
 	"commit":     plain(commit),
 	"registry":   plain(registryCommand),
+	"login":      plain(login),
 	"requests":   plain(requests),
+	"asked":      plain(asked),
+	"release":    plain(release),
 	"base":       plain(baseCommand),
 	"inspect":    plain(inspect),
 	"digest":     plain(digest),
@@ -56,6 +65,11 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"tarcat":     plain(tarcat),
 	"validate":   plain(validateCommand),
 	"tree":       plain(tree),
+	"stamps":     plain(stamps),
+	"damage":     plain(damage),
+	"contains":   plain(contains),
+	"smalldisk":  plain(smalldisk),
+	"terminate":  plain(terminate),
 }
 
 // plain makes a command of a function; ! expects its error.
@@ -80,35 +94,24 @@ type state struct {
 
 	mu       sync.Mutex
 	requests []string
+	release  []chan struct{} // close to answer what is held
 }
 
 type stateKey struct{}
 
 func of(ts *testscript.TestScript) *state { return ts.Value(stateKey{}).(*state) }
 
-// newproject writes what every project has. The modules are those that
-// multimage's own go.mod has, so that go need not tidy, which would ask the
-// network.
+// newproject writes what every project has.
 func newproject(ts *testscript.TestScript, args []string) error {
 	dir := "."
 	if len(args) == 1 {
 		dir = args[0]
 	}
 	dir = ts.MkAbs(dir)
-	root := ts.Getenv("MULTIMAGE")
-	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	files, err := goModule(ts.Getenv("MULTIMAGE"), strings.ReplaceAll(filepath.Base(dir), " ", "-"))
 	if err != nil {
 		return err
 	}
-	_, rest, _ := strings.Cut(string(gomod), "\n")
-	content := "module example.com/" + strings.ReplaceAll(filepath.Base(dir), " ", "-") + "\n" + rest +
-		"\nrequire github.com/multimage/multimage v0.0.0\n" +
-		"\nreplace github.com/multimage/multimage => " + strconv.Quote(filepath.ToSlash(root)) + "\n"
-	gosum, err := os.ReadFile(filepath.Join(root, "go.sum"))
-	if err != nil {
-		return err
-	}
-	files := map[string]string{"go.mod": content, "go.sum": string(gosum)}
 	if _, err := os.Stat(filepath.Join(dir, "magefiles")); errors.Is(err, fs.ErrNotExist) {
 		files["magefiles/magefile.go"] = "//go:build mage\n\npackage main\n\n" +
 			"//mage:import\nimport _ \"github.com/multimage/multimage/buildlib/targets\"\n"
@@ -123,6 +126,69 @@ func newproject(ts *testscript.TestScript, args []string) error {
 		}
 	}
 	return nil
+}
+
+// goModule is the go.mod and go.sum of a module that needs the multimage in the
+// folder root. Its modules are those that multimage's own go.mod has, so that
+// go need not tidy, which would ask the network.
+func goModule(root, name string) (map[string]string, error) {
+	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	gosum, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		return nil, err
+	}
+	_, rest, _ := strings.Cut(string(gomod), "\n")
+	return map[string]string{
+		"go.mod": "module example.com/" + name + "\n" + rest +
+			"\nrequire github.com/multimage/multimage v0.0.0\n" +
+			"\nreplace github.com/multimage/multimage => " + strconv.Quote(filepath.ToSlash(root)) + "\n",
+		"go.sum": string(gosum),
+	}, nil
+}
+
+// jsonMagefile has in project.json what a user writes in an init function.
+const jsonMagefile = `//go:build mage
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+
+	//mage:import
+	"github.com/multimage/multimage/buildlib/targets"
+)
+
+func init() {
+	data, err := os.ReadFile("project.json")
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		err = d.Decode(&targets.Project)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+`
+
+// project writes a magefile that reads its Project from a file, which compiles
+// once for many of them, and the file.
+func project(ts *testscript.TestScript, args []string) error {
+	magefile := ts.MkAbs("magefiles/magefile.go")
+	if data, err := os.ReadFile(magefile); err != nil || string(data) != jsonMagefile {
+		if err := os.MkdirAll(filepath.Dir(magefile), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(magefile, []byte(jsonMagefile), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(ts.MkAbs("project.json"), []byte(strings.Join(args, " ")+"\n"), 0o644)
 }
 
 func commit(ts *testscript.TestScript, args []string) error {
@@ -173,7 +239,7 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	case "abslink":
 		b.Entries = []testenv.Entry{testenv.Symlink("usr/local/bin", "/../../../../tmp"), testenv.HardLink("etc/passwd", "/etc/shadow")}
 	case "bomb":
-		b.Layers = []v1.Layer{testenv.Bomb(tb, "etc/passwd", 10<<30)}
+		b.Entries = []testenv.Entry{testenv.File("etc/passwd", 0o644, strings.Repeat("\x00", 32<<20))}
 	case "garbage":
 		b.Layers = []v1.Layer{testenv.RawLayer(tb, []byte("this is neither gzip nor tar"))}
 	default:
@@ -192,4 +258,12 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 		testenv.WriteLayout(tb, ts.MkAbs(where), b.Index(tb))
 	}
 	return nil
+}
+
+func terminate(ts *testscript.TestScript, _ []string) error {
+	commands := ts.BackgroundCmds()
+	if len(commands) == 0 {
+		return errors.New("no command runs in the background")
+	}
+	return commands[0].Process.Signal(syscall.SIGTERM)
 }

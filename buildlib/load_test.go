@@ -1,0 +1,77 @@
+package buildlib
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// An engine gets the image that it runs best, and nothing else is compiled.
+func TestLimitedTo(t *testing.T) {
+	p := plan(t, project(t, oneMain()), Project{Platforms: []string{"linux/amd64", "linux/amd64/v3", "linux/arm64", "linux/arm/v6", "linux/arm/v7"}}, Overrides{})
+	for _, tt := range []struct {
+		engine v1.Platform
+		want   string
+		err    string
+	}{
+		{engine: v1.Platform{OS: "linux", Architecture: "amd64"}, want: "linux/amd64"},
+		{engine: v1.Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, want: "linux/amd64/v3"},
+		{engine: v1.Platform{OS: "linux", Architecture: "amd64", Variant: "v4"}, want: "linux/amd64/v3"},
+		{engine: v1.Platform{OS: "linux", Architecture: "x86_64"}, want: "linux/amd64"},
+		{engine: v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}, want: "linux/arm64"},
+		{engine: v1.Platform{OS: "linux", Architecture: "arm", Variant: "v6"}, want: "linux/arm/v6"},
+		{engine: v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}, want: "linux/arm/v7"},
+		{engine: v1.Platform{OS: "linux", Architecture: "s390x"}, err: "image server is for linux/amd64, linux/amd64/v3, linux/arm64, linux/arm/v6, linux/arm/v7: add the engine's platform"},
+		{engine: v1.Platform{OS: "windows", Architecture: "amd64"}, err: "add the engine's platform"},
+	} {
+		t.Run(tt.engine.String(), func(t *testing.T) {
+			limited, err := p.limitedTo(tt.engine)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("error %v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := mains(limited), []string{tt.want + " cmd/server"}; !slices.Equal(got, want) {
+				t.Errorf("compiles %q, want %q", got, want)
+			}
+			if images := limited.ImagePlans; len(images) != 1 || len(images[0].Platforms) != 1 || images[0].Platforms[0].Platform != tt.want {
+				t.Errorf("images %+v, want one for %s", images, tt.want)
+			}
+		})
+	}
+	if len(p.Compiles) != 5 || len(p.ImagePlans[0].Platforms) != 5 {
+		t.Error("the plan itself was limited")
+	}
+}
+
+func TestLoadNames(t *testing.T) {
+	for _, tt := range []struct {
+		image ImagePlan
+		want  string
+	}{
+		{ImagePlan{Name: "server", Tags: []string{"1.0", "latest"}}, "server:1.0 server:latest"},
+		{ImagePlan{Name: "team/server", Tags: []string{"1.0"}, Repositories: []string{"ghcr.io/acme/team/server", "docker.io/acme/team/server"}},
+			"ghcr.io/acme/team/server:1.0 docker.io/acme/team/server:1.0"},
+	} {
+		tags, err := tt.image.names()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, tag := range tags {
+			got = append(got, tag.String())
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s loads as %q, want %s", tt.image.Name, got, tt.want)
+		}
+	}
+	if _, err := (ImagePlan{Name: "server"}).names(); err == nil || !strings.Contains(err.Error(), "set Tags") {
+		t.Errorf("error %v, want one that says what to do", err)
+	}
+}

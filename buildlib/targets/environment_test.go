@@ -1,0 +1,72 @@
+package targets
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+func TestOverrides(t *testing.T) {
+	for _, tt := range []struct {
+		environ string // separated by |
+		want    buildlib.Overrides
+	}{
+		{"", buildlib.Overrides{}},
+		{"HOME=/root|PATH=/bin|MULTIMAGEX=1|multimage_tags=x", buildlib.Overrides{}},
+		{"MULTIMAGE_PLATFORMS=linux/amd64", buildlib.Overrides{Platforms: []string{"linux/amd64"}}},
+		{"MULTIMAGE_PLATFORMS= linux/amd64, linux/arm/v7 ,", buildlib.Overrides{Platforms: []string{"linux/amd64", "linux/arm/v7"}}},
+		{"MULTIMAGE_REGISTRIES=ghcr.io/acme,docker.io/acme", buildlib.Overrides{Registries: []string{"ghcr.io/acme", "docker.io/acme"}}},
+		// Set and empty: none, which is not the same as not set.
+		{"MULTIMAGE_REGISTRIES=", buildlib.Overrides{Registries: []string{}}},
+		{"MULTIMAGE_REGISTRIES= ", buildlib.Overrides{Registries: []string{}}},
+		{"MULTIMAGE_TAGS={{.Version}},latest", buildlib.Overrides{Tags: []string{"{{.Version}}", "latest"}}},
+		{"MULTIMAGE_IMAGES=router", buildlib.Overrides{Images: []string{"router"}}},
+		{"MULTIMAGE_VERSION=v1=2", buildlib.Overrides{Version: "v1=2"}},
+		{"MULTIMAGE_OUTPUT=/my out", buildlib.Overrides{Output: "/my out"}},
+		{"MULTIMAGE_CACHE=/cache|MULTIMAGE_JOBS= 3 ", buildlib.Overrides{Cache: "/cache", Jobs: 3}},
+		// CI sets variables to nothing where it has no value for them.
+		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},
+		// The benchmark's are its own to read.
+		{"MULTIMAGE_BENCH_RUNS=6|MULTIMAGE_BENCH_BUDGET=1h|MULTIMAGE_BENCH_BASELINE=b.json|MULTIMAGE_BENCH_TOLERANCE=5", buildlib.Overrides{}},
+	} {
+		got, err := overrides(strings.Split(tt.environ, "|"))
+		if err != nil {
+			t.Errorf("%s: %v", tt.environ, err)
+		}
+		// %#v tells an empty list from none.
+		if g, w := fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", tt.want); g != w {
+			t.Errorf("%s\ngot  %s\nwant %s", tt.environ, g, w)
+		}
+	}
+}
+
+func TestOverridesRefused(t *testing.T) {
+	for _, tt := range []struct {
+		environ string
+		want    []string // a line each
+	}{
+		{"MULTIMAGE_PLATFORM=linux/amd64", []string{"MULTIMAGE_PLATFORM: no such variable; did you mean MULTIMAGE_PLATFORMS?"}},
+		{"MULTIMAGE_REGISTRY=ghcr.io", []string{"MULTIMAGE_REGISTRY: no such variable; did you mean MULTIMAGE_REGISTRIES?"}},
+		{"MULTIMAGE_tags=x", []string{"MULTIMAGE_tags: no such variable; did you mean MULTIMAGE_TAGS?"}},
+		{"MULTIMAGE_BENCHRUNS=6", []string{"MULTIMAGE_BENCHRUNS: no such variable; did you mean MULTIMAGE_BENCH_RUNS?"}},
+		// Even if it is empty: it says what somebody wants.
+		{"MULTIMAGE_TAG=", []string{"MULTIMAGE_TAG: no such variable; did you mean MULTIMAGE_TAGS?"}},
+		{"MULTIMAGE_DEBUG=1", []string{"MULTIMAGE_DEBUG: no such variable: there are MULTIMAGE_PLATFORMS, MULTIMAGE_REGISTRIES, MULTIMAGE_TAGS, MULTIMAGE_IMAGES, " +
+			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
+		{"MULTIMAGE_JOBS=0", []string{`MULTIMAGE_JOBS: "0" is not a number of jobs: want 1 or more`}},
+		{"MULTIMAGE_JOBS=-1", []string{`MULTIMAGE_JOBS: "-1" is not a number of jobs: want 1 or more`}},
+		{"MULTIMAGE_JOBS=many", []string{`MULTIMAGE_JOBS: "many" is not a number of jobs: want 1 or more`}},
+		{"MULTIMAGE_JOBS=x|MULTIMAGE_TAG=1|MULTIMAGE_TAGS=ok|MULTIMAGE_IMAGE=a", []string{
+			`MULTIMAGE_JOBS: "x" is not a number of jobs: want 1 or more`,
+			"MULTIMAGE_TAG: no such variable; did you mean MULTIMAGE_TAGS?",
+			"MULTIMAGE_IMAGE: no such variable; did you mean MULTIMAGE_IMAGES?",
+		}},
+	} {
+		_, err := overrides(strings.Split(tt.environ, "|"))
+		if err == nil || err.Error() != strings.Join(tt.want, "\n") {
+			t.Errorf("%s\ngot  %v\nwant %s", tt.environ, err, strings.Join(tt.want, "\n"))
+		}
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package targets_test
+
+import "io/fs"
+
+// inode names the file that info is of, where a file has such a name.
+func inode(fs.FileInfo) string { return "" }

@@ -1,0 +1,111 @@
+package buildlib
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRender(t *testing.T) {
+	facts := Facts{
+		Version: "v1.2.3", Revision: "0123456789abcdef", ShortRevision: "0123456789ab", Tag: "v1.2.3", Dirty: true,
+		Date: "2025-06-15T15:06:40Z", Platform: "linux/arm/v7", OS: "linux", Arch: "arm", Variant: "v7",
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"", ""},
+		{"plain } text", "plain } text"},
+		{"{{.Version}} {{.Revision}} {{.ShortRevision}} {{.Tag}} {{.Dirty}} {{.Date}}", "v1.2.3 0123456789abcdef 0123456789ab v1.2.3 true 2025-06-15T15:06:40Z"},
+		{"{{.Platform}} {{.OS}} {{.Arch}} {{.Variant}}", "linux/arm/v7 linux arm v7"},
+		{`{{.Version | trimPrefix "v"}}`, "1.2.3"},
+		{`{{trimPrefix "x" .Version}}`, "v1.2.3"},
+		{`{{.Version | replace "." "-"}}`, "v1-2-3"},
+		{`{{lower "ACME"}}`, "acme"},
+		{"{{if .Dirty}}dirty{{else}}clean{{end}}", "dirty"},
+		{"{{slice .Revision 0 7}}", "0123456"},
+		{`{{printf "%s-%s" .OS .Arch}}`, "linux-arm"},
+		{quote("a {{ brace"), "a {{ brace"},
+		{quote(`{{"quoted"}}`), `{{"quoted"}}`},
+	} {
+		got, err := render(tt.text, facts)
+		if err != nil || got != tt.want {
+			t.Errorf("%s renders %q, %v, want %q", tt.text, got, err, tt.want)
+		}
+	}
+}
+
+// What a template may see depends on where it is.
+func TestRenderErrors(t *testing.T) {
+	const (
+		theFacts     = "(the facts are .Version .Revision"
+		theFunctions = "(the functions are text/template's and lower, replace, trimPrefix)"
+		allPlatforms = "(a version and its tags are the same on every platform)"
+	)
+	f := Facts{Version: "v1"}
+	for _, tt := range []struct {
+		text  string
+		facts any
+		want  string
+	}{
+		{"{{.Nope}}", f, theFacts},
+		{"{{.version}}", f, theFacts},
+		{"{{.Version", f, theFacts},
+		{"{{end}}", f, theFacts},
+		{"{{.Version | upper}}", f, theFunctions},
+		{"{{env \"HOME\"}}", f, theFunctions},
+		{"{{.Platform}}", f.platformless(), allPlatforms},
+		{"{{.OS}}", f.platformless(), allPlatforms},
+		{"{{.Arch}}", f.versionless(), allPlatforms},
+		{"{{.Variant}}", f.versionless(), allPlatforms},
+		{"{{.Version}}", f.versionless(), "(the version can't be made of itself)"},
+	} {
+		got, err := render(tt.text, tt.facts)
+		if err == nil {
+			t.Errorf("%s renders %q", tt.text, got)
+			continue
+		}
+		// The text that is wrong, and what would be right.
+		if !strings.HasPrefix(err.Error(), `template "`) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want one that says %s", tt.text, err, tt.want)
+		}
+	}
+}
+
+// Ldflags, Tags and Flags that render empty are as if they weren't there.
+func TestGoBuildRenders(t *testing.T) {
+	b := GoBuild{
+		Ldflags: "-X main.version={{.Version}}", Tags: []string{"{{.OS}}only", "{{if .Dirty}}dirty{{end}}"},
+		Flags: []string{"{{if eq .Arch \"arm\"}}-gcflags=-spectre={{end}}", "-v"}, Env: []string{"GOEXPERIMENT={{.Arch}}"},
+	}
+	got, err := b.render(Facts{Version: "1.0", OS: "linux", Arch: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "-trimpath -buildvcs=false -tags=linuxonly -ldflags=-X main.version=1.0 -v"
+	if args := strings.Join(got.args(), " "); args != want {
+		t.Errorf("go build %s, want %s", args, want)
+	}
+	if got.Env[0] != "GOEXPERIMENT={{.Arch}}" {
+		t.Errorf("the environment is no template, and is %s", got.Env[0])
+	}
+	if args := strings.Join(GoBuild{}.args(), " "); args != "-trimpath -buildvcs=false" {
+		t.Errorf("go build %s: -ldflags or -tags though none were set", args)
+	}
+}
+
+func TestGoBuildOver(t *testing.T) {
+	base := GoBuild{Tags: []string{"a"}, Ldflags: "-s", Flags: []string{"-v"}, Env: []string{"A=b"}}
+	for _, tt := range []struct {
+		name       string
+		over, want GoBuild
+	}{
+		{"nothing set", GoBuild{}, base},
+		{"all set", GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}}, GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}}},
+		{"one set", GoBuild{Ldflags: "-w"}, GoBuild{base.Tags, "-w", base.Flags, base.Env}},
+		{"emptied", GoBuild{Tags: []string{}, Env: []string{}}, GoBuild{[]string{}, base.Ldflags, base.Flags, []string{}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.over.over(base); got.key() != tt.want.key() {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
