@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -28,6 +29,7 @@ type assembly struct {
 	bases     *oci.Bases
 	zoneinfo  string
 	compiled  *compilation
+	reported  sync.Map // which bases are: reference and platform
 }
 
 func (w *workspace) newAssembly(c *compilation) *assembly {
@@ -109,12 +111,15 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	return part{oci.Child{Platform: p, Image: img, Base: base}, compiling + end(digest.String())}, nil
 }
 
-// base resolves a base once for all images that stand on it.
+// base resolves a base once for all images that stand on it, and says so once.
 func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (*oci.Base, error) {
 	if ref == scratch {
 		return nil, nil
 	}
-	end := a.w.plan.begin(StepBase, ref, p.String())
+	end := func(string) time.Duration { return 0 }
+	if _, reported := a.reported.LoadOrStore([2]string{ref, p.String()}, nil); !reported {
+		end = a.w.plan.begin(StepBase, ref, p.String())
+	}
 	source, err := a.bases.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -133,26 +133,28 @@ type Image struct {
 type User struct {
 	// Name is used as it is if the base has it; otherwise it is added to
 	// the base's accounts.
-	Name string
+	Name string `json:"name,omitempty"`
 	// UID and GID are the numbers to add it with. Zero UID: the first free
 	// from 1000. Zero GID: the group of that name, else the UID.
-	UID, GID int
+	UID int `json:"uid,omitempty"`
+	GID int `json:"gid,omitempty"`
 	// Home is the home folder. Zero: /home/NAME.
-	Home string
+	Home string `json:"home,omitempty"`
 }
 
 // File is a file or folder of the project to put into an image.
 type File struct {
 	// Source is the file or folder, relative to the Project's Dir; a folder
 	// is copied with all below it. Empty: Path is a folder to make.
-	Source string
+	Source string `json:"source,omitempty"`
 	// Path is where it goes in the image, absolute.
-	Path string
+	Path string `json:"path"`
 	// Mode is the permissions of what is copied. Zero: 0755 for folders and
 	// executables, 0644 for other files.
-	Mode fs.FileMode
+	Mode fs.FileMode `json:"mode,omitempty"`
 	// UID and GID own it. Zero: root.
-	UID, GID int
+	UID int `json:"uid,omitempty"`
+	GID int `json:"gid,omitempty"`
 }
 
 // Bench is what the benchmark measures.

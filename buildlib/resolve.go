@@ -31,7 +31,16 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	}
 	r.facts()
 	before := len(r.mistakes)
-	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), first(r.over.Platforms, r.project.Platforms, defaultPlatforms))
+	wanted := first(r.over.Platforms, r.project.Platforms)
+	if len(wanted) == 0 {
+		wanted = defaultPlatforms
+	}
+	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), wanted)
+	for i, host := range p.Insecure {
+		if host == "" || strings.ContainsAny(host, "/ @") {
+			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is no registry: want HOST or HOST:PORT", host)
+		}
+	}
 	binaries, err := r.binaries(ctx)
 	if err != nil {
 		return nil, err

@@ -278,7 +278,7 @@ func TestReproducible(t *testing.T) {
 	if b[0].Layout != filepath.Join(elsewhere, "oci", "server") {
 		t.Errorf("the layout is in %s", b[0].Layout)
 	}
-	equal(t, "dist", shown(snapshot(t, elsewhere)), shown(snapshot(t, filepath.Join(one, "dist"))))
+	equal(t, "dist", snapshot(t, elsewhere), snapshot(t, filepath.Join(one, "dist")))
 	if _, err := os.Stat(filepath.Join(other, "dist")); err == nil {
 		t.Error("there is a dist in the project, though Output is elsewhere")
 	}

@@ -109,7 +109,10 @@ func (c *console) event(e buildlib.Event) {
 
 // line is what is said of a finished step.
 func line(e buildlib.Event) string {
-	text := fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, e.Subject)
+	text := fmt.Sprintf("%-8s %s", e.Step, e.Subject)
+	if e.Platform != "" {
+		text = fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, e.Subject)
+	}
 	if e.Detail != "" {
 		text += "  " + shorten(e.Detail)
 	}

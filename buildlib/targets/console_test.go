@@ -38,8 +38,8 @@ func TestLine(t *testing.T) {
 			"image    linux/arm/v7   router  sha256:aaaaaaaaaaaa  1.00s"},
 		{buildlib.Event{Step: buildlib.StepBase, Subject: "alpine:3.24", Platform: "linux/arm64", Detail: digestOf("b").String(), Elapsed: 90 * time.Second},
 			"base     linux/arm64    alpine:3.24  sha256:bbbbbbbbbbbb  1m30s"},
-		{buildlib.Event{Step: buildlib.StepPush, Subject: "ghcr.io/acme/router", Detail: "v1.2.3, latest: 4 blobs, 31.4 MB", Elapsed: 3 * time.Second},
-			"push                    ghcr.io/acme/router  v1.2.3, latest: 4 blobs, 31.4 MB  3.00s"},
+		{buildlib.Event{Step: buildlib.StepPush, Subject: "ghcr.io/acme/router", Detail: "latest: 4 blobs, 31.4 MB", Elapsed: 3 * time.Second},
+			"push     ghcr.io/acme/router  latest: 4 blobs, 31.4 MB  3.00s"},
 	} {
 		got := line(tt.event)
 		if got != tt.want {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,7 +205,7 @@ func (f *front) asked() []string {
 // container is an engine's command: docker or podman.
 type container struct {
 	program string
-	flags   []string // of each run
+	flags   []string // before the subcommand
 	env     []string
 }
 
@@ -238,7 +239,7 @@ func (c container) pull(t *testing.T, platform, image string) {
 // returns its output. Arguments before the image's name are flags.
 func (c container) run(t *testing.T, args ...string) string {
 	t.Helper()
-	flags := append([]string{"run", "--rm", "--network=none", "--pull=never"}, c.flags...)
+	flags := append(slices.Clone(c.flags), "run", "--rm", "--network=none", "--pull=never")
 	return strings.TrimSpace(run(t, "", c.env, c.program, append(flags, args...)...))
 }
 

@@ -4,11 +4,12 @@ package spell
 import "strings"
 
 // Nearest returns the candidate that differs from s in the fewest edits, if
-// they are few for its length; else nothing.
+// they are at most a third of the longer one's length; else nothing.
 func Nearest(s string, candidates []string) string {
-	best, distance := "", len(s)/3+1
+	best, distance := "", -1
 	for _, c := range candidates {
-		if d := edits(strings.ToLower(s), strings.ToLower(c)); d < distance {
+		d := edits(strings.ToLower(s), strings.ToLower(c))
+		if d <= max(len(s), len(c))/3 && (distance < 0 || d < distance) {
 			best, distance = c, d
 		}
 	}

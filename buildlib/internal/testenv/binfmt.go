@@ -14,16 +14,16 @@ const binfmtMisc = "/proc/sys/fs/binfmt_misc"
 
 // qemuNames are QEMU's names of the GOARCH values that Binfmt knows.
 var qemuNames = map[string]string{
-	"arm64": "aarch64", "arm": "arm", "riscv64": "riscv64", "ppc64le": "ppc64le", "s390x": "s390x",
+	"amd64": "x86_64", "arm64": "aarch64", "arm": "arm", "riscv64": "riscv64", "ppc64le": "ppc64le", "s390x": "s390x",
 }
 
 // Binfmt makes the kernel run programs of the named architectures (GOARCH;
-// none: arm64 and arm) through QEMU, in containers too. It takes root, unless
+// none: amd64, arm64 and arm) through QEMU, in containers too. It takes root, unless
 // the machine is set up that way already; the setting outlives the test.
 func Binfmt(t testing.TB, arches ...string) {
 	t.Helper()
 	if len(arches) == 0 {
-		arches = []string{"arm64", "arm"}
+		arches = []string{"amd64", "arm64", "arm"}
 	}
 	for _, arch := range arches {
 		if arch == runtime.GOARCH {
