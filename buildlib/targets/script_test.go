@@ -65,7 +65,7 @@ func buildMage(t *testing.T) string {
 // goEnv is what scripts take over of this machine's go: where its caches and
 // modules are. HOME is their own, and GOFLAGS isn't set.
 var goEnv = sync.OnceValue(func() map[string]string {
-	out, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN").Output()
+	out, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN", "CGO_ENABLED").Output()
 	if err != nil {
 		panic(err)
 	}

@@ -54,18 +54,18 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"commit":     plain(commit),
 	"registry":   plain(registryCommand),
 	"login":      plain(login),
-	"requests":   plain(requests),
+	"requests":   printing(requests),
 	"asked":      plain(asked),
 	"release":    plain(release),
 	"base":       plain(baseCommand),
-	"inspect":    plain(inspect),
-	"digest":     plain(digest),
-	"layers":     plain(layers),
-	"tarls":      plain(tarls),
-	"tarcat":     plain(tarcat),
+	"inspect":    printing(inspect),
+	"digest":     printing(digest),
+	"layers":     printing(layers),
+	"tarls":      printing(tarls),
+	"tarcat":     printing(tarcat),
 	"validate":   plain(validateCommand),
-	"tree":       plain(tree),
-	"stamps":     plain(stamps),
+	"tree":       printing(tree),
+	"stamps":     printing(stamps),
 	"damage":     plain(damage),
 	"contains":   plain(contains),
 	"smalldisk":  plain(smalldisk),
@@ -86,6 +86,15 @@ func plain(run func(ts *testscript.TestScript, args []string) error) func(*tests
 			ts.Fatalf("unexpected success")
 		}
 	}
+}
+
+// printing is plain for a command whose output replaces that of the one before,
+// also if it is empty.
+func printing(run func(ts *testscript.TestScript, args []string) error) func(*testscript.TestScript, bool, []string) {
+	return plain(func(ts *testscript.TestScript, args []string) error {
+		ts.Stdout()
+		return run(ts, args)
+	})
 }
 
 // state is what commands of one script share.
