@@ -245,7 +245,11 @@ func describe(done publish.Published) string {
 	case len(done.Tags) > 0 && len(pushed) == 0:
 		return "up to date"
 	case done.Uploaded > 0:
-		return fmt.Sprintf("%s: %d blobs, %.1f MB", strings.Join(pushed, ", "), done.Uploaded, float64(done.Bytes)/1e6)
+		blobs := "blobs"
+		if done.Uploaded == 1 {
+			blobs = "blob"
+		}
+		return fmt.Sprintf("%s: %d %s, %.1f MB", strings.Join(pushed, ", "), done.Uploaded, blobs, float64(done.Bytes)/1e6)
 	}
 	return strings.Join(pushed, ", ") + ": no blob was missing"
 }

@@ -33,6 +33,7 @@ import (
 //	-hold METHOD:PATH           answers only once the script says release
 //	-beyond                     isn't on the loopback interface
 //	-down                       doesn't answer at all
+//	-at HOST:PORT               where one was that is down
 func registryCommand(ts *testscript.TestScript, args []string) error {
 	s := of(ts)
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
@@ -45,6 +46,7 @@ func registryCommand(ts *testscript.TestScript, args []string) error {
 	hold := flags.String("hold", "", "")
 	beyond := flags.Bool("beyond", false, "")
 	down := flags.Bool("down", false, "")
+	at := flags.String("at", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -84,6 +86,12 @@ func registryCommand(ts *testscript.TestScript, args []string) error {
 	if *beyond {
 		server.Listener.Close()
 		server.Listener = listenBeyond(s.tb)
+	}
+	if *at != "" {
+		server.Listener.Close()
+		if server.Listener, err = net.Listen("tcp", *at); err != nil {
+			return err
+		}
 	}
 	server.Start()
 	s.tb.Cleanup(server.Close)
