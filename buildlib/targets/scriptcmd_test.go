@@ -248,7 +248,7 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	case "abslink":
 		b.Entries = []testenv.Entry{testenv.Symlink("usr/local/bin", "/../../../../tmp"), testenv.HardLink("etc/passwd", "/etc/shadow")}
 	case "bomb":
-		b.Entries = []testenv.Entry{testenv.File("etc/passwd", 0o644, strings.Repeat("\x00", 32<<20))}
+		b.Layers = []v1.Layer{testenv.Bomb(tb, "etc/passwd", 10<<30)}
 	case "garbage":
 		b.Layers = []v1.Layer{testenv.RawLayer(tb, []byte("this is neither gzip nor tar"))}
 	default:

@@ -99,7 +99,11 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		e.node.Type = tar.TypeReg
 		e.from = place{s.layer, s.header, h.Size}
-		if h.Size <= s.limits.account && slices.Contains(accounts, "/"+path.Join(elems...)) {
+		if at := "/" + path.Join(elems...); slices.Contains(accounts, at) {
+			// Before its content: there may be gigabytes of it.
+			if err := s.limits.checkAccount(at, h.Size); err != nil {
+				return err
+			}
 			if e.data, err = io.ReadAll(content); err != nil {
 				return err
 			}

@@ -236,6 +236,8 @@ func (r *repository) explain(err error, missing string) error {
 			return say("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit", r.host(), status)
 		}
 		return say("registry %s fails (%s)", r.host(), status)
+	case errors.As(err, &lost) && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return say("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
 	case errors.As(err, &lost):
 		return say("registry %s can't be reached: %v", r.host(), lost.Err)
 	}

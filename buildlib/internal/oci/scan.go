@@ -37,6 +37,14 @@ var defaultLimits = scanLimits{
 	window:  128 << 20, // what zstd --ultra and --long need
 }
 
+// checkAccount is an error if the account file at p is too long to be one.
+func (l scanLimits) checkAccount(p string, size int64) error {
+	if size > l.account {
+		return fmt.Errorf("%s is %d bytes long, more than the %d that an account file may have", p, size, l.account)
+	}
+	return nil
+}
+
 // scanner applies layers one over the other (OCI image spec, layer.md,
 // "Applying Changesets") to what becomes a Tree. It works on a tree of
 // directories and not on a Tree's flat map, in which each whiteout would cost
@@ -134,8 +142,8 @@ func scanTree(ctx context.Context, limits scanLimits, diffIDs []v1.Hash, open fu
 			continue
 		}
 		e := s.entry(resolved)
-		if e.from.size > limits.account {
-			return nil, fmt.Errorf("%s is %d bytes long, more than the %d that an account file may have", p, e.from.size, limits.account)
+		if err := limits.checkAccount(p, e.from.size); err != nil {
+			return nil, err
 		}
 		if e.data == nil && e.from.size > 0 {
 			var err error

@@ -13,7 +13,7 @@ import (
 
 func TestHold(t *testing.T) {
 	c := client(t, Options{Patience: time.Second})
-	c.wire.hold("a", 50*time.Millisecond)
+	c.wire.hold("a", 50*time.Millisecond, "503 Service Unavailable")
 	start := time.Now()
 	if err := c.wire.gate(t.Context(), "b", c.wire.newTrial("test", true)); err != nil || time.Since(start) > 40*time.Millisecond {
 		t.Errorf("another host waits, too: %v", err)
@@ -21,7 +21,7 @@ func TestHold(t *testing.T) {
 	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err != nil || time.Since(start) < 50*time.Millisecond {
 		t.Errorf("waited %s: %v", time.Since(start), err)
 	}
-	c.wire.hold("a", time.Hour)
+	c.wire.hold("a", time.Hour, "503 Service Unavailable")
 	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err == nil {
 		t.Error("an hour was waited for")
 	}

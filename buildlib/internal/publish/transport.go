@@ -25,8 +25,8 @@ type wire struct {
 	log       func(format string, args ...any)
 
 	mu    sync.Mutex
-	until map[string]time.Time // no request to the host before
-	pings map[string]*ping     // by URL
+	until map[string]hold  // by host
+	pings map[string]*ping // by URL
 }
 
 func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
@@ -50,7 +50,7 @@ func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
 		stall:     o.Stall,
 		firstWait: firstWait,
 		log:       o.Log,
-		until:     map[string]time.Time{},
+		until:     map[string]hold{},
 		pings:     map[string]*ping{},
 	}
 }
@@ -161,7 +161,7 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 		case passingStatus(resp.StatusCode):
 			reason = status(resp.StatusCode)
 			asked = retryAfter(resp.Header, time.Now())
-			w.hold(req.URL.Host, asked)
+			w.hold(req.URL.Host, asked, reason)
 		default:
 			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
 				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body, size: resp.ContentLength}
@@ -198,12 +198,19 @@ func repeatable(req *http.Request) bool {
 
 const octets = "application/octet-stream"
 
+// hold is a registry's wish not to be asked before a time, and the status that
+// it came with.
+type hold struct {
+	until  time.Time
+	status string
+}
+
 // hold keeps all requests from the host for d.
-func (w *wire) hold(host string, d time.Duration) {
+func (w *wire) hold(host string, d time.Duration, status string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if at := time.Now().Add(d); d > 0 && at.After(w.until[host]) {
-		w.until[host] = at
+	if at := time.Now().Add(d); d > 0 && at.After(w.until[host].until) {
+		w.until[host] = hold{at, status}
 	}
 }
 
@@ -211,13 +218,14 @@ func (w *wire) hold(host string, d time.Duration) {
 func (w *wire) gate(ctx context.Context, host string, t *trial) error {
 	for {
 		w.mu.Lock()
-		d := time.Until(w.until[host])
+		h := w.until[host]
 		w.mu.Unlock()
+		d := time.Until(h.until)
 		if d <= 0 {
 			return nil
 		}
 		if d > w.patience {
-			return fmt.Errorf("%s asks to be left alone for %s, which is longer than it will be waited for", host, d.Round(time.Second))
+			return fmt.Errorf("%s answered %s and asks to be left alone for %s, which is longer than it will be waited for", host, h.status, d.Round(time.Second))
 		}
 		if err := t.pause(ctx, d); err != nil {
 			return err
