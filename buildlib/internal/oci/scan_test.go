@@ -172,7 +172,6 @@ func TestScanKeepsNodes(t *testing.T) {
 }
 
 func TestScanKeepsAccounts(t *testing.T) {
-	big := file("etc/shadow", strings.Repeat("x", 2<<20))
 	for _, tt := range []struct {
 		name   string
 		layers [][]item
