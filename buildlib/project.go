@@ -183,7 +183,8 @@ type Overrides struct {
 	Version string
 	Output  string
 	// Jobs is how many platforms compile and how many uploads run at once.
-	// Zero: chosen by the machine for compiling, 4 for uploads.
+	// Zero: as many as there are processors, at most 4, for compiling; 4 for
+	// uploads.
 	Jobs int
 	// Cache is the folder for bases and layers, shared between projects.
 	// Zero: multimage in os.UserCacheDir.
