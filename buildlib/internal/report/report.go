@@ -8,7 +8,10 @@
 // measurements are distributed.
 package report
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Format is the version of bench.json that this package writes.
 const Format = 1
@@ -102,6 +105,24 @@ type Case struct {
 	Same *bool `json:"same,omitempty"`
 	// Difference says what differs, if something does.
 	Difference string `json:"difference,omitempty"`
+}
+
+// The sides of a case.
+const (
+	Native   = "native"
+	Emulated = "emulated"
+)
+
+// sides are the legs that were begun, by the name of their side.
+func (c Case) sides() iter.Seq2[string, *Leg] {
+	return func(yield func(string, *Leg) bool) {
+		if c.Native != nil && !yield(Native, c.Native) {
+			return
+		}
+		if c.Emulated != nil {
+			yield(Emulated, c.Emulated)
+		}
+	}
 }
 
 // Leg is the runs of one side of a case.
