@@ -1,0 +1,396 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Markdown is report.md, which is also what a CI shows as its summary: what
+// came out, how it was measured, and on what. change is a comparison with a
+// baseline; nil: there is none.
+func (r Report) Markdown(change *Comparison) []byte {
+	var b strings.Builder
+	b.WriteString("# Native against emulated builds\n\n")
+	all := r.Summaries()
+	for _, line := range r.headline(all) {
+		b.WriteString(line + "\n\n")
+	}
+	timeTable(&b, all)
+	for _, name := range caseNames(all) {
+		mermaid(&b, all, name)
+	}
+	r.problems(&b, all)
+	if change != nil {
+		fmt.Fprintf(&b, "## Against the baseline\n\n```text\n%s```\n\n", strings.ReplaceAll(change.String(), "`", "'"))
+	}
+	r.perRelease(&b)
+	resourceTable(&b, all)
+	r.noise(&b)
+	r.method(&b, all)
+	r.setting(&b)
+	return []byte(b.String())
+}
+
+// headline says what the measurement found, in sentences.
+func (r Report) headline(all []Summary) []string {
+	var lines []string
+	if r.Partial != "" {
+		lines = append(lines, "> **Partial:** "+md(r.Partial)+". What follows is what had been measured.")
+	}
+	var said []string
+	for _, name := range caseNames(all) {
+		low, high := math.Inf(1), 0.0
+		for _, s := range all {
+			if ratio, ok := s.Ratio[Wall]; ok && s.Case == name {
+				low, high = min(low, ratio.Ratio), max(high, ratio.Ratio)
+			}
+		}
+		if high == 0 {
+			continue
+		}
+		span := times(low, "")
+		if upper := times(high, ""); upper != span {
+			span += " to " + upper
+		}
+		said = append(said, fmt.Sprintf("**%s times** as long %s", span, caseWords(name)))
+	}
+	what := md(strings.Join(r.Binaries, ", "))
+	if what == "" {
+		what = "The project"
+	}
+	if len(said) == 0 {
+		return append(lines, what+": no platform was built on both sides.")
+	}
+	lines = append(lines, fmt.Sprintf("Building %s took %s on an emulated platform as cross-compiling natively for it.", what, strings.Join(said, ", and ")))
+	return append(lines, sameSentence(all))
+}
+
+// caseNames are the cases that were measured, in order.
+func caseNames(all []Summary) []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, s := range all {
+		if !seen[s.Case] {
+			seen[s.Case] = true
+			names = append(names, s.Case)
+		}
+	}
+	return names
+}
+
+func caseWords(name string) string {
+	switch name {
+	case Cold:
+		return "with an empty build cache"
+	case Warm:
+		return "after a change of one line"
+	}
+	return "in the case " + md(name)
+}
+
+// sameSentence says whether what was measured is two ways to one result.
+func sameSentence(all []Summary) string {
+	var same, different, unknown int
+	for _, s := range all {
+		switch {
+		case s.legs.Same == nil && s.platform.Host:
+		case s.legs.Same == nil:
+			unknown++
+		case *s.legs.Same:
+			same++
+		default:
+			different++
+		}
+	}
+	switch {
+	case different > 0:
+		return fmt.Sprintf("**The binaries of both sides differ** in %d of %d cases: see below.", different, same+different)
+	case same == 0:
+		return "The binaries of both sides were not compared."
+	case unknown > 0:
+		return fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case"))
+	}
+	return "The binaries of both sides are the same, byte for byte."
+}
+
+func timeTable(b *strings.Builder, all []Summary) {
+	b.WriteString("| platform | case | native | emulated | emulated / native | same binaries |\n| --- | --- | ---: | ---: | ---: | --- |\n")
+	for _, s := range all {
+		cells := []string{platformCell(s), md(s.Case), mdCell(s, Native), mdCell(s, Emulated), s.ratioCell(Wall, "×"), s.same()}
+		if r, ok := s.Ratio[Wall]; ok && r.Bounds != nil {
+			cells[4] += fmt.Sprintf(" (%s to %s)", times(r.Bounds.Low, ""), times(r.Bounds.High, ""))
+		}
+		if cells[5] == "NO" {
+			cells[5] = "**no**"
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	b.WriteString("\n")
+}
+
+func platformCell(s Summary) string {
+	if s.platform.Host {
+		return md(s.Platform) + " (the host)"
+	}
+	return md(s.Platform)
+}
+
+func mdCell(s Summary, side string) string {
+	return strings.ReplaceAll(s.cell(side), "*", `\*`)
+}
+
+// mermaid draws the times of a case with a bar per leg. Bars of two series
+// would cover each other, so each side is a series that has nothing where the
+// other one's bars are.
+func mermaid(b *strings.Builder, all []Summary, name string) {
+	var labels, native, emulated []string
+	var highest float64
+	bar := func(label string, values *[]string, other *[]string, e Estimate) {
+		if e.N == 0 {
+			return
+		}
+		labels = append(labels, `"`+label+`"`)
+		*values = append(*values, strconv.FormatFloat(math.Round(e.Median*1000)/1000, 'f', -1, 64))
+		*other = append(*other, "0")
+		highest = max(highest, e.Median)
+	}
+	for _, s := range all {
+		if s.Case == name {
+			label := strings.NewReplacer(`"`, "'", "`", "'").Replace(short(s.Platform, 24))
+			bar(label+" native", &native, &emulated, s.Native[Wall])
+			bar(label+" emulated", &emulated, &native, s.Emulated[Wall])
+		}
+	}
+	if len(labels) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "```mermaid\n---\nconfig:\n  xyChart:\n    height: %d\n  themeVariables:\n    xyChart:\n      plotColorPalette: \"%s, %s\"\n---\nxychart-beta horizontal\n",
+		120+44*len(labels), nativeColor, emulatedColor)
+	title := map[string]string{Cold: "Empty build cache", Warm: "One line changed"}[name]
+	if title == "" {
+		title = strings.NewReplacer(`"`, "'", "`", "'").Replace(short(name, 40))
+	}
+	fmt.Fprintf(b, "  title \"%s\"\n  x-axis [%s]\n  y-axis \"seconds\" 0 --> %s\n  bar [%s]\n  bar [%s]\n```\n\n", title,
+		strings.Join(labels, ", "), strconv.FormatFloat(niceCeiling(highest), 'f', -1, 64), strings.Join(native, ", "), strings.Join(emulated, ", "))
+}
+
+// problems lists what went wrong, if something did.
+func (r Report) problems(b *strings.Builder, all []Summary) {
+	var items []string
+	for _, s := range all {
+		at := "**" + md(s.Platform) + " " + md(s.Case)
+		if s.legs.Same != nil && !*s.legs.Same {
+			items = append(items, at+"**: the binaries differ: "+md(short(s.legs.Difference, 1000)))
+		}
+		for side, leg := range s.legs.sides() {
+			if leg.Failure != "" {
+				items = append(items, fmt.Sprintf("%s %s** (%s): %s", at, side, plural(len(leg.Runs), "run"), md(short(leg.Failure, 1000))))
+			}
+		}
+	}
+	for _, p := range r.Platforms {
+		if p.Missing != "" {
+			items = append(items, "**"+md(p.Platform)+"** isn't emulated: "+md(short(p.Missing, 1000)))
+		}
+	}
+	if len(items) == 0 {
+		return
+	}
+	b.WriteString("## Not as wanted\n\n")
+	for _, item := range items {
+		b.WriteString("- " + item + "\n")
+	}
+	b.WriteString("\n")
+}
+
+// perRelease puts the times into a maintainer's terms.
+func (r Report) perRelease(b *strings.Builder) {
+	sum, ok := r.release()
+	if !ok {
+		return
+	}
+	b.WriteString("## Minutes of CI per release\n\n")
+	fmt.Fprintf(b, "A release builds %s (%s). One after the other on this machine, each from an empty build cache, that takes:\n\n",
+		plural(len(sum.platforms), "platform"), md(strings.Join(sum.platforms, ", ")))
+	b.WriteString("| | native | emulated | saved |\n| --- | ---: | ---: | ---: |\n")
+	row := func(name string, native, emulated float64) {
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, minutes(native), minutes(emulated), minutes(emulated-native))
+	}
+	row("a release", sum.native.wall, sum.emulated.wall)
+	if sum.native.cpu > 0 {
+		row("its processor time", sum.native.cpu, sum.emulated.cpu)
+	}
+	row("10 releases", 10*sum.native.wall, 10*sum.emulated.wall)
+	row("100 releases", 100*sum.native.wall, 100*sum.emulated.wall)
+	b.WriteString("\nThese are sums of the medians above. They count compiling and linking, with the host's own platform built natively on both sides; " +
+		"not starting runners, downloading modules, tests, assembling or pushing images, nor what builders in containers add.")
+	if len(sum.left) > 0 {
+		fmt.Fprintf(b, " Left out, because not measured on both sides: %s.", md(strings.Join(sum.left, ", ")))
+	}
+	b.WriteString("\n\n")
+}
+
+func resourceTable(b *strings.Builder, all []Summary) {
+	var rows strings.Builder
+	for _, s := range all {
+		for _, m := range metrics[1:] {
+			native, emulated := s.Native[m], s.Emulated[m]
+			if native.N+emulated.N == 0 {
+				continue
+			}
+			cell := func(e Estimate) string {
+				if e.N == 0 {
+					return ""
+				}
+				return strings.TrimSpace(m.format(e.Median) + " " + e.spread())
+			}
+			fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s | %s |\n", platformCell(s), md(s.Case), m, cell(native), cell(emulated), s.ratioCell(m, "×"))
+		}
+	}
+	if rows.Len() == 0 {
+		return
+	}
+	b.WriteString("## Processor time and memory\n\n| platform | case | | native | emulated | emulated / native |\n| --- | --- | --- | ---: | ---: | ---: |\n" + rows.String() + "\n")
+}
+
+// noise lists the runs that are flagged.
+func (r Report) noise(b *strings.Builder) {
+	var items []string
+	runs, known := 0, 0
+	for _, p := range r.Platforms {
+		for _, c := range p.Cases {
+			for side, leg := range c.sides() {
+				for i, run := range leg.Runs {
+					runs++
+					if run.Noise != nil {
+						known++
+					}
+					if len(run.Noisy) > 0 {
+						items = append(items, fmt.Sprintf("- %s %s %s, run %d of %d (%s): %s\n", md(p.Platform), md(c.Name), side, i+1, len(leg.Runs),
+							seconds(run.Wall), md(strings.Join(run.Noisy, ", "))))
+					}
+				}
+			}
+		}
+	}
+	if runs == 0 {
+		return
+	}
+	b.WriteString("## Noise\n\n")
+	switch {
+	case known == 0 && len(items) == 0:
+		b.WriteString("The system says nothing of what else ran, so no run could be flagged.\n\n")
+	case len(items) == 0:
+		fmt.Fprintf(b, "None of the %s was disturbed enough to be flagged.\n\n", plural(runs, "run"))
+	default:
+		fmt.Fprintf(b, "Flagged, but counted: %d of %s (\\* above).\n\n%s\n", len(items), plural(runs, "run"), strings.Join(items, ""))
+	}
+}
+
+// method says how this was measured, as far as it doesn't say so above.
+func (r Report) method(b *strings.Builder, all []Summary) {
+	b.WriteString("## Method\n\n" +
+		"- *Native*: the host's Go cross-compiles. *Emulated*: the platform's own Go of the same version runs under emulation and builds for itself, " +
+		"as a Dockerfile's builder stage does without `--platform=$BUILDPLATFORM`.\n" +
+		"- Both sides get the same sources, flags, environment and GOMAXPROCS, and a build cache of their own. " +
+		"Modules are downloaded before the clock starts. One build runs at a time, the sides in turns.\n" +
+		"- Cold: the build cache is empty. Warm: it is full, and each main package has one line more.\n")
+	fewest, most := 0, 0
+	for _, s := range all {
+		for _, leg := range s.legs.sides() {
+			if n := len(leg.Runs); n > 0 {
+				most = max(most, n)
+				if fewest == 0 || n < fewest {
+					fewest = n
+				}
+			}
+		}
+	}
+	runs := plural(most, "run")
+	if fewest != most {
+		runs = fmt.Sprintf("%d to %d runs", fewest, most)
+	}
+	fmt.Fprintf(b, "- Values are medians of %s of a leg. ", runs)
+	switch {
+	case most < minInterval:
+		fmt.Fprintf(b, "That is too few for an interval, so none is shown: it takes %d. ", minInterval)
+	default:
+		fmt.Fprintf(b, "± is the larger half of the median's 95 %% interval, where there are the %d runs that it takes. "+
+			"A ratio's bounds are the quotients of the intervals' bounds that are farthest apart, so they are conservative. ", minInterval)
+	}
+	if most >= minTest {
+		b.WriteString("~ stands for a difference that may be chance (Mann-Whitney U test, 5 %). ")
+	}
+	b.WriteString("Noisy runs are counted and marked, not left out.\n" +
+		"- Processor time is of all processes of a build, user and system. Peak memory is the largest sum, over the process tree, of proportional set sizes that was sampled; " +
+		"the largest process is the largest resident set of a single process.\n\n")
+}
+
+// setting is what the times depend on.
+func (r Report) setting(b *strings.Builder) {
+	b.WriteString("## Setup\n\n| | |\n| --- | --- |\n")
+	row := func(name, value string) {
+		if value = md(value); value != "" {
+			fmt.Fprintf(b, "| %s | %s |\n", name, value)
+		}
+	}
+	row("module", strings.TrimSpace(r.Module+" "+r.Version))
+	row("commit", r.commit())
+	row("binaries", strings.Join(r.Binaries, ", "))
+	row("host", strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), r.memory(), r.Host.Kernel, r.Host.Virtual), ", "))
+	row("Go", strings.Join(nonEmpty(r.Go.Version, prefixed("GOFLAGS=", r.Go.Flags), prefixed("GOEXPERIMENT=", r.Go.Experiment), prefixed("GOFIPS140=", r.Go.FIPS140)), ", "))
+	row("GOMAXPROCS", number(r.Procs))
+	if len(r.Flags) > 0 {
+		row("flags of go build", strings.Join(r.Flags, " "))
+	}
+	for _, p := range r.Platforms {
+		if e := p.Emulator; e != nil {
+			how := map[string]string{"binfmt": "QEMU through binfmt_misc", "direct": "QEMU called directly", "native": "the host's kernel"}[e.Kind]
+			if how == "" {
+				how = e.Kind
+			}
+			row(md(p.Platform), strings.Join(nonEmpty(strings.TrimSpace(how+" "+e.Version), e.Path, p.Toolchain), ", "))
+		}
+	}
+	row("measured", strings.Join(nonEmpty(moment(r.Start), moment(r.End)), " to "))
+	if r.Budget > 0 {
+		row("time budget", minutes(r.Budget))
+	}
+	b.WriteString("\n")
+}
+
+func (r Report) memory() string { return prefixed(amount(r.Host.Memory), " of memory") }
+
+// prefixed is both, or nothing if one is empty.
+func prefixed(prefix, s string) string {
+	if prefix == "" || s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func nonEmpty(words ...string) []string {
+	var kept []string
+	for _, w := range words {
+		if clean(w) != "" {
+			kept = append(kept, w)
+		}
+	}
+	return kept
+}
+
+// md makes a text one line of Markdown that reads as it is written: what would
+// be markup becomes a character reference.
+func md(s string) string {
+	var b strings.Builder
+	for _, r := range clean(s) {
+		if strings.ContainsRune("&<>|`*[]\\~#", r) {
+			fmt.Fprintf(&b, "&#%d;", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

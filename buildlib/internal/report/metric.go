@@ -1,0 +1,131 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Metric is a quantity of a run. Less is better for all of them.
+type Metric string
+
+// The metrics, as bench.json names them.
+const (
+	Wall   Metric = "wall"   // seconds from start to end
+	CPU    Metric = "cpu"    // seconds of processor time, user and system
+	PSS    Metric = "pss"    // bytes of the process tree at its peak
+	MaxRSS Metric = "maxRSS" // bytes of the largest process at its peak
+)
+
+// metrics are all of them, in the order in which they are shown.
+var metrics = []Metric{Wall, CPU, PSS, MaxRSS}
+
+// of is the run's value. Zero: unknown.
+func (m Metric) of(r Run) float64 {
+	switch m {
+	case Wall:
+		return r.Wall
+	case CPU:
+		return r.User + r.System
+	case PSS:
+		return float64(r.PSS)
+	case MaxRSS:
+		return float64(r.MaxRSS)
+	}
+	return 0
+}
+
+// String is the metric's name for people.
+func (m Metric) String() string {
+	switch m {
+	case Wall:
+		return "time"
+	case CPU:
+		return "processor time"
+	case PSS:
+		return "peak memory"
+	case MaxRSS:
+		return "largest process"
+	}
+	return string(m)
+}
+
+// format prints a value with its unit.
+func (m Metric) format(v float64) string {
+	if m == PSS || m == MaxRSS {
+		return size(v)
+	}
+	return seconds(v)
+}
+
+// seconds prints a duration in one unit, so that two can be compared by eye.
+func seconds(v float64) string {
+	switch {
+	case v > 0 && v < 0.0995:
+		return digits(v*1000) + " ms"
+	default:
+		return digits(v) + " s"
+	}
+}
+
+// size prints bytes in the units that the other tables use.
+func size(v float64) string {
+	switch {
+	case v < 999.5e3:
+		return digits(v/1e3) + " kB"
+	case v < 999.5e6:
+		return digits(v/1e6) + " MB"
+	}
+	return digits(v/1e9) + " GB"
+}
+
+// minutes prints a sum of builds as CI providers count them.
+func minutes(sec float64) string { return digits(sec/60) + " min" }
+
+// times prints a ratio.
+func times(v float64, sign string) string {
+	if v >= 0.05 && v < 9.95 {
+		return fmt.Sprintf("%.1f%s", v, sign)
+	}
+	return digits(v) + sign
+}
+
+// digits prints three significant digits, and never an exponent.
+func digits(v float64) string {
+	switch {
+	case v < 9.995:
+		return fmt.Sprintf("%.2f", v)
+	case v < 99.95:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// clean makes a line of what may hold line ends, a terminal's control
+// sequences, or bytes that XML refuses: the words of other programs, and names.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// short is clean of s, cut to at most n runes.
+func short(s string, n int) string {
+	runes := []rune(clean(s))
+	if len(runes) <= n {
+		return string(runes)
+	}
+	return strings.TrimSpace(string(runes[:max(0, n-1)])) + "…"
+}
+
+// plural is a number and what it counts.
+func plural(n int, what string) string {
+	if n == 1 {
+		return fmt.Sprint(n, " ", what)
+	}
+	return fmt.Sprint(n, " ", what, "s")
+}

@@ -1,0 +1,170 @@
+// Package report turns measurements of native and emulated builds into what
+// people and programs read: a table, a report, a chart, bench.json, bench.txt
+// in the Go benchmark format; and compares them with those of an earlier run.
+//
+// It measures nothing and knows no clock, so that equal measurements give
+// equal files. Statistics are golang.org/x/perf/benchmath's: the median, its
+// 95 % interval, and the Mann-Whitney U test, which assume nothing of how
+// measurements are distributed.
+package report
+
+import (
+	"iter"
+	"time"
+)
+
+// Format is the version of bench.json that this package writes.
+const Format = 1
+
+// Report is what was measured on one host in one go. Its fields are in
+// bench.json as they are here.
+type Report struct {
+	Format   int       `json:"format"` // Format; set by JSON
+	Start    time.Time `json:"start"`
+	End      time.Time `json:"end"`
+	Module   string    `json:"module"`
+	Version  string    `json:"version"`            // of the project
+	Revision string    `json:"revision,omitempty"` // the commit; empty without git
+	Dirty    bool      `json:"dirty,omitempty"`
+	Host     Host      `json:"host"`
+	Go       Go        `json:"go"`
+	Procs    int       `json:"procs"` // GOMAXPROCS of both sides' builds
+	// Binaries are the names of what each run builds.
+	Binaries []string `json:"binaries"`
+	// Flags are the arguments of go build that both sides got, but -o and
+	// the packages.
+	Flags []string `json:"flags,omitempty"`
+	// Runs is how many runs of each leg were wanted.
+	// Zero: as many as the pilot run suggested.
+	Runs int `json:"runs,omitempty"`
+	// Budget is the time that the whole was given, in seconds. Zero: no limit.
+	Budget float64 `json:"budget,omitempty"`
+	// Partial says why less was measured than was wanted: "interrupted", "the
+	// budget of 10m0s was used up". Empty: all was.
+	Partial   string     `json:"partial,omitempty"`
+	Platforms []Platform `json:"platforms"` // in the project's order
+}
+
+// Host is the machine that measured. Empty fields are unknown.
+type Host struct {
+	Platform string `json:"platform"` // OS/ARCH[/VARIANT]
+	CPU      string `json:"cpu,omitempty"`
+	Kernel   string `json:"kernel,omitempty"`
+	Cores    int    `json:"cores"`            // that the builds could use
+	Memory   int64  `json:"memory,omitempty"` // bytes
+	Virtual  string `json:"virtual,omitempty"`
+}
+
+// Go is the toolchain that built natively. The emulated one is of the same
+// version.
+type Go struct {
+	Version string `json:"version"`         // like go1.26.8
+	Flags   string `json:"flags,omitempty"` // GOFLAGS in effect
+	// Experiment and FIPS140 are GOEXPERIMENT and GOFIPS140 in effect.
+	Experiment string `json:"experiment,omitempty"`
+	FIPS140    string `json:"fips140,omitempty"`
+}
+
+// Platform is what was measured for one target platform.
+type Platform struct {
+	Platform string `json:"platform"` // OS/ARCH[/VARIANT]
+	// Host is set on the reference line: the host's own platform, which needs
+	// no emulation and so has native legs only.
+	Host bool `json:"host,omitempty"`
+	// Emulator is what ran the emulated legs; nil if there are none.
+	Emulator *Emulator `json:"emulator,omitempty"`
+	// Toolchain is where the foreign Go toolchain came from, for people.
+	Toolchain string `json:"toolchain,omitempty"`
+	// Missing says why nothing was emulated, and what to do about it. Empty:
+	// it was, or this is the host's platform.
+	Missing string `json:"missing,omitempty"`
+	Cases   []Case `json:"cases"`
+}
+
+// Emulator is how programs of a foreign platform run on the host.
+type Emulator struct {
+	Kind    string `json:"kind"` // binfmt, direct, native
+	Path    string `json:"path,omitempty"`
+	Version string `json:"version,omitempty"` // like 7.2.22
+}
+
+// The names of cases.
+const (
+	Cold = "cold" // the build cache is empty
+	Warm = "warm" // it is full, and one line of each main package changed
+)
+
+// Case is a kind of build, done on both sides.
+type Case struct {
+	Name string `json:"name"` // Cold, Warm
+	// Native and Emulated are nil if that side wasn't begun.
+	Native   *Leg `json:"native,omitempty"`
+	Emulated *Leg `json:"emulated,omitempty"`
+	// Same says whether both sides' binaries are equal byte for byte. Nil:
+	// they weren't compared.
+	Same *bool `json:"same,omitempty"`
+	// Difference says what differs, if something does.
+	Difference string `json:"difference,omitempty"`
+}
+
+// The sides of a case.
+const (
+	Native   = "native"
+	Emulated = "emulated"
+)
+
+// sides are the legs that were begun, by the name of their side.
+func (c Case) sides() iter.Seq2[string, *Leg] {
+	return func(yield func(string, *Leg) bool) {
+		if c.Native != nil && !yield(Native, c.Native) {
+			return
+		}
+		if c.Emulated != nil {
+			yield(Emulated, c.Emulated)
+		}
+	}
+}
+
+// Leg is the runs of one side of a case.
+type Leg struct {
+	Runs []Run `json:"runs"` // those that succeeded, in order of time
+	// Failure says why there are no (more) runs: it crashed, was cut off.
+	// Empty: nothing went wrong.
+	Failure string `json:"failure,omitempty"`
+}
+
+// Run is one build, its clock starting with everything downloaded.
+type Run struct {
+	Start time.Time `json:"start"`
+	Wall  float64   `json:"wall"` // seconds
+	// User and System are the processor time of the whole process tree, in
+	// seconds. Both zero: unknown.
+	User   float64 `json:"user,omitempty"`
+	System float64 `json:"system,omitempty"`
+	// MaxRSS is the peak resident size of the largest process, in bytes. Zero:
+	// unknown.
+	MaxRSS int64 `json:"maxRSS,omitempty"`
+	// PSS is the largest sum of proportional set sizes of the process tree
+	// that was sampled, in bytes. Zero: unknown, as it is but on Linux.
+	PSS int64 `json:"pss,omitempty"`
+	// Noise is what the system says of the time of the run. Nil: nothing.
+	Noise *Noise `json:"noise,omitempty"`
+	// Noisy says why the run is flagged, each a few words: "12 % of the
+	// processors stolen". Empty: it isn't.
+	Noisy []string `json:"noisy,omitempty"`
+}
+
+// Noise is what else went on during a run. A zero is quiet, or unknown.
+type Noise struct {
+	// Steal and Others are shares (0 to 1) of the processors' time that the
+	// hypervisor and other processes of this system took.
+	Steal  float64 `json:"steal,omitempty"`
+	Others float64 `json:"others,omitempty"`
+	// Throttled is how long the control group was held back, in seconds.
+	Throttled float64 `json:"throttled,omitempty"`
+	// Pressures are shares (0 to 1) of the run in which some task waited
+	// (Linux PSI, "some").
+	PressureCPU    float64 `json:"pressureCPU,omitempty"`
+	PressureMemory float64 `json:"pressureMemory,omitempty"`
+	PressureIO     float64 `json:"pressureIO,omitempty"`
+}

@@ -1,0 +1,57 @@
+package report
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// setting is a part of what a build's time depends on besides the project: two
+// measurements whose settings differ say little of each other.
+type setting struct{ key, value string }
+
+// setup are the settings that bench.txt has as configuration, by the names
+// that the Go benchmark format knows where there is one. benchstat keeps
+// measurements of different setups apart, so the commit, the version and the
+// dates, which differ each time, aren't among them.
+func (r Report) setup() []setting {
+	system, arch, _ := strings.Cut(r.Host.Platform, "/")
+	var emulators []string
+	for _, p := range r.Platforms {
+		if e := p.Emulator; e != nil {
+			emulators = append(emulators, strings.TrimSpace(e.Kind+" "+e.Version))
+		}
+	}
+	all := []setting{
+		{"goos", system},
+		{"goarch", arch},
+		{"pkg", r.Module},
+		{"cpu", r.Host.CPU},
+		{"cores", number(r.Host.Cores)},
+		{"gomaxprocs", number(r.Procs)},
+		{"go", r.Go.Version},
+		{"goflags", r.Go.Flags},
+		{"goexperiment", r.Go.Experiment},
+		{"gofips140", r.Go.FIPS140},
+		{"qemu", distinct(emulators)},
+		{"flags", strings.Join(r.Flags, " ")},
+		{"binaries", strings.Join(r.Binaries, " ")},
+	}
+	for i := range all {
+		all[i].value = clean(all[i].value)
+	}
+	return slices.DeleteFunc(all, func(s setting) bool { return s.value == "" })
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// distinct joins words, each once.
+func distinct(words []string) string {
+	slices.Sort(words)
+	return strings.Join(slices.Compact(words), ", ")
+}

@@ -1,0 +1,74 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// Write puts bench.json, bench.txt, report.md and chart.svg into dir, all of
+// them or none: they are written below scratch first, a folder on dir's file
+// system that is the caller's own, and moved when all are there. Where a move
+// fails those before it are taken back, so that dir never mixes two runs. What
+// else is in dir stays. change is a comparison for report.md; nil: none.
+func (r Report) Write(dir, scratch string, change *Comparison) error {
+	if err := r.write(dir, scratch, change); err != nil {
+		return fmt.Errorf("bench results in %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (r Report) write(dir, scratch string, change *Comparison) (err error) {
+	stage, err := os.MkdirTemp(scratch, "bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+
+	data, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	files := []struct {
+		name string
+		data []byte
+	}{
+		{"bench.txt", r.Text()},
+		{"report.md", r.Markdown(change)},
+		{"chart.svg", r.Chart()},
+		{"bench.json", data}, // last, as programs look for it
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	fresh, before := filepath.Join(stage, "new"), filepath.Join(stage, "old")
+	for _, f := range files {
+		if err := disk.WriteBytes(filepath.Join(fresh, f.name), stage, 0o644, f.data); err != nil {
+			return err
+		}
+		switch err := disk.Link(filepath.Join(dir, f.name), filepath.Join(before, f.name), stage); {
+		case errors.Is(err, fs.ErrNotExist): // the first run
+		case err != nil:
+			return err
+		}
+	}
+	for i, f := range files {
+		err := os.Rename(filepath.Join(fresh, f.name), filepath.Join(dir, f.name))
+		if err == nil {
+			continue
+		}
+		for _, done := range files[:i] {
+			undo := os.Rename(filepath.Join(before, done.name), filepath.Join(dir, done.name))
+			if errors.Is(undo, fs.ErrNotExist) {
+				undo = os.Remove(filepath.Join(dir, done.name))
+			}
+			err = errors.Join(err, undo)
+		}
+		return err
+	}
+	return nil
+}
