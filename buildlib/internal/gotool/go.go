@@ -12,7 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // Go is the go command, run in a module's folder.
@@ -20,24 +21,16 @@ type Go struct {
 	Dir string
 }
 
-// killDelay is how long a killed go command may hold its output open before
-// the rest is dropped.
-const killDelay = time.Second
-
 // command prepares a go command with env over the process's own environment.
-// It runs in a process group of its own, which is killed when ctx ends: a
-// signal to go alone leaves its compilers and linkers running.
+// When ctx ends, it is killed with the compilers that it runs.
 func (g Go) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := process.Command(ctx, "go", args...)
 	cmd.Dir = g.Dir
 	cmd.Env = append(os.Environ(), env...)
 	if g.Dir != "" {
 		// As a shell's cd does: go prints paths relative to PWD.
 		cmd.Env = append(cmd.Env, "PWD="+g.Dir)
 	}
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd.Process) }
-	cmd.WaitDelay = killDelay
 	return cmd
 }
 
@@ -96,11 +89,12 @@ type Env struct {
 	// What else changes a binary and can come from the environment or go env -w.
 	Experiment string `json:"GOEXPERIMENT"`
 	FIPS140    string `json:"GOFIPS140"`
+	ModCache   string `json:"GOMODCACHE"`
 }
 
 // Env asks the go command for its environment.
 func (g Go) Env(ctx context.Context) (Env, error) {
-	out, err := g.output(ctx, nil, "env", "-json", "GOVERSION", "GOROOT", "GOMOD", "GOWORK", "GOFLAGS", "GOEXPERIMENT", "GOFIPS140")
+	out, err := g.output(ctx, nil, "env", "-json", "GOVERSION", "GOROOT", "GOMOD", "GOWORK", "GOFLAGS", "GOEXPERIMENT", "GOFIPS140", "GOMODCACHE")
 	if err != nil {
 		return Env{}, err
 	}
@@ -118,6 +112,15 @@ func (g Go) Ports(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return strings.Fields(string(out)), nil
+}
+
+// Fetch loads the packages that a build of the patterns needs, which downloads
+// their modules where they aren't there. (go mod download would also fetch what
+// no package needs, and fails in a vendored module.)
+func (g Go) Fetch(ctx context.Context, env, flags []string, patterns ...string) error {
+	args := append([]string{"list", "-deps", "-f={{.ImportPath}}"}, listFlags(flags)...)
+	_, err := g.output(ctx, env, append(append(args, "--"), patterns...)...)
+	return err
 }
 
 // Package is what go list -find says of a package for one platform.

@@ -1,4 +1,4 @@
-package gotool
+package process
 
 import (
 	"os/exec"

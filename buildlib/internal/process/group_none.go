@@ -1,6 +1,6 @@
 //go:build !unix && !windows
 
-package gotool
+package process
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package gotool
+package process
 
 import "os/exec"
 

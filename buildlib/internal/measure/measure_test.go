@@ -1,0 +1,151 @@
+package measure
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
+)
+
+// The test binary is its own subject: it burns or fills what it is told to.
+func TestMain(m *testing.M) {
+	switch os.Getenv("MEASURE_SUBJECT") {
+	case "busy":
+		for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+		}
+	case "child":
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "MEASURE_SUBJECT=full")
+		if cmd.Run() != nil {
+			os.Exit(1)
+		}
+	case "full":
+		block := make([]byte, 200<<20)
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		time.Sleep(400 * time.Millisecond)
+		runtime.KeepAlive(block)
+	case "fail":
+		os.Exit(7)
+	default:
+		os.Exit(m.Run())
+	}
+	os.Exit(0)
+}
+
+func subject(t *testing.T, what string) *exec.Cmd {
+	t.Helper()
+	cmd := process.Command(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "MEASURE_SUBJECT="+what)
+	return cmd
+}
+
+func TestTime(t *testing.T) {
+	u, err := Run(subject(t, "busy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Wall < 300*time.Millisecond || u.User+u.System < 50*time.Millisecond || u.User+u.System > u.Wall*time.Duration(runtime.NumCPU()) {
+		t.Errorf("usage %+v of a process that is busy for 300 ms", u)
+	}
+	if u.Start.IsZero() {
+		t.Error("no start")
+	}
+}
+
+// The memory is that of a grandchild: what counts is the whole tree.
+func TestMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is sampled on Linux only")
+	}
+	u, err := Run(subject(t, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = 200 << 20
+	if u.MaxRSS < want || u.MaxRSS > 2*want {
+		t.Errorf("largest process %d bytes, want a little more than %d", u.MaxRSS, want)
+	}
+	if u.PSS < want || u.PSS > 2*want {
+		t.Errorf("tree %d bytes, want a little more than %d", u.PSS, want)
+	}
+}
+
+// A process starts with the peak of the one that starts it, which is not its own.
+func TestMemoryOfASmallProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is sampled on Linux only")
+	}
+	block := make([]byte, 400<<20)
+	for i := 0; i < len(block); i += 4096 {
+		block[i] = 1
+	}
+	u, err := Run(subject(t, "busy"))
+	runtime.KeepAlive(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.MaxRSS == 0 || u.MaxRSS > 100<<20 {
+		t.Errorf("largest process %d bytes: is that this one's peak?", u.MaxRSS)
+	}
+}
+
+func TestFailure(t *testing.T) {
+	u, err := Run(subject(t, "fail"))
+	if err == nil || !strings.Contains(err.Error(), "exit status 7") || u.Wall <= 0 {
+		t.Errorf("usage %+v, error %v", u, err)
+	}
+	if _, err := Run(exec.Command("/none/such")); err == nil {
+		t.Error("a command that isn't there ran")
+	}
+}
+
+func TestAdd(t *testing.T) {
+	var sum Usage
+	start := time.Now()
+	sum.Add(Usage{Start: start, Wall: time.Second, User: 2 * time.Second, MaxRSS: 5, PSS: 9, Noise: Noise{Steal: 0.3}})
+	sum.Add(Usage{Start: start.Add(time.Second), Wall: 2 * time.Second, System: time.Second, MaxRSS: 7, PSS: 8, Noise: Noise{Throttled: time.Second}})
+	want := Usage{Start: start, Wall: 3 * time.Second, User: 2 * time.Second, System: time.Second, MaxRSS: 7, PSS: 9}
+	want.Noise = Noise{Steal: sum.Noise.Steal, Throttled: time.Second}
+	if sum != want || sum.Noise.Steal < 0.09 || sum.Noise.Steal > 0.11 {
+		t.Errorf("got %+v, want %+v and a tenth stolen", sum, want)
+	}
+}
+
+func TestNoise(t *testing.T) {
+	before := machine{known: true, busy: 10 * time.Second, all: 100 * time.Second, steal: time.Second}
+	after := machine{
+		known: true, busy: 18 * time.Second, all: 120 * time.Second, steal: 2 * time.Second,
+		throttled: 3 * time.Second, pressure: [3]time.Duration{5 * time.Second, time.Second, 2 * time.Second},
+	}
+	n := between(before, after, 10*time.Second, 6*time.Second)
+	want := Noise{Steal: 0.05, Others: 0.1, Throttled: 3 * time.Second, PressureCPU: 0.5, PressureMemory: 0.1, PressureIO: 0.2}
+	if n != want {
+		t.Errorf("got %+v, want %+v", n, want)
+	}
+	if got := len(n.Reasons()); got != 5 {
+		t.Errorf("%d reasons, want one for each but the processors' pressure: %q", got, n.Reasons())
+	}
+	if quiet := between(before, before, time.Second, 0); len(quiet.Reasons()) > 0 {
+		t.Errorf("reasons %q for nothing", quiet.Reasons())
+	}
+	// A machine that tells nothing flags nothing.
+	if n := between(machine{}, machine{}, time.Second, time.Second); n != (Noise{}) {
+		t.Errorf("noise %+v from nowhere", n)
+	}
+}
+
+func TestHost(t *testing.T) {
+	h := ReadHost()
+	if h.Platform != runtime.GOOS+"/"+runtime.GOARCH || h.Cores < 1 {
+		t.Errorf("host %+v", h)
+	}
+	if runtime.GOOS == "linux" && (h.Memory < 1<<20 || !strings.HasPrefix(h.Kernel, "Linux ")) {
+		t.Errorf("host %+v", h)
+	}
+}
