@@ -32,7 +32,7 @@ func (c *Crash) Error() string {
 // QEMU's own message, and that of the go command on a tool that was killed.
 var crashSigns = []*regexp.Regexp{
 	regexp.MustCompile(`qemu: uncaught target signal \d+ \([^)]*\)`),
-	regexp.MustCompile(`: (signal: [a-z][a-z /]*)`),
+	regexp.MustCompile(`: (signal: [a-z]+(?: [a-z]+)*)`),
 	regexp.MustCompile(`qemu[-:][^\n]*(?:[Uu]nsupported|[Uu]nknown)[^\n]*`),
 }
 

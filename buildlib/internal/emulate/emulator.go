@@ -39,6 +39,8 @@ func (e Emulator) String() string {
 	switch {
 	case e.Kind == Native:
 		return "the kernel"
+	case e.Path == "":
+		return "the interpreter that the kernel calls"
 	case e.Version == "":
 		return e.Path
 	}
