@@ -118,39 +118,47 @@ func (r *resolver) renders(field string, b GoBuild, on []platform) bool {
 // would silently keep one of them.
 func (r *resolver) compiles(binaries []binary) {
 	for _, p := range r.order(binaries) {
-		var groups []*Compile
-		keys := map[*Compile]string{}
+		var on []binary
 		for _, b := range binaries {
-			if !b.on(p) {
+			if b.on(p) {
+				on = append(on, b)
+			}
+		}
+		r.plan.Compiles = append(r.plan.Compiles, r.calls(p, on)...)
+	}
+}
+
+// calls are those of go build that make the binaries for p.
+func (r *resolver) calls(p platform, binaries []binary) []Compile {
+	var calls []Compile
+	var keys []string // of calls
+	for _, b := range binaries {
+		key, name := b.go_.key(), b.file(p)
+		at, nth := -1, 0
+		for i, c := range calls {
+			if keys[i] != key {
 				continue
 			}
-			key, name := b.go_.key(), b.file(p)
-			at := slices.IndexFunc(groups, func(c *Compile) bool {
-				return keys[c] == key && !slices.ContainsFunc(c.Mains, func(m Main) bool { return strings.EqualFold(m.file, name) })
-			})
-			if at < 0 {
-				c, err := r.compile(p, b)
-				if err != nil {
-					continue // noted by renders
-				}
-				nth := 0
-				for _, other := range groups {
-					if keys[other] == key {
-						nth++
-					}
-				}
-				c.folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", key, nth))
-				at, groups, keys[c] = len(groups), append(groups, c), key
+			if !slices.ContainsFunc(c.Mains, func(m Main) bool { return strings.EqualFold(m.file, name) }) {
+				at = i
+				break
 			}
-			groups[at].Mains = append(groups[at].Mains, Main{
-				Binary: b.Name, Package: b.importPath, file: name,
-				Output: path.Join("bin", p.folder(), b.published(p)),
-			})
+			nth++
 		}
-		for _, c := range groups {
-			r.plan.Compiles = append(r.plan.Compiles, *c)
+		if at < 0 {
+			c, err := r.compile(p, b)
+			if err != nil {
+				continue // noted by renders
+			}
+			c.folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", key, nth))
+			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
 		}
+		calls[at].Mains = append(calls[at].Mains, Main{
+			Binary: b.Name, Package: b.importPath, file: name,
+			Output: path.Join("bin", p.folder(), b.published(p)),
+		})
 	}
+	return calls
 }
 
 func (r *resolver) compile(p platform, b binary) (*Compile, error) {

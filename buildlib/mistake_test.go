@@ -72,6 +72,18 @@ func TestMistakes(t *testing.T) {
 			},
 			want: `Images[0]: no linux platform has all its binaries (server, agent): set its Platforms, or the binaries'`},
 
+		// Bench
+		{name: "benchmark of nothing", project: Project{Bench: Bench{Runs: -1, Budget: -1, Tolerance: -1, Binaries: []string{"sever"}, Platforms: []string{"linux/s390x"}}},
+			want: `Bench.Runs: -1 is negative
+Bench.Budget: -1ns is negative
+Bench.Tolerance: -1 is not a percentage
+Bench.Binaries[0]: there is no binary "sever"; did you mean server?
+Bench.Platforms[0]: linux/s390x is none of the project's (linux/amd64, linux/arm64)`},
+		{name: "misspelt platform of the benchmark", project: Project{Bench: Bench{Platforms: []string{"linux/arm46"}}},
+			want: `Bench.Platforms[0]: platform "linux/arm46": go builds none such (go tool dist list); did you mean linux/arm?`},
+		{name: "tolerance without a baseline", project: Project{Bench: Bench{Tolerance: 5}},
+			want: `Bench.Tolerance: 5% of what? Name the file to compare with in Bench.Baseline or MULTIMAGE_BENCH_BASELINE`},
+
 		// Packages
 		{name: "no such package", project: Project{Binaries: []Binary{{Name: "sever"}}},
 			want: `Binaries[0].Package: ./cmd/sever: stat DIR/cmd/sever: directory not found: name a main package of the module, like ./cmd/NAME`},

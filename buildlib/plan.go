@@ -28,6 +28,8 @@ type Plan struct {
 	Insecure   []string    `json:"insecure,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
+	// BenchPlan is what Bench measures.
+	BenchPlan BenchPlan `json:"-"`
 	// Skipped are the binaries and images that Overrides leave no platform.
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.

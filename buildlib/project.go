@@ -1,6 +1,9 @@
 package buildlib
 
-import "io/fs"
+import (
+	"io/fs"
+	"time"
+)
 
 // Project says what to build and where it goes. The zero value builds every
 // main package under ./cmd/... (else the one at the module's root) for
@@ -157,14 +160,24 @@ type File struct {
 	GID int `json:"gid,omitempty"`
 }
 
-// Bench is what the benchmark measures.
+// Bench says what Plan.Bench measures, and when it fails.
 type Bench struct {
-	// Platforms to measure. Zero: the Project's that are not the host's.
+	// Platforms to measure, besides the host's own. Zero: the Project's.
 	Platforms []string
-	// Binaries to measure. Zero: all.
+	// Binaries to measure, by name. Zero: all.
 	Binaries []string
-	// Runs of each case. Zero: decided by a first run.
+	// Runs is how often each build is measured. Zero: a first run decides,
+	// within Budget: 6, which give a confidence interval, or 10 of a build
+	// that is over in seconds.
 	Runs int
+	// Budget bounds the whole. Zero: 30 minutes, or none with Runs.
+	Budget time.Duration
+	// Baseline is an earlier bench.json or bench.txt to compare with,
+	// relative to Dir. Zero: none.
+	Baseline string
+	// Tolerance is by how many percent time or memory may be worse than the
+	// Baseline's before that is an error. Zero: it never is.
+	Tolerance float64
 }
 
 // Overrides are what one run changes in a Project, as the environment
@@ -189,4 +202,7 @@ type Overrides struct {
 	// Cache is the folder for bases and layers, shared between projects.
 	// Zero: multimage in os.UserCacheDir.
 	Cache string
+	// Bench's Runs, Budget, Baseline and Tolerance replace the Project's;
+	// its Platforms and Binaries are not looked at.
+	Bench Bench
 }

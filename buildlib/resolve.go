@@ -48,6 +48,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	r.unsure = len(r.mistakes) > before
 	r.compiles(binaries)
 	r.images(binaries)
+	r.bench(binaries)
 	if len(r.mistakes) > 0 {
 		return nil, errors.Join(r.mistakes...)
 	}

@@ -68,6 +68,7 @@ type Event struct {
 	Platform string        // empty if the step is for all
 	Detail   string        // what came of it
 	Elapsed  time.Duration // zero when the step begins
+	Left     time.Duration // what all the steps will still take, at its beginning; zero: unknown
 }
 
 // Step is a kind of Event.
@@ -82,18 +83,25 @@ const (
 	StepLayout  Step = "layout"  // writing one image's OCI layout
 	StepPush    Step = "push"    // publishing one image to one repository
 	StepLoad    Step = "load"    // loading one image into the engine
+	StepPrepare Step = "prepare" // what a benchmark does before its clock starts
+	StepMeasure Step = "measure" // one build of the benchmark
 	StepWarn    Step = "warning" // not a step: something to read
 	StepDetail  Step = "detail"  // nor this: something for those who want to see all
 )
 
 // begin reports that a step begins, and returns what reports its end.
 func (p *Plan) begin(step Step, subject, platform string) func(detail string) time.Duration {
+	return p.beginLeft(step, subject, platform, 0)
+}
+
+// beginLeft is begin for a step of many whose length is known.
+func (p *Plan) beginLeft(step Step, subject, platform string, left time.Duration) func(detail string) time.Duration {
 	if p.Progress == nil {
 		start := time.Now()
 		return func(string) time.Duration { return time.Since(start) }
 	}
 	start := time.Now()
-	e := Event{Step: step, Subject: subject, Platform: platform}
+	e := Event{Step: step, Subject: subject, Platform: platform, Left: max(0, left)}
 	p.Progress(e)
 	return func(detail string) time.Duration {
 		e.Done, e.Detail, e.Elapsed = true, detail, time.Since(start)

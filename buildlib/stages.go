@@ -23,6 +23,7 @@ type runState struct {
 	images      once[[]built]
 	published   once[[]ImageResult]
 	loaded      once[[]LoadResult]
+	benched     once[*BenchResult]
 }
 
 // once is a stage's result, kept for the second call of it.
@@ -46,7 +47,12 @@ func within[T any](ctx context.Context, p *Plan, stage func(context.Context, *wo
 	if err != nil {
 		return result, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
+	defer func() {
+		// Joined only if need be: a caller may look for the error's type.
+		if closing := w.close(); closing != nil {
+			err = errors.Join(err, closing)
+		}
+	}()
 	return stage(ctx, w)
 }
 

@@ -116,7 +116,18 @@ func line(e buildlib.Event) string {
 	if e.Detail != "" {
 		text += "  " + shorten(e.Detail)
 	}
-	return text + "  " + elapsed(e.Elapsed)
+	return text + "  " + elapsed(e.Elapsed) + left(e.Left-e.Elapsed)
+}
+
+// left says how long it will all take, if that is known.
+func left(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	if d < time.Minute {
+		return fmt.Sprintf("  (about %.0fs left)", d.Seconds())
+	}
+	return fmt.Sprintf("  (about %.0fm left)", d.Minutes())
 }
 
 // shorten keeps a digest recognizable in 80 columns.
@@ -150,7 +161,8 @@ func (c *console) draw() {
 		if i == maxLive-1 && len(c.running) > maxLive {
 			text = fmt.Sprintf("> and %d more", len(c.running)-i)
 		}
-		text = fmt.Sprintf("%s  %s", text, elapsed(time.Since(c.began[i])))
+		since := time.Since(c.began[i])
+		text += "  " + elapsed(since) + left(e.Left-since)
 		if runes := []rune(text); len(runes) >= width {
 			text = string(runes[:width-1])
 		}

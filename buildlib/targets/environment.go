@@ -3,9 +3,12 @@ package targets
 import (
 	"errors"
 	"fmt"
+	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/multimage/multimage/buildlib"
 	"github.com/multimage/multimage/buildlib/internal/spell"
@@ -14,8 +17,7 @@ import (
 // prefix starts every variable that is ours.
 const prefix = "MULTIMAGE_"
 
-// variables are those that exist, without the prefix. Those of the benchmark
-// are read by it.
+// variables are those that exist, without the prefix.
 var variables = []string{
 	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
@@ -64,6 +66,30 @@ func overrides(environ []string) (buildlib.Overrides, error) {
 				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a number of jobs: want 1 or more", key, value))
 			}
 			o.Jobs = n
+		case "BENCH_RUNS":
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil || n < 1 {
+				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a number of runs: want 1 or more", key, value))
+			}
+			o.Bench.Runs = n
+		case "BENCH_BUDGET":
+			d, err := time.ParseDuration(strings.TrimSpace(value))
+			if err != nil || d <= 0 {
+				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a duration: want one like 20m or 1h30m", key, value))
+			}
+			o.Bench.Budget = d
+		case "BENCH_BASELINE":
+			file, err := filepath.Abs(value) // from where mage runs
+			if err != nil {
+				mistakes = append(mistakes, fmt.Errorf("%s: %w", key, err))
+			}
+			o.Bench.Baseline = file
+		case "BENCH_TOLERANCE":
+			f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "%")), 64)
+			if err != nil || !(f > 0) || math.IsInf(f, 0) {
+				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a percentage above 0: want one like 10", key, value))
+			}
+			o.Bench.Tolerance = f
 		}
 	}
 	return o, errors.Join(mistakes...)

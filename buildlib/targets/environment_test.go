@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/multimage/multimage/buildlib"
 )
@@ -28,8 +29,10 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_CACHE=/cache|MULTIMAGE_JOBS= 3 ", buildlib.Overrides{Cache: "/cache", Jobs: 3}},
 		// CI sets variables to nothing where it has no value for them.
 		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},
-		// The benchmark's are its own to read.
-		{"MULTIMAGE_BENCH_RUNS=6|MULTIMAGE_BENCH_BUDGET=1h|MULTIMAGE_BENCH_BASELINE=b.json|MULTIMAGE_BENCH_TOLERANCE=5", buildlib.Overrides{}},
+		{"MULTIMAGE_BENCH_RUNS=6|MULTIMAGE_BENCH_BUDGET= 1h30m |MULTIMAGE_BENCH_BASELINE=/b.json|MULTIMAGE_BENCH_TOLERANCE=2.5",
+			buildlib.Overrides{Bench: buildlib.Bench{Runs: 6, Budget: 90 * time.Minute, Baseline: "/b.json", Tolerance: 2.5}}},
+		{"MULTIMAGE_BENCH_TOLERANCE= 10 %", buildlib.Overrides{Bench: buildlib.Bench{Tolerance: 10}}},
+		{"MULTIMAGE_BENCH_RUNS=|MULTIMAGE_BENCH_BUDGET=|MULTIMAGE_BENCH_BASELINE=|MULTIMAGE_BENCH_TOLERANCE=", buildlib.Overrides{}},
 	} {
 		got, err := overrides(strings.Split(tt.environ, "|"))
 		if err != nil {
@@ -57,6 +60,16 @@ func TestOverridesRefused(t *testing.T) {
 			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
 		{"MULTIMAGE_JOBS=0", []string{`MULTIMAGE_JOBS: "0" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_JOBS=-1", []string{`MULTIMAGE_JOBS: "-1" is not a number of jobs: want 1 or more`}},
+		{"MULTIMAGE_BENCH_RUNS=0|MULTIMAGE_BENCH_BUDGET=20|MULTIMAGE_BENCH_TOLERANCE=0", []string{
+			`MULTIMAGE_BENCH_RUNS: "0" is not a number of runs: want 1 or more`,
+			`MULTIMAGE_BENCH_BUDGET: "20" is not a duration: want one like 20m or 1h30m`,
+			`MULTIMAGE_BENCH_TOLERANCE: "0" is not a percentage above 0: want one like 10`,
+		}},
+		{"MULTIMAGE_BENCH_RUNS=many|MULTIMAGE_BENCH_BUDGET=-1m|MULTIMAGE_BENCH_TOLERANCE=NaN", []string{
+			`MULTIMAGE_BENCH_RUNS: "many" is not a number of runs: want 1 or more`,
+			`MULTIMAGE_BENCH_BUDGET: "-1m" is not a duration: want one like 20m or 1h30m`,
+			`MULTIMAGE_BENCH_TOLERANCE: "NaN" is not a percentage above 0: want one like 10`,
+		}},
 		{"MULTIMAGE_JOBS=many", []string{`MULTIMAGE_JOBS: "many" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_JOBS=x|MULTIMAGE_TAG=1|MULTIMAGE_TAGS=ok|MULTIMAGE_IMAGE=a", []string{
 			`MULTIMAGE_JOBS: "x" is not a number of jobs: want 1 or more`,

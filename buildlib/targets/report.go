@@ -1,7 +1,9 @@
 package targets
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -61,6 +63,32 @@ func (c *console) loaded(loaded []buildlib.LoadResult) {
 			fmt.Fprintln(c.results, ref)
 		}
 	}
+}
+
+// benched prints the benchmark's table, and hands its report to a CI system that
+// shows one.
+func (c *console) benched(result *buildlib.BenchResult) {
+	c.stop()
+	fmt.Fprint(c.results, result.Table)
+	if result.Comparison != "" {
+		fmt.Fprint(c.results, "\n", result.Comparison)
+	}
+	c.say("the report is %s", near(filepath.Join(result.Folder, "report.md")))
+	if summary := os.Getenv("GITHUB_STEP_SUMMARY"); summary != "" {
+		if err := appendTo(summary, result.Markdown); err != nil {
+			c.say("warning: GITHUB_STEP_SUMMARY: %v", err)
+		}
+	}
+}
+
+func appendTo(path, text string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.WriteString(text)
+	return err
 }
 
 func (c *console) skipped(plan *buildlib.Plan) {

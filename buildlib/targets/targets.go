@@ -57,6 +57,17 @@ func Manifest(ctx context.Context) error {
 	})
 }
 
+// Bench measures native against emulated builds, into dist/bench
+func Bench(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		result, err := plan.Bench(ctx)
+		if result != nil {
+			out.benched(result)
+		}
+		return err
+	})
+}
+
 // Load puts the images into the local Docker or Podman
 func Load(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {

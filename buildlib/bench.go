@@ -1,0 +1,358 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/multimage/multimage/buildlib/internal/emulate"
+	"github.com/multimage/multimage/buildlib/internal/measure"
+	"github.com/multimage/multimage/buildlib/internal/report"
+)
+
+// BenchResult is what a benchmark found. The numbers are in bench.json.
+type BenchResult struct {
+	Folder string // of bench.txt, bench.json, report.md and chart.svg, absolute
+	Table  string // for a terminal of 80 columns
+	// Markdown is report.md, for where CI shows one.
+	Markdown string
+	// Comparison is the change since the baseline, for a terminal; empty
+	// without one.
+	Comparison string
+}
+
+// BenchError says what keeps a benchmark from being a success, though its
+// report is written.
+type BenchError struct {
+	// Status is the exit status to end with: 1 if the two sides' binaries
+	// differ, 4 if something is worse than the baseline allows, 3 if a part
+	// could not be measured, because there is no QEMU, say, or a build
+	// crashed under it.
+	Status  int
+	Reasons []string
+}
+
+func (e *BenchError) Error() string { return "bench: " + strings.Join(e.Reasons, "\nbench: ") }
+
+// ExitStatus is Status, where mage looks for it.
+func (e *BenchError) ExitStatus() int { return e.Status }
+
+// errBudget is the cause of a context that the budget ended.
+var errBudget = errors.New("the budget ended")
+
+// Bench measures what the plan's builds take natively and under emulation, and
+// writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. The
+// result is valid if the error is nil or a *BenchError, and if ctx ended after
+// something was measured: then the report is marked partial.
+func (p *Plan) Bench(ctx context.Context) (*BenchResult, error) {
+	p.run.mu.Lock()
+	defer p.run.mu.Unlock()
+	return p.run.benched.do(func() (*BenchResult, error) {
+		return within(ctx, p, func(ctx context.Context, w *workspace) (*BenchResult, error) { return w.bench(ctx) })
+	})
+}
+
+func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
+	p := &w.plan.BenchPlan
+	var baseline *report.Record
+	if p.Baseline != "" {
+		var err error
+		if baseline, err = report.Read(p.Baseline); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.Host)+len(p.Platforms) == 0 {
+		return nil, errors.New("bench: no binary of the project is left to measure: see Bench.Platforms, Bench.Binaries, MULTIMAGE_PLATFORMS and MULTIMAGE_IMAGES")
+	}
+	b, err := w.newBench(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.measure(ctx)
+	stopped := context.Cause(ctx)
+	if stopped != nil {
+		b.report.Partial = "interrupted"
+	}
+	if !b.anything() {
+		if stopped != nil {
+			return nil, stopped
+		}
+		return nil, b.nothing()
+	}
+	result, err := b.finish(baseline)
+	if stopped != nil && result != nil {
+		return result, stopped
+	}
+	return result, err
+}
+
+// bench is a running benchmark.
+type bench struct {
+	w      *workspace
+	report report.Report
+	env    []string // of both sides, over the process's environment
+	lines  []*benchLine
+	rounds int // complete ones
+	serial int // of folders
+}
+
+// benchLine is a platform, and both ways to build for it.
+type benchLine struct {
+	BenchPlatform
+	native, emulated *benchSide // emulated is nil for the host's own, and without emulation
+	host             bool
+	missing          string // why there is no emulated side
+	emulator         *report.Emulator
+	toolchain        string
+	overlays         []overlay
+	outputs          [2]map[string]*[2]builtFile // by case and file: native, emulated
+	same             [2]*bool
+	difference       [2]string
+}
+
+// benchSide is one way to build.
+type benchSide struct {
+	name  string   // native or emulated
+	argv  []string // the go command
+	flags []string // further ones of go build
+	env   []string
+	legs  [2]report.Leg // cold and warm
+	took  time.Duration // the latest round
+	ended bool          // by a failure: not run again
+}
+
+var caseNames = [2]string{report.Cold, report.Warm}
+
+// newBench prepares everything that must not happen while the clock runs:
+// modules, toolchains, the sources in memory.
+func (w *workspace) newBench(ctx context.Context) (*bench, error) {
+	p := w.plan
+	env, err := w.goTool().Env(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{w: w, env: []string{
+		// What go env -w says is in effect as what it comes to; the rest of it
+		// would bring caches in that one side could profit from.
+		"GOENV=off", "GOFLAGS=" + env.Flags, "GOEXPERIMENT=" + env.Experiment, "GOFIPS140=" + env.FIPS140,
+		"GOMODCACHE=" + env.ModCache, "GOWORK=" + or(env.Work, "off"), "GOTOOLCHAIN=local",
+		"GOPROXY=off", "GOCACHEPROG=", fmt.Sprint("GOMAXPROCS=", runtime.GOMAXPROCS(0)),
+	}}
+	b.describe()
+	for _, bp := range p.BenchPlan.Host {
+		b.lines = append(b.lines, &benchLine{BenchPlatform: bp, host: true})
+	}
+	for _, bp := range p.BenchPlan.Platforms {
+		b.lines = append(b.lines, &benchLine{BenchPlatform: bp})
+	}
+	for _, l := range b.lines {
+		end := p.begin(StepPrepare, "modules and sources", l.Platform)
+		if err := b.fetch(ctx, l); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Platform, err)
+		}
+		end("")
+		l.native = &benchSide{name: report.Native, argv: []string{"go"}, env: []string{"GOROOT=" + p.Go.Root}}
+	}
+	for _, l := range b.lines {
+		if l.host {
+			continue
+		}
+		if err := b.emulate(ctx, l); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Platform, err)
+		}
+	}
+	return b, nil
+}
+
+// describe fills in what is known before measuring.
+func (b *bench) describe() {
+	p, h := b.w.plan, measure.ReadHost()
+	r := &b.report
+	r.Version, r.Revision, r.Dirty = p.Version, p.Revision, p.Dirty
+	r.Host = report.Host{Platform: h.Platform, CPU: h.CPU, Kernel: h.Kernel, Cores: h.Cores, Memory: h.Memory, Virtual: h.Virtual}
+	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}
+	r.Procs = runtime.GOMAXPROCS(0)
+	r.Runs, r.Budget = p.BenchPlan.Runs, p.BenchPlan.Budget.Seconds()
+	for _, bp := range append(slices.Clone(p.BenchPlan.Host), p.BenchPlan.Platforms...) {
+		for _, c := range bp.Compiles {
+			for _, arg := range c.Args {
+				if !slices.Contains(r.Flags, arg) {
+					r.Flags = append(r.Flags, arg)
+				}
+			}
+			for _, m := range c.Mains {
+				if !slices.Contains(r.Binaries, m.Binary) {
+					r.Binaries = append(r.Binaries, m.Binary)
+				}
+			}
+		}
+	}
+}
+
+// fetch downloads the modules that a platform's builds need, by loading its
+// packages, which also brings the sources into memory.
+func (b *bench) fetch(ctx context.Context, l *benchLine) error {
+	for _, c := range l.Compiles {
+		var mains []string
+		for _, m := range c.Mains {
+			mains = append(mains, m.Package)
+		}
+		if err := b.w.goTool().Fetch(ctx, c.Env, c.Args, mains...); err != nil {
+			return err
+		}
+		pkgs, err := b.w.goTool().List(ctx, c.Env, c.Args, mains...)
+		if err != nil {
+			return err
+		}
+		l.overlays = append(l.overlays, overlay{pkgs})
+		for _, pkg := range pkgs {
+			b.report.Module = or(b.report.Module, pkg.Module.Path)
+		}
+	}
+	return nil
+}
+
+// emulate finds out how a platform is emulated. That it can't be is noted; what
+// makes the whole untrustworthy is an error.
+func (b *bench) emulate(ctx context.Context, l *benchLine) error {
+	p := b.w.plan
+	at, err := ociPlatform(l.Platform)
+	if err != nil {
+		return err
+	}
+	end := p.begin(StepPrepare, "toolchain for emulation", l.Platform)
+	emulator, err := emulate.Find(ctx, at)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		l.missing = err.Error()
+		end("none: " + firstLine(l.missing))
+		return nil
+	}
+	l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
+	toolchain, err := emulate.Options{
+		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(p.Cache, "toolchains"), Log: p.log,
+	}.Toolchain(ctx, at, emulator)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, emulate.ErrChecksum) {
+			return err
+		}
+		l.missing = err.Error()
+		end("none: " + firstLine(l.missing))
+		return nil
+	}
+	end(toolchain.Origin)
+	l.toolchain = toolchain.Origin
+	argv, flags := toolchain.Command(emulator)
+	l.emulated = &benchSide{name: report.Emulated, argv: argv, flags: flags, env: []string{"GOROOT=" + toolchain.Root}}
+	return nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// anything reports whether something was measured.
+func (b *bench) anything() bool {
+	for _, l := range b.lines {
+		for _, s := range l.sides() {
+			if len(s.legs[0].Runs) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nothing says why nothing was measured.
+func (b *bench) nothing() error {
+	var whys []string
+	for _, l := range b.lines {
+		for _, s := range l.sides() {
+			if s.legs[0].Failure != "" {
+				whys = append(whys, fmt.Sprintf("%s: %s: %s", l.Platform, s.name, s.legs[0].Failure))
+			}
+		}
+	}
+	if budget := b.w.plan.BenchPlan.Budget; b.report.Partial != "" {
+		return fmt.Errorf("Bench.Budget: %s is too short: not one build came to its end: %s", budget, strings.Join(whys, "\n"))
+	}
+	return fmt.Errorf("bench: no build succeeded: %s", strings.Join(whys, "\n"))
+}
+
+func (l *benchLine) sides() []*benchSide {
+	if l.emulated == nil {
+		return []*benchSide{l.native}
+	}
+	return []*benchSide{l.native, l.emulated}
+}
+
+// finish writes the report, and says whether it is a success.
+func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
+	p := b.w.plan
+	r := &b.report
+	r.End = time.Now()
+	var different, incomplete []string
+	for _, l := range b.lines {
+		rp := report.Platform{Platform: l.Platform, Host: l.host, Emulator: l.emulator, Toolchain: l.toolchain, Missing: l.missing}
+		for i, name := range caseNames {
+			c := report.Case{Name: name, Native: &l.native.legs[i], Same: l.same[i], Difference: l.difference[i]}
+			if l.emulated != nil {
+				c.Emulated = &l.emulated.legs[i]
+			}
+			for _, s := range l.sides() {
+				if f := s.legs[i].Failure; f != "" {
+					incomplete = append(incomplete, fmt.Sprintf("%s: %s %s build: %s", l.Platform, s.name, name, f))
+				}
+			}
+			if l.difference[i] != "" {
+				different = append(different, fmt.Sprintf("%s: %s: the binaries of both sides differ: %s", l.Platform, name, l.difference[i]))
+			}
+			rp.Cases = append(rp.Cases, c)
+		}
+		if l.missing != "" {
+			incomplete = append(incomplete, fmt.Sprintf("%s: no emulated build: %s", l.Platform, l.missing))
+		}
+		r.Platforms = append(r.Platforms, rp)
+	}
+	result := &BenchResult{Folder: filepath.Join(p.Output, "bench"), Table: r.Table()}
+	var change *report.Comparison
+	if baseline != nil {
+		var err error
+		if change, err = report.Compare(baseline, r.Record("this run"), p.BenchPlan.Tolerance); err != nil {
+			return nil, err
+		}
+		result.Comparison = change.String()
+	}
+	result.Markdown = string(r.Markdown(change))
+	if err := r.Write(result.Folder, b.w.scratch.Dir, change); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	switch {
+	case len(different) > 0:
+		return result, &BenchError{1, append(different, incomplete...)}
+	case change != nil && change.Err() != nil:
+		return result, &BenchError{4, []string{change.Err().Error()}}
+	case len(incomplete) > 0:
+		return result, &BenchError{3, incomplete}
+	}
+	return result, nil
+}
+
+// mkdir makes a folder for one round of one side.
+func (b *bench) mkdir() (string, error) {
+	b.serial++
+	dir := filepath.Join(b.w.scratch.Dir, fmt.Sprint("bench-", b.serial))
+	return dir, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
+}

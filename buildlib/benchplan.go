@@ -1,0 +1,135 @@
+package buildlib
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/containerd/platforms"
+
+	"github.com/multimage/multimage/buildlib/internal/spell"
+)
+
+// BenchPlan is what Plan.Bench measures.
+type BenchPlan struct {
+	// Host are the host's own platform, or its variants that the project is
+	// built for: the reference lines.
+	Host []BenchPlatform
+	// Platforms are the others, in plan order.
+	Platforms []BenchPlatform
+	Runs      int           // of each build; 0: a first run decides
+	Budget    time.Duration // for all; 0: none
+	Baseline  string        // a file, absolute; empty: none
+	Tolerance float64       // in percent; 0: any
+}
+
+// BenchPlatform is what is built for a platform.
+type BenchPlatform struct {
+	Platform string
+	Compiles []Compile
+}
+
+// defaultBudget is what a benchmark may take that is told nothing.
+const defaultBudget = 30 * time.Minute
+
+// bench settles what the benchmark measures.
+func (r *resolver) bench(binaries []binary) {
+	b, over := r.project.Bench, r.over.Bench
+	plan := &r.plan.BenchPlan
+	plan.Runs, plan.Budget = or(over.Runs, b.Runs), or(over.Budget, b.Budget)
+	plan.Baseline, plan.Tolerance = or(over.Baseline, b.Baseline), or(over.Tolerance, b.Tolerance)
+	if plan.Runs < 0 {
+		r.mistake("Bench.Runs", "%d is negative", plan.Runs)
+	}
+	if plan.Budget < 0 {
+		r.mistake("Bench.Budget", "%s is negative", plan.Budget)
+	}
+	if plan.Tolerance < 0 || math.IsNaN(plan.Tolerance) || math.IsInf(plan.Tolerance, 0) {
+		r.mistake("Bench.Tolerance", "%v is not a percentage", plan.Tolerance)
+	}
+	if plan.Tolerance > 0 && plan.Baseline == "" {
+		r.mistake("Bench.Tolerance", "%v%% of what? Name the file to compare with in Bench.Baseline or MULTIMAGE_BENCH_BASELINE", plan.Tolerance)
+	}
+	if plan.Baseline != "" && !filepath.IsAbs(plan.Baseline) {
+		plan.Baseline = filepath.Join(r.plan.Dir, plan.Baseline)
+	}
+	if plan.Budget == 0 && plan.Runs == 0 {
+		plan.Budget = defaultBudget
+	}
+
+	names := r.benchBinaries(b.Binaries, binaries)
+	var wanted []binary
+	for _, b := range binaries {
+		if slices.Contains(names, b.Name) {
+			wanted = append(wanted, b)
+		}
+	}
+	var only []platform
+	if len(b.Platforms) > 0 {
+		only = r.parsePlatforms("Bench.Platforms", b.Platforms)
+		for i, p := range only {
+			if r.over.Platforms == nil && !r.unsure && !slices.ContainsFunc(r.order(binaries), p.is) {
+				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is none of the project's (%s)", p, join(r.order(binaries)))
+			}
+		}
+	}
+	host, err := parsePlatform(platforms.Format(platforms.Normalize(platforms.DefaultSpec())), r.ports)
+	if err != nil {
+		return // a host that go doesn't build for has no reference line
+	}
+	for _, p := range r.order(binaries) {
+		mine := p.OS == host.OS && p.Architecture == host.Architecture
+		if only != nil && !mine && !slices.ContainsFunc(only, p.is) {
+			continue
+		}
+		var on []binary
+		for _, b := range wanted {
+			if b.on(p) {
+				on = append(on, b)
+			}
+		}
+		if len(on) == 0 {
+			continue
+		}
+		list := &plan.Platforms
+		if mine {
+			list = &plan.Host
+		}
+		*list = append(*list, BenchPlatform{p.name, r.calls(p, on)})
+	}
+	if len(plan.Host) == 0 && len(wanted) > 0 {
+		// The project isn't built for the host; what its build would take is
+		// what the others are compared with.
+		plan.Host = []BenchPlatform{{host.name, r.calls(host, wanted)}}
+	}
+}
+
+// benchBinaries are the names of the binaries to measure.
+func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
+	built := map[string]bool{} // what Overrides leave
+	for _, c := range r.plan.Compiles {
+		for _, m := range c.Mains {
+			built[m.Binary] = true
+		}
+	}
+	var all, names []string
+	for _, b := range binaries {
+		all = append(all, b.Name)
+		if built[b.Name] && (len(only) == 0 || slices.Contains(only, b.Name)) {
+			names = append(names, b.Name)
+		}
+	}
+	for i, name := range only {
+		if slices.Contains(all, name) || r.unsure {
+			continue
+		}
+		meant := ""
+		if near := spell.Nearest(name, all); near != "" {
+			meant = fmt.Sprintf("; did you mean %s?", near)
+		}
+		r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, meant)
+	}
+	return names
+}

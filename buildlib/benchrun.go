@@ -1,0 +1,337 @@
+package buildlib
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/measure"
+	"github.com/multimage/multimage/buildlib/internal/process"
+	"github.com/multimage/multimage/buildlib/internal/report"
+)
+
+// How often a build is measured if nobody says: a median's confidence interval
+// takes six runs, and a build of seconds can have more.
+const (
+	usualRuns = 6
+	quickRuns = 10
+	quick     = 30 * time.Second // a round of all builds
+)
+
+// turn is one side's cold build, and its warm one upon the same cache.
+type turn struct {
+	line *benchLine
+	side *benchSide
+}
+
+// turns are those of a round. The first one begins with all native builds, so
+// that a budget that is too small for emulated ones gives those at least. Later
+// ones alternate, and the side that goes first changes, so that what drifts
+// (heat, neighbours) meets both alike.
+func (b *bench) turns(round int) []turn {
+	var first, second []turn
+	for i, l := range b.lines {
+		sides := l.sides()
+		if round > 0 && (round+i)%2 == 1 && len(sides) == 2 {
+			sides = []*benchSide{sides[1], sides[0]}
+		}
+		for _, s := range sides {
+			if round == 0 && s.name == report.Emulated {
+				second = append(second, turn{l, s})
+			} else {
+				first = append(first, turn{l, s})
+			}
+		}
+	}
+	return append(first, second...)
+}
+
+// measure runs the rounds, until there are enough or ctx or the budget ends.
+func (b *bench) measure(ctx context.Context) {
+	p := b.w.plan.BenchPlan
+	b.report.Start = time.Now()
+	if p.Budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.Budget, errBudget)
+		defer cancel()
+	}
+	wanted := p.Runs
+	for round := 0; wanted == 0 || round < wanted; round++ {
+		if deadline, ok := ctx.Deadline(); ok && round > 0 && b.length(b.turns(round)) > time.Until(deadline) {
+			if round < p.Runs {
+				b.report.Partial = fmt.Sprintf("the budget of %s ended after %d of %d runs", p.Budget, round, p.Runs)
+			}
+			break
+		}
+		turns := b.turns(round)
+		for i, t := range turns {
+			if t.side.ended {
+				continue
+			}
+			left := time.Duration(0)
+			if round > 0 {
+				left = b.length(turns[i:]) + time.Duration(max(0, wanted-round-1))*b.length(turns)
+			}
+			if !b.take(ctx, t, round, wanted, left) {
+				b.report.Partial = fmt.Sprintf("the budget of %s ended in run %d, at %s %s", p.Budget, round+1, t.line.Platform, t.side.name)
+				b.sweep()
+				return
+			}
+		}
+		b.sweep()
+		b.rounds++
+		if wanted == 0 {
+			wanted = usualRuns
+			if b.length(turns) < quick {
+				wanted = quickRuns
+			}
+			if deadline, ok := ctx.Deadline(); ok {
+				fit := 1
+				if l := b.length(turns); l > 0 {
+					fit += int(time.Until(deadline) / l)
+				}
+				wanted = min(wanted, fit)
+			}
+			b.report.Runs = wanted
+		}
+	}
+}
+
+// length is what the turns took the last time.
+func (b *bench) length(turns []turn) time.Duration {
+	var sum time.Duration
+	for _, t := range turns {
+		if !t.side.ended {
+			sum += t.side.took
+		}
+	}
+	return sum
+}
+
+// take takes a turn, and reports whether the benchmark goes on.
+func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	start := time.Now()
+	defer func() { t.side.took = time.Since(start) }()
+	dir, err := b.mkdir()
+	if err != nil {
+		t.side.fail(0, err.Error())
+		return true
+	}
+	defer os.RemoveAll(filepath.Join(dir, "cache"))
+	of := ""
+	if wanted > 0 {
+		of = fmt.Sprintf(" of %d", wanted)
+	}
+	for i, name := range caseNames {
+		end := b.w.plan.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
+		usage, text, err := b.build(ctx, t, i, round, dir)
+		end("")
+		if ctx.Err() != nil {
+			if len(t.side.legs[i].Runs) == 0 && errors.Is(context.Cause(ctx), errBudget) {
+				t.side.fail(i, fmt.Sprintf("cut off by the budget after %s", time.Since(usage.Start).Round(100*time.Millisecond)))
+			}
+			return false
+		}
+		if err != nil {
+			t.side.fail(i, strings.TrimSpace(err.Error()+"\n"+tail(text)))
+			return true
+		}
+		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
+		if err := b.collect(t, i, filepath.Join(dir, name)); err != nil {
+			t.side.fail(i, err.Error())
+			return true
+		}
+	}
+	return true
+}
+
+// fail notes that a leg gave no result, and that the side is not run again.
+func (s *benchSide) fail(leg int, why string) {
+	s.legs[leg].Failure, s.ended = why, true
+}
+
+func asRun(u measure.Usage) report.Run {
+	n := u.Noise
+	return report.Run{
+		Start: u.Start, Wall: u.Wall.Seconds(), User: u.User.Seconds(), System: u.System.Seconds(),
+		MaxRSS: u.MaxRSS, PSS: u.PSS, Noisy: n.Reasons(),
+		Noise: &report.Noise{
+			Steal: n.Steal, Others: n.Others, Throttled: n.Throttled.Seconds(),
+			PressureCPU: n.PressureCPU, PressureMemory: n.PressureMemory, PressureIO: n.PressureIO,
+		},
+	}
+}
+
+// build runs the builds of a leg and measures them, as if they were one. The
+// outputs go to a folder named as the case, one below it per call of go.
+func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (sum measure.Usage, text string, err error) {
+	sum.Start = time.Now()
+	var total measure.Usage
+	for i, c := range t.line.Compiles {
+		out := filepath.Join(dir, caseNames[leg], fmt.Sprint(i)) + string(filepath.Separator)
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return sum, "", err
+		}
+		args := append(append([]string{}, t.side.argv[1:]...), "build")
+		args = append(append(args, t.side.flags...), c.Args...)
+		if caseNames[leg] == report.Warm {
+			file, err := t.line.overlays[i].write(filepath.Join(b.w.scratch.Dir, "overlay"), round)
+			if err != nil {
+				return sum, "", err
+			}
+			args = append(args, "-overlay="+file)
+		}
+		args = append(args, "-o", out, "--")
+		for _, m := range c.Mains {
+			args = append(args, m.Package)
+		}
+		var said bytes.Buffer
+		cmd := process.Command(ctx, t.side.argv[0], args...)
+		cmd.Dir = b.w.plan.Dir
+		cmd.Env = append(os.Environ(), b.env...)
+		cmd.Env = append(cmd.Env, t.side.env...)
+		cmd.Env = append(append(cmd.Env, c.Env...),
+			"GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+filepath.Join(dir, "tmp"), "PWD="+cmd.Dir)
+		cmd.Stdout, cmd.Stderr = &said, &said
+		usage, err := measure.Run(cmd)
+		total.Add(usage)
+		if err != nil {
+			return total, said.String(), err
+		}
+	}
+	return total, "", nil
+}
+
+// tail is the end of what a failed build said.
+func tail(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) > 12 {
+		lines = append([]string{"..."}, lines[len(lines)-12:]...)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// overlay is the one-line change of the main packages of one call of go build.
+type overlay struct {
+	packages []gotool.Package
+}
+
+// write writes go build's -overlay file, and the changed sources that it names.
+// Both sides see the same one, as each run sees another.
+func (o overlay) write(dir string, round int) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for i, p := range o.packages {
+		if len(p.GoFiles) == 0 {
+			return "", fmt.Errorf("%s: no Go file to change for the warm build", p.ImportPath)
+		}
+		path := filepath.Join(p.Dir, p.GoFiles[0])
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		// It reaches the executable: for an unused variable or a comment go
+		// would not link again.
+		line := fmt.Sprintf("\nvar multimageBench = %d; func init() { multimageBench++; if multimageBench < 0 { println(multimageBench) } }\n", round)
+		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, p.GoFiles[0]))
+		if err := os.WriteFile(changed, append(source, line...), 0o644); err != nil {
+			return "", err
+		}
+		replace[path] = changed
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, data, 0o644)
+}
+
+// builtFile is a binary of one side.
+type builtFile struct {
+	path string
+	sum  string
+}
+
+// collect hashes what a leg built, and compares it with the other side's, once
+// both are there.
+func (b *bench) collect(t turn, leg int, dir string) error {
+	if t.line.outputs[leg] == nil {
+		t.line.outputs[leg] = map[string]*[2]builtFile{}
+	}
+	side := 0
+	if t.side == t.line.emulated {
+		side = 1
+	}
+	for i, c := range t.line.Compiles {
+		for _, m := range c.Mains {
+			path := filepath.Join(dir, fmt.Sprint(i), m.file)
+			h, err := disk.SHA256(path)
+			if err != nil {
+				return err
+			}
+			key := fmt.Sprint(i, "/", m.file)
+			files := t.line.outputs[leg][key]
+			if files == nil {
+				files = &[2]builtFile{}
+				t.line.outputs[leg][key] = files
+			}
+			files[side] = builtFile{path, h.String()}
+			if files[0].sum != "" && files[1].sum != "" {
+				if err := b.compare(t.line, leg, m.Binary, *files); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// compare notes whether both sides' binaries are the same, and keeps those
+// that aren't.
+func (b *bench) compare(l *benchLine, leg int, binary string, files [2]builtFile) error {
+	same := files[0].sum == files[1].sum && (l.same[leg] == nil || *l.same[leg])
+	l.same[leg] = &same
+	if files[0].sum == files[1].sum || l.difference[leg] != "" {
+		return nil
+	}
+	kept := filepath.Join(b.w.plan.Output, "bench", "different", filepath.FromSlash(l.Platform), caseNames[leg])
+	if err := os.MkdirAll(kept, 0o755); err != nil {
+		return err
+	}
+	for i, side := range []string{"native", "emulated"} {
+		if err := disk.Link(files[i].path, filepath.Join(kept, binary+"."+side), b.w.scratch.Dir); err != nil {
+			return err
+		}
+	}
+	what, err := binaryDifference(files[0].path, files[1].path)
+	if err != nil {
+		return err
+	}
+	l.difference[leg] = fmt.Sprintf("%s: %s (both are kept in %s)", binary, what, kept)
+	return nil
+}
+
+// sweep removes what a round built.
+func (b *bench) sweep() {
+	for _, l := range b.lines {
+		l.outputs = [2]map[string]*[2]builtFile{}
+	}
+	all, _ := filepath.Glob(filepath.Join(b.w.scratch.Dir, "bench-*"))
+	for _, dir := range all {
+		os.RemoveAll(dir)
+	}
+}
