@@ -32,17 +32,18 @@ type MatrixJob struct {
 	// compiled: it changes with the Go version, the platform's effective go
 	// environment and flags, and the modules that the build needs. It doesn't
 	// change with the source, the commit, the version or the linker's
-	// arguments. It has no comma or space, is shorter than 200 bytes, and is
-	// the same on every host; a job that caches what is compiled for its own
-	// host, too, like mage and the magefile, puts its runner's system and
-	// architecture before it.
+	// arguments. It has no comma or space, and is shorter than 200 bytes.
+	//
+	// It is the same on every host, as a released Go's cache entries are. But
+	// a job has mage and the magefile in its cache, too, which are compiled for
+	// the host: workflows put the runner's system and architecture before it.
 	CacheKey string `json:"cacheKey"`
 }
 
 const defaultRunner = "ubuntu-latest"
 
-// Matrix returns a job for each platform that an image is made for, in plan
-// order. Platforms of which there are binaries only have none, as there is
+// Matrix returns a job for each platform that an image is made for, in the
+// order of Compiles. Platforms of which there are binaries only have none, as there is
 // nothing of them to publish.
 func (p *Plan) Matrix(ctx context.Context) (Matrix, error) {
 	if err := p.hasImages(); err != nil {
@@ -52,20 +53,23 @@ func (p *Plan) Matrix(ctx context.Context) (Matrix, error) {
 	if err != nil {
 		return Matrix{}, fmt.Errorf("cache key: %w", err)
 	}
-	var m Matrix
-	seen := map[string]bool{}
+	published := map[string]bool{}
 	for _, ip := range p.ImagePlans {
 		for _, pp := range ip.Platforms {
-			if seen[pp.Platform] {
-				continue
-			}
-			seen[pp.Platform] = true
-			m.Include = append(m.Include, MatrixJob{
-				Platform: pp.Platform,
-				Runner:   or(p.Runners[pp.Platform], defaultRunner),
-				CacheKey: p.cacheKey(pp.Platform, modules),
-			})
+			published[pp.Platform] = true
 		}
+	}
+	var m Matrix
+	for _, c := range p.Compiles {
+		if !published[c.Platform] {
+			continue // or has a job
+		}
+		published[c.Platform] = false
+		m.Include = append(m.Include, MatrixJob{
+			Platform: c.Platform,
+			Runner:   or(p.Runners[c.Platform], defaultRunner),
+			CacheKey: p.cacheKey(c.Platform, modules),
+		})
 	}
 	return m, nil
 }
