@@ -27,13 +27,14 @@ import (
 //
 //	newproject [DIR]                a go.mod that finds multimage, and the shortest magefile where there is none
 //	project JSON                    a magefile whose Project is the JSON
-//	refuse TARGET REGEXP...         mage fails, says all of these, and leaves dist as it was
+//	refuse 'TARGET ARG' REGEXP...   mage fails, says all of these, and leaves dist as it was
 //	commit [MESSAGE]                git: everything in the current folder, in a new repository if need be
 //	registry [FLAGS]                start one and set $REGISTRY; see registryCommand
 //	login HOST...                   set $DOCKER_CONFIG to one that has the login of registry -login
 //	requests                        what the registry answered since the last time, METHOD PATH STATUS a line
 //	asked METHOD:PATH               wait until the registry is asked that
 //	release                         let go what registry -hold holds
+//	forget REPOSITORY RECORD        the registry no longer has the image of a record of ci:push
 //	base [FLAGS] DIR|REFERENCE      make an alpine-shaped base in which nothing runs; see baseCommand
 //	inspect IMAGE [PLATFORM]        the documents as lines of PATH = VALUE
 //	digest IMAGE [PLATFORM]         the index's digest, or that of one child
@@ -57,6 +58,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"requests":   printing(requests),
 	"asked":      plain(asked),
 	"release":    plain(release),
+	"forget":     plain(forget),
 	"base":       plain(baseCommand),
 	"inspect":    printing(inspect),
 	"digest":     printing(digest),

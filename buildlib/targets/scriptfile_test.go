@@ -138,7 +138,7 @@ func smalldisk(ts *testscript.TestScript, args []string) error {
 // leave what it made before as it was.
 func refuse(ts *testscript.TestScript, args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: refuse TARGET REGEXP...")
+		return errors.New("usage: refuse 'TARGET [ARGUMENT...]' REGEXP...")
 	}
 	results := []string{"dist/bin", "dist/oci", "dist/images.json"}
 	var before, after strings.Builder
@@ -151,7 +151,7 @@ func refuse(ts *testscript.TestScript, args []string) error {
 	if err := look(&before); err != nil {
 		return err
 	}
-	if err := ts.Exec("mage", args[0]); err == nil {
+	if err := ts.Exec("mage", strings.Fields(args[0])...); err == nil {
 		return fmt.Errorf("mage %s succeeded", args[0])
 	}
 	said, printed := ts.ReadFile("stderr"), ts.ReadFile("stdout")

@@ -2,6 +2,7 @@ package targets_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,9 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/multimage/multimage/buildlib"
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
@@ -250,6 +254,22 @@ func release(ts *testscript.TestScript, _ []string) error {
 	}
 	s.release = nil
 	return nil
+}
+
+// forget deletes an image, as a registry does that collects what has no tag.
+func forget(ts *testscript.TestScript, args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: forget REPOSITORY RECORD")
+	}
+	var record buildlib.Record
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &record); err != nil {
+		return err
+	}
+	ref, err := name.NewDigest(args[0] + "@" + record.Digest.String())
+	if err != nil {
+		return err
+	}
+	return remote.Delete(ref)
 }
 
 // eventually tries for a minute.

@@ -1,0 +1,166 @@
+package publish
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// elsewhere is an index whose images nobody here has.
+type elsewhere struct{ embedded }
+
+type embedded = v1.ImageIndex // a field ImageIndex would hide the method
+
+func (elsewhere) Image(v1.Hash) (v1.Image, error) { return nil, errors.New("it is elsewhere") }
+
+func children(t *testing.T, idx v1.ImageIndex) []v1.Descriptor {
+	t.Helper()
+	m, err := idx.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Manifests
+}
+
+// One process pushes the first image, another the second, a third the index.
+func TestJoin(t *testing.T) {
+	srv := newServer(t)
+	repo := repository(t, client(t, Options{}), srv.host+"/acme/app")
+	idx := twoPlatforms(t)
+	var images []v1.Image
+	for _, d := range children(t, idx) {
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, img)
+	}
+
+	out, err := client(t, Options{}).PushImages(t.Context(), repo, index(images[0]), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Children != 1 || out.Uploaded != 3 || len(out.Tags) != 0 {
+		t.Errorf("pushed %+v", out)
+	}
+	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/") != 1 {
+		t.Errorf("more than an image was pushed:\n%s", strings.Join(got, "\n"))
+	}
+
+	_, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	var missing *Missing
+	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != children(t, idx)[1].Digest {
+		t.Errorf("joined without the second image: %v", err)
+	} else if want := "linux/arm64 " + missing.Images[0].Digest.String(); !strings.HasSuffix(err.Error(), srv.host+"/acme/app: not there: "+want) {
+		t.Errorf("error %q doesn't name the image", err)
+	}
+	if got := srv.requests(); count(got, "PUT") > 0 {
+		t.Errorf("an index without all its images was pushed:\n%s", strings.Join(got, "\n"))
+	}
+
+	if out, err = client(t, Options{}).PushImages(t.Context(), repo, index(images[1]), nil); err != nil {
+		t.Fatal(err)
+	}
+	if out.Children != 1 || out.Uploaded != 2 || out.Existing != 1 {
+		t.Errorf("pushed %+v", out)
+	}
+	srv.requests()
+	if out, err = client(t, Options{}).PushImages(t.Context(), repo, index(images...), nil); err != nil || out.Children != 0 {
+		t.Errorf("pushed again: %+v, %v", out, err)
+	}
+	if got := srv.requests(); len(got) != 3 {
+		t.Errorf("to find that all is there took %q", got)
+	}
+
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range out.Tags {
+		if !tag.Pushed || !tag.Current {
+			t.Errorf("tag %+v", tag)
+		}
+		pullBack(t, repo, tag.Tag, digestOf(t, idx))
+	}
+	srv.requests()
+	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
+		t.Errorf("joined again: %+v, %v", out, err)
+	}
+	if got := srv.requests(); !slices.Equal(got, []string{"GET /v2/", "HEAD /v2/acme/app/manifests/v1"}) {
+		t.Errorf("an index that is there took %q", got)
+	}
+}
+
+// What looks missing may be there: HEAD may not be allowed, and a replica may
+// not have it yet. What may not be looked at is not called missing.
+func TestJoinLooks(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		method  string
+		status  int
+		times   int
+		missing bool
+		wants   string // of the error
+	}{
+		{name: "no HEAD", method: "HEAD", status: http.StatusMethodNotAllowed},
+		{name: "HEAD hides it", method: "HEAD", status: http.StatusForbidden},
+		{name: "not yet there", method: "GET", status: http.StatusNotFound, times: 1},
+		{name: "gone", method: "GET", status: http.StatusNotFound, missing: true, wants: "not there: linux/amd64"},
+		{name: "forbidden", method: "GET", status: http.StatusForbidden, wants: "403 Forbidden"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newServer(t)
+			idx := twoPlatforms(t)
+			c := client(t, Options{})
+			repo := repository(t, c, srv.host+"/acme/app")
+			if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+				t.Fatal(err)
+			}
+			id := children(t, idx)[0].Digest.String()
+			answer := func(status int) func(http.ResponseWriter, *http.Request, http.Handler) {
+				return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(status) }
+			}
+			srv.mu.Lock()
+			srv.faults = append(srv.faults, &fault{tt.method + " /manifests/" + id, 0, tt.times, answer(tt.status)})
+			if tt.method == "GET" {
+				srv.faults = append(srv.faults, &fault{"HEAD /manifests/" + id, 0, tt.times, answer(http.StatusNotFound)})
+			}
+			srv.mu.Unlock()
+			_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"})
+			if (err == nil) != (tt.wants == "") || err != nil && !strings.Contains(err.Error(), tt.wants) {
+				t.Errorf("error %v, want %q", err, tt.wants)
+			}
+			if missing := (*Missing)(nil); errors.As(err, &missing) != tt.missing {
+				t.Errorf("error %v is one of a missing image: %v", err, !tt.missing)
+			}
+			if err != nil && count(srv.requests(), "PUT /v2/acme/app/manifests/v1") > 0 {
+				t.Error("the tag was written")
+			}
+		})
+	}
+}
+
+// After a failure it is known which tags are right.
+func TestTagStates(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	idx := twoPlatforms(t)
+	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	srv.mu.Lock()
+	srv.faults = []*fault{{"PUT /manifests/v2", 0, 0, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusConflict) }}}
+	srv.mu.Unlock()
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2"}, nil)
+	if err == nil {
+		t.Fatal("a tag that can't be written is no error")
+	}
+	if want := []TagState{{"v1", false, true}, {"v2", true, false}}; !slices.Equal(out.Tags, want) {
+		t.Errorf("tags %+v, want %+v", out.Tags, want)
+	}
+}
