@@ -16,12 +16,6 @@ type setting struct{ key, value string }
 // dates, which differ each time, aren't among them.
 func (r Report) setup() []setting {
 	system, arch, _ := strings.Cut(r.Host.Platform, "/")
-	var emulators []string
-	for _, p := range r.Platforms {
-		if e := p.Emulator; e != nil {
-			emulators = append(emulators, strings.TrimSpace(e.Kind+" "+e.Version))
-		}
-	}
 	all := []setting{
 		{"goos", system},
 		{"goarch", arch},
@@ -33,7 +27,7 @@ func (r Report) setup() []setting {
 		{"goflags", r.Go.Flags},
 		{"goexperiment", r.Go.Experiment},
 		{"gofips140", r.Go.FIPS140},
-		{"qemu", distinct(emulators)},
+		{"qemu", r.emulation()},
 		{"flags", strings.Join(r.Flags, " ")},
 		{"binaries", strings.Join(r.Binaries, " ")},
 	}
@@ -50,8 +44,14 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// distinct joins words, each once.
-func distinct(words []string) string {
-	slices.Sort(words)
-	return strings.Join(slices.Compact(words), ", ")
+// emulation is how foreign programs were run, each way once.
+func (r Report) emulation() string {
+	var all []string
+	for _, p := range r.Platforms {
+		if e := p.Emulator; e != nil {
+			all = append(all, strings.TrimSpace(e.Version+" "+e.Kind))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
 }
