@@ -103,8 +103,8 @@ func (r Report) layout() picture {
 		p.Title = short("Build time of "+module+", native against emulated", 88)
 	}
 	p.Subtitles = []string{
-		short(strings.Join(nonEmpty(r.Version, prefixed("commit ", short(r.Revision, 13)), r.Go.Version, strings.Join(r.Flags, " "), day(r)), " · "), subtitleMax),
-		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), prefixed("QEMU ", r.emulation())), " · "), subtitleMax),
+		short(strings.Join(nonEmpty(r.Version, prefixed("commit ", shortCommit(r.commit())), r.Go.Version, strings.Join(r.Flags, " "), day(r)), " · "), subtitleMax),
+		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), r.emulation()), " · "), subtitleMax),
 		"Medians in seconds" + intervalWords(all) + ". Less is better." + sameWords(all),
 	}
 	if slices.ContainsFunc(all, func(s Summary) bool { return s.NoisyNative+s.NoisyEmulated > 0 }) {

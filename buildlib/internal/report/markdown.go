@@ -366,11 +366,7 @@ func (r Report) setting(b *strings.Builder) {
 	}
 	for _, p := range r.Platforms {
 		if e := p.Emulator; e != nil {
-			how := map[string]string{"binfmt": "QEMU through binfmt_misc", "direct": "QEMU called directly", "native": "the host's kernel"}[e.Kind]
-			if how == "" {
-				how = e.Kind
-			}
-			row(md(p.Platform), strings.Join(nonEmpty(strings.TrimSpace(how+" "+e.Version), e.Path, p.Toolchain), ", "))
+			row(md(p.Platform), strings.Join(nonEmpty(e.String(), e.Path, p.Toolchain), ", "))
 		}
 	}
 	row("measured", strings.Join(nonEmpty(moment(r.Start), moment(r.End)), " to "))

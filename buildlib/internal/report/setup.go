@@ -1,6 +1,7 @@
 package report
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ func (r Report) setup() []setting {
 		{"goflags", r.Go.Flags},
 		{"goexperiment", r.Go.Experiment},
 		{"gofips140", r.Go.FIPS140},
-		{"qemu", r.emulation()},
+		{"emulator", r.emulation()},
 		{"flags", strings.Join(r.Flags, " ")},
 		{"binaries", strings.Join(r.Binaries, " ")},
 	}
@@ -48,10 +49,23 @@ func number(n int) string {
 func (r Report) emulation() string {
 	var all []string
 	for _, p := range r.Platforms {
-		if e := p.Emulator; e != nil {
-			all = append(all, strings.TrimSpace(e.Version+" "+e.Kind))
+		if p.Emulator != nil {
+			all = append(all, p.Emulator.String())
 		}
 	}
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ", ")
+}
+
+// String says what emulates and how it is called.
+func (e Emulator) String() string {
+	if e.Kind == "native" {
+		return "the host's kernel"
+	}
+	name := path.Base(e.Path)
+	if e.Path == "" || strings.HasPrefix(name, "qemu-") {
+		name = "QEMU" // the rest of its name is the architecture
+	}
+	how := map[string]string{"binfmt": "through binfmt_misc", "direct": "called directly"}[e.Kind]
+	return clean(name + " " + e.Version + " " + how)
 }
