@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"text/template"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ const (
 	groupGap    = 14
 	valueWidth  = 150 // what a value beside its bar may take
 	labelRunes  = 26
-	labelWidth  = 7.3 // of a rune of the labels, about
+	labelWidth  = 7.8 // of a rune of the labels, about
 	subtitleMax = 118 // runes in a line
 )
 
@@ -36,7 +37,8 @@ type picture struct {
 	Title         string
 	Subtitles     []string
 	Description   string
-	Native        string // colours
+	Metadata      []string // what the times depend on, in full
+	Native        string   // colours
 	Emulated      string
 	Panels        []panel
 }
@@ -101,8 +103,12 @@ func (r Report) layout() picture {
 		p.Title = short("Build time of "+module+", native against emulated", 88)
 	}
 	p.Subtitles = []string{
-		short(strings.Join(nonEmpty(r.Version, r.Go.Version, r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), day(r)), " · "), subtitleMax),
-		"Medians in seconds" + intervalWords(all) + ". Less is better.",
+		short(strings.Join(nonEmpty(r.Version, prefixed("commit ", shortCommit(r.commit())), r.Go.Version, strings.Join(r.Flags, " "), day(r)), " · "), subtitleMax),
+		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), r.emulation()), " · "), subtitleMax),
+		"Medians in seconds" + intervalWords(all) + ". Less is better." + sameWords(all),
+	}
+	if slices.ContainsFunc(all, func(s Summary) bool { return s.NoisyNative+s.NoisyEmulated > 0 }) {
+		p.Subtitles = append(p.Subtitles, "* Something else disturbed some of these runs.")
 	}
 	if r.Partial != "" {
 		p.Subtitles = append(p.Subtitles, short("Partial: "+r.Partial, subtitleMax))
@@ -130,6 +136,9 @@ func (r Report) layout() picture {
 	}
 	p.Height = y + 8
 	p.Description = describe(all)
+	for _, s := range append(r.facts(), r.setup()...) {
+		p.Metadata = append(p.Metadata, s.key+": "+s.value)
+	}
 	return p
 }
 
@@ -145,6 +154,17 @@ func intervalWords(all []Summary) string {
 		if s.Native[Wall].Interval != nil || s.Emulated[Wall].Interval != nil {
 			return ", whiskers are their 95 % intervals"
 		}
+	}
+	return ""
+}
+
+// sameWords says of the binaries what can be said without an explanation.
+func sameWords(all []Summary) string {
+	switch same, different, _ := compared(all); {
+	case different > 0:
+		return " Some binaries of the two sides differ."
+	case same > 0:
+		return " Both sides' binaries are the same, byte for byte."
 	}
 	return ""
 }
@@ -198,9 +218,9 @@ func newPanel(name string, all []Summary, left float64, y int) (panel, int) {
 
 func newBar(s Summary, side string, left, y float64, scale func(float64) float64) bar {
 	b := bar{Class: side, X: left, Y: y, Height: barHeight, Middle: y + barHeight/2.0, CapTop: y + 4, CapBottom: y + barHeight - 4, TextY: y + barHeight - 3.5}
-	estimates, leg := s.Native, s.legs.Native
+	estimates, leg, noisy := s.Native, s.legs.Native, s.NoisyNative
 	if side == Emulated {
-		estimates, leg = s.Emulated, s.legs.Emulated
+		estimates, leg, noisy = s.Emulated, s.legs.Emulated, s.NoisyEmulated
 	}
 	e := estimates[Wall]
 	if e.N == 0 {
@@ -219,6 +239,10 @@ func newBar(s Summary, side string, left, y float64, scale func(float64) float64
 	b.Width = round(max(end-left, 1))
 	b.Value = seconds(e.Median)
 	b.Tip = fmt.Sprintf("%s %s %s: %s, %s", clean(s.Platform), clean(s.Case), side, strings.TrimSpace(b.Value+" "+e.spread()), plural(e.N, "run"))
+	if noisy > 0 {
+		b.Value += "*"
+		b.Tip += fmt.Sprintf(", %d of them noisy", noisy)
+	}
 	if side == Emulated {
 		if cell := s.ratioCell(Wall, "×"); cell != "" && cell != "~" {
 			b.Ratio = cell
@@ -248,10 +272,10 @@ func describe(all []Summary) string {
 	return strings.Join(said, " ")
 }
 
-// niceStep is a distance of ticks that people count in, for about five of them
+// niceStep is a distance of ticks that people count in, for at most six of them
 // up to highest.
 func niceStep(highest float64) float64 {
-	raw := highest / 5
+	raw := highest / 6
 	power := math.Pow(10, math.Floor(math.Log10(raw)))
 	for _, factor := range []float64{1, 2, 5} {
 		if raw <= factor*power {
@@ -286,23 +310,29 @@ func round(v float64) float64 { return math.Round(v*100) / 100 }
 var chartTemplate = template.Must(template.New("chart.svg").Parse(`<svg xmlns="http://www.w3.org/2000/svg" width="{{.Width}}" height="{{.Height}}" viewBox="0 0 {{.Width}} {{.Height}}" role="img" aria-labelledby="title desc">
 <title id="title">{{html .Title}}</title>
 <desc id="desc">{{html .Description}}</desc>
+<metadata>{{range .Metadata}}
+{{html .}}{{end}}
+</metadata>
 <style>
-  svg { --page: #ffffff; --edge: #d0d7de; --ink: #1f2328; --quiet: #59636e; --line: #e4e8ec; --native: {{.Native}}; --emulated: {{.Emulated}}; }
-  @media (prefers-color-scheme: dark) {
-    svg { --page: #0d1117; --edge: #3d444d; --ink: #f0f6fc; --quiet: #9198a1; --line: #262c36; }
-  }
-  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Helvetica, Arial, sans-serif; font-size: 13px; fill: var(--ink); }
-  .page { fill: var(--page); stroke: var(--edge); }
+  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Helvetica, Arial, sans-serif; font-size: 13px; fill: #1f2328; }
+  .page { fill: #ffffff; stroke: #d0d7de; }
   .title { font-size: 16px; font-weight: 600; }
   .panel { font-weight: 600; }
-  .quiet, .tick { font-size: 12px; fill: var(--quiet); }
+  .quiet, .tick { font-size: 12px; fill: #59636e; }
   .tick { text-anchor: middle; }
   .platform { text-anchor: end; }
   .ratio { font-weight: 700; }
-  .grid { stroke: var(--line); }
-  .native { fill: var(--native); }
-  .emulated { fill: var(--emulated); }
-  .whisker { stroke: var(--ink); stroke-width: 1.5; fill: none; }
+  .grid { stroke: #e4e8ec; }
+  .native { fill: {{.Native}}; }
+  .emulated { fill: {{.Emulated}}; }
+  .whisker { stroke: #1f2328; stroke-width: 1.5; fill: none; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #f0f6fc; }
+    .page { fill: #0d1117; stroke: #3d444d; }
+    .quiet, .tick { fill: #9198a1; }
+    .grid { stroke: #262c36; }
+    .whisker { stroke: #f0f6fc; }
+  }
 </style>
 <rect class="page" x="0.5" y="0.5" width="{{.InnerWidth}}" height="{{.InnerHeight}}" rx="6"/>
 <text class="title" x="24" y="34">{{html .Title}}</text>

@@ -82,7 +82,7 @@ func (c *Comparison) warn() {
 	for _, s := range []struct{ key, name string }{
 		{"goos", "host system"}, {"goarch", "host architecture"}, {"cpu", "processor"}, {"cores", "processors"}, {"gomaxprocs", "GOMAXPROCS"},
 		{"go", "Go"}, {"goflags", "GOFLAGS"}, {"goexperiment", "GOEXPERIMENT"}, {"gofips140", "GOFIPS140"},
-		{"qemu", "emulation"}, {"flags", "flags of go build"}, {"binaries", "binaries"},
+		{"emulator", "emulator"}, {"flags", "flags of go build"}, {"binaries", "binaries"},
 	} {
 		if !slices.Equal(c.Old.setup[s.key], c.New.setup[s.key]) {
 			c.warnf("%s: was %s, now %s", s.name, values(c.Old, s.key), values(c.New, s.key))

@@ -39,7 +39,7 @@ func ParseJSON(name string, data []byte) (Report, error) {
 	case errors.As(err, &syntax):
 		return Report{}, fmt.Errorf("%s:%d: %w", name, lineOf(data, syntax.Offset), err)
 	case errors.As(err, &kind):
-		return Report{}, fmt.Errorf("%s:%d: %s is a %s, want a %s", name, lineOf(data, kind.Offset), kind.Field, kind.Value, kind.Type)
+		return Report{}, fmt.Errorf("%s:%d: %s is a %s, want %s", name, lineOf(data, kind.Offset), kind.Field, kind.Value, kind.Type)
 	case errors.As(err, &moment):
 		at := bytes.Index(data, []byte(moment.Value)) + 1
 		return Report{}, fmt.Errorf("%s:%d: %w", name, lineOf(data, int64(at)), err)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,11 +40,17 @@ func (r Report) headline(all []Summary) []string {
 	if r.Partial != "" {
 		lines = append(lines, "> **Partial:** "+md(r.Partial)+". What follows is what had been measured.")
 	}
+	what := md(strings.Join(r.Binaries, ", "))
+	if what == "" {
+		what = "the project"
+	}
 	var said []string
 	for _, name := range caseNames(all) {
 		low, high := math.Inf(1), 0.0
 		for _, s := range all {
-			if ratio, ok := s.Ratio[Wall]; ok && s.Case == name {
+			// What may be chance is nothing to boast of.
+			ratio, ok := s.Ratio[Wall]
+			if ok && s.Case == name && (ratio.Significant == nil || *ratio.Significant) {
 				low, high = min(low, ratio.Ratio), max(high, ratio.Ratio)
 			}
 		}
@@ -56,14 +63,13 @@ func (r Report) headline(all []Summary) []string {
 		}
 		said = append(said, fmt.Sprintf("**%s times** as long %s", span, caseWords(name)))
 	}
-	what := md(strings.Join(r.Binaries, ", "))
-	if what == "" {
-		what = "The project"
+	if !slices.ContainsFunc(all, func(s Summary) bool { return len(s.Ratio) > 0 }) {
+		return append(lines, "No platform was built on both sides, so there is nothing to compare.")
 	}
 	if len(said) == 0 {
-		return append(lines, what+": no platform was built on both sides.")
+		return append(lines, "No difference was found between native and emulated builds of "+what+": see the table for what was measured.")
 	}
-	lines = append(lines, fmt.Sprintf("Building %s took %s on an emulated platform as cross-compiling natively for it.", what, strings.Join(said, ", and ")))
+	lines = append(lines, fmt.Sprintf("Compared with native cross-compilation, an emulated build of %s takes %s.", what, strings.Join(said, ", and ")))
 	return append(lines, sameSentence(all))
 }
 
@@ -92,7 +98,21 @@ func caseWords(name string) string {
 
 // sameSentence says whether what was measured is two ways to one result.
 func sameSentence(all []Summary) string {
-	var same, different, unknown int
+	same, different, unknown := compared(all)
+	switch {
+	case different > 0:
+		return fmt.Sprintf("**The binaries of both sides differ** in %d of %d cases: see below.", different, same+different)
+	case same == 0:
+		return "The binaries of both sides were not compared."
+	case unknown > 0:
+		return fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case"))
+	}
+	return "The binaries of both sides are the same, byte for byte."
+}
+
+// compared counts the cases by what came of comparing their binaries. The
+// host's own aren't in it: there is nothing to compare.
+func compared(all []Summary) (same, different, unknown int) {
 	for _, s := range all {
 		switch {
 		case s.legs.Same == nil && s.platform.Host:
@@ -104,15 +124,7 @@ func sameSentence(all []Summary) string {
 			different++
 		}
 	}
-	switch {
-	case different > 0:
-		return fmt.Sprintf("**The binaries of both sides differ** in %d of %d cases: see below.", different, same+different)
-	case same == 0:
-		return "The binaries of both sides were not compared."
-	case unknown > 0:
-		return fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case"))
-	}
-	return "The binaries of both sides are the same, byte for byte."
+	return same, different, unknown
 }
 
 func timeTable(b *strings.Builder, all []Summary) {
@@ -141,39 +153,48 @@ func mdCell(s Summary, side string) string {
 	return strings.ReplaceAll(s.cell(side), "*", `\*`)
 }
 
-// mermaid draws the times of a case with a bar per leg. Bars of two series
-// would cover each other, so each side is a series that has nothing where the
-// other one's bars are.
+// mermaid draws the times of a case, a bar per leg. It is one series, whose
+// labels tell the sides apart: Mermaid draws the bars of two series over each
+// other, and what is to be empty in one of them as a stub.
 func mermaid(b *strings.Builder, all []Summary, name string) {
-	var labels, native, emulated []string
+	var labels, values []string
 	var highest float64
-	bar := func(label string, values *[]string, other *[]string, e Estimate) {
-		if e.N == 0 {
-			return
-		}
-		labels = append(labels, `"`+label+`"`)
-		*values = append(*values, strconv.FormatFloat(math.Round(e.Median*1000)/1000, 'f', -1, 64))
-		*other = append(*other, "0")
-		highest = max(highest, e.Median)
-	}
 	for _, s := range all {
-		if s.Case == name {
-			label := strings.NewReplacer(`"`, "'", "`", "'").Replace(short(s.Platform, 24))
-			bar(label+" native", &native, &emulated, s.Native[Wall])
-			bar(label+" emulated", &emulated, &native, s.Emulated[Wall])
+		if s.Case != name {
+			continue
+		}
+		for _, bar := range []struct {
+			side string
+			Estimate
+		}{{Native, s.Native[Wall]}, {Emulated, s.Emulated[Wall]}} {
+			if bar.N > 0 {
+				labels = append(labels, quoted(short(s.Platform, 24)+" "+bar.side))
+				values = append(values, decimal(bar.Median))
+				highest = max(highest, bar.Median)
+			}
 		}
 	}
 	if len(labels) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "```mermaid\n---\nconfig:\n  xyChart:\n    height: %d\n  themeVariables:\n    xyChart:\n      plotColorPalette: \"%s, %s\"\n---\nxychart-beta horizontal\n",
-		120+44*len(labels), nativeColor, emulatedColor)
+	fmt.Fprintf(b, "```mermaid\n---\nconfig:\n  xyChart:\n    height: %d\n    showDataLabel: true\n  themeVariables:\n    xyChart:\n      plotColorPalette: \"%s\"\n---\nxychart-beta horizontal\n",
+		140+32*len(labels), nativeColor)
 	title := map[string]string{Cold: "Empty build cache", Warm: "One line changed"}[name]
 	if title == "" {
-		title = strings.NewReplacer(`"`, "'", "`", "'").Replace(short(name, 40))
+		title = short(name, 40)
 	}
-	fmt.Fprintf(b, "  title \"%s\"\n  x-axis [%s]\n  y-axis \"seconds\" 0 --> %s\n  bar [%s]\n  bar [%s]\n```\n\n", title,
-		strings.Join(labels, ", "), strconv.FormatFloat(niceCeiling(highest), 'f', -1, 64), strings.Join(native, ", "), strings.Join(emulated, ", "))
+	fmt.Fprintf(b, "  title %s\n  x-axis [%s]\n  y-axis \"seconds\" 0 --> %s\n  bar [%s]\n```\n\n",
+		quoted(title), strings.Join(labels, ", "), decimal(niceCeiling(highest)), strings.Join(values, ", "))
+}
+
+// quoted makes a text a string of Mermaid's, in a code block of Markdown's.
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`"`, "'", "`", "'").Replace(s) + `"`
+}
+
+// decimal prints seconds for a program, to the millisecond.
+func decimal(v float64) string {
+	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
 // problems lists what went wrong, if something did.
@@ -190,10 +211,8 @@ func (r Report) problems(b *strings.Builder, all []Summary) {
 			}
 		}
 	}
-	for _, p := range r.Platforms {
-		if p.Missing != "" {
-			items = append(items, "**"+md(p.Platform)+"** isn't emulated: "+md(short(p.Missing, 1000)))
-		}
+	for _, m := range r.missing() {
+		items = append(items, "**"+md(m.platforms)+"**: not emulated: "+md(short(m.why, 1000)))
 	}
 	if len(items) == 0 {
 		return
@@ -347,11 +366,7 @@ func (r Report) setting(b *strings.Builder) {
 	}
 	for _, p := range r.Platforms {
 		if e := p.Emulator; e != nil {
-			how := map[string]string{"binfmt": "QEMU through binfmt_misc", "direct": "QEMU called directly", "native": "the host's kernel"}[e.Kind]
-			if how == "" {
-				how = e.Kind
-			}
-			row(md(p.Platform), strings.Join(nonEmpty(strings.TrimSpace(how+" "+e.Version), e.Path, p.Toolchain), ", "))
+			row(md(p.Platform), strings.Join(nonEmpty(e.String(), e.Path, p.Toolchain), ", "))
 		}
 	}
 	row("measured", strings.Join(nonEmpty(moment(r.Start), moment(r.End)), " to "))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -104,6 +105,7 @@ func digits(v float64) string {
 // clean makes a line of what may hold line ends, a terminal's control
 // sequences, or bytes that XML refuses: the words of other programs, and names.
 func clean(s string) string {
+	s = controls.ReplaceAllString(s, "")
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsGraphic(r) {
 			return ' '
@@ -112,6 +114,9 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 	return strings.Join(strings.Fields(s), " ")
 }
+
+// controls are the sequences that colour a compiler's output (ECMA-48, CSI).
+var controls = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]")
 
 // short is clean of s, cut to at most n runes.
 func short(s string, n int) string {

@@ -74,7 +74,7 @@ func about(facts []setting) string {
 		case "version":
 			said = append(said, f.value)
 		case "commit":
-			said = append(said, "commit "+short(f.value, 12))
+			said = append(said, "commit "+shortCommit(f.value))
 		case "start":
 			said = append(said, f.value)
 		}
@@ -158,19 +158,23 @@ func parseText(path string, data []byte) (*Record, error) {
 }
 
 func (rec *Record) addResult(l leg, res *benchfmt.Result) error {
-	if _, ok := res.Value("sec/op"); !ok {
-		return fmt.Errorf("it has no ns/op: the line is not whole")
-	}
+	whole := false
 	for _, v := range res.Values {
 		for _, u := range units {
-			if v.Unit != u.tidied {
+			// Zero and infinity are the same in ns and sec, so that benchfmt
+			// leaves them in the unit that was written.
+			if v.Unit != u.tidied && v.Unit != u.written {
 				continue
 			}
 			if !(v.Value > 0 && v.Value < tooMuch) {
 				return fmt.Errorf("no build takes %g %s", v.Value, v.Unit)
 			}
 			rec.add(l, u.metric, v.Value)
+			whole = whole || u.metric == Wall
 		}
+	}
+	if !whole {
+		return fmt.Errorf("it has no ns/op: the line is not whole")
 	}
 	for _, c := range res.Config {
 		rec.set(c.Key, clean(string(c.Value)))

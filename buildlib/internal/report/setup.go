@@ -1,6 +1,7 @@
 package report
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,12 +17,6 @@ type setting struct{ key, value string }
 // dates, which differ each time, aren't among them.
 func (r Report) setup() []setting {
 	system, arch, _ := strings.Cut(r.Host.Platform, "/")
-	var emulators []string
-	for _, p := range r.Platforms {
-		if e := p.Emulator; e != nil {
-			emulators = append(emulators, strings.TrimSpace(e.Kind+" "+e.Version))
-		}
-	}
 	all := []setting{
 		{"goos", system},
 		{"goarch", arch},
@@ -33,7 +28,7 @@ func (r Report) setup() []setting {
 		{"goflags", r.Go.Flags},
 		{"goexperiment", r.Go.Experiment},
 		{"gofips140", r.Go.FIPS140},
-		{"qemu", distinct(emulators)},
+		{"emulator", r.emulation()},
 		{"flags", strings.Join(r.Flags, " ")},
 		{"binaries", strings.Join(r.Binaries, " ")},
 	}
@@ -50,8 +45,27 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// distinct joins words, each once.
-func distinct(words []string) string {
-	slices.Sort(words)
-	return strings.Join(slices.Compact(words), ", ")
+// emulation is how foreign programs were run, each way once.
+func (r Report) emulation() string {
+	var all []string
+	for _, p := range r.Platforms {
+		if p.Emulator != nil {
+			all = append(all, p.Emulator.String())
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
+}
+
+// String says what emulates and how it is called.
+func (e Emulator) String() string {
+	if e.Kind == "native" {
+		return "the host's kernel"
+	}
+	name := path.Base(e.Path)
+	if e.Path == "" || strings.HasPrefix(name, "qemu-") {
+		name = "QEMU" // the rest of its name is the architecture
+	}
+	how := map[string]string{"binfmt": "through binfmt_misc", "direct": "called directly"}[e.Kind]
+	return clean(name + " " + e.Version + " " + how)
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -130,10 +131,8 @@ func (r Report) notes() []string {
 		}
 		flagged += s.NoisyNative + s.NoisyEmulated
 	}
-	for _, p := range r.Platforms {
-		if p.Missing != "" {
-			notes = append(notes, clean(p.Platform)+" isn't emulated: "+short(p.Missing, 400))
-		}
+	for _, m := range r.missing() {
+		notes = append(notes, m.platforms+": not emulated: "+short(m.why, 400))
 	}
 	if flagged > 0 {
 		notes = append(notes, fmt.Sprintf("* %d of %d runs were noisy; report.md says which and why", flagged, runs))
@@ -147,6 +146,26 @@ func (r Report) notes() []string {
 		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d)", perLeg(fewest), minInterval))
 	}
 	return notes
+}
+
+// missing is why platforms weren't emulated.
+type missing struct{ platforms, why string }
+
+// missing tells each reason once: a host that can't emulate has the same for
+// all platforms.
+func (r Report) missing() []missing {
+	var all []missing
+	for _, p := range r.Platforms {
+		at := slices.IndexFunc(all, func(m missing) bool { return m.why == p.Missing })
+		switch {
+		case p.Missing == "":
+		case at >= 0:
+			all[at].platforms += ", " + clean(p.Platform)
+		default:
+			all = append(all, missing{clean(p.Platform), p.Missing})
+		}
+	}
+	return all
 }
 
 // minInterval and minTest are how many runs a side needs for an interval of

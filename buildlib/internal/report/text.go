@@ -98,6 +98,13 @@ func (r Report) commit() string {
 	return r.Revision
 }
 
+// shortCommit keeps of a commit what tells it from others, and what is said
+// behind it.
+func shortCommit(commit string) string {
+	hash, rest, _ := strings.Cut(commit, " ")
+	return strings.TrimSpace(fmt.Sprintf("%.12s %s", hash, rest))
+}
+
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
