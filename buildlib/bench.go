@@ -329,8 +329,12 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 	result := &BenchResult{Folder: filepath.Join(p.Output, "bench"), Table: r.Table()}
 	var change *report.Comparison
 	if baseline != nil {
+		tolerance := p.BenchPlan.Tolerance
+		if tolerance == 0 {
+			tolerance = -1 // none
+		}
 		var err error
-		if change, err = report.Compare(baseline, r.Record("this run"), p.BenchPlan.Tolerance); err != nil {
+		if change, err = report.Compare(baseline, r.Record("this run"), tolerance); err != nil {
 			return nil, err
 		}
 		result.Comparison = change.String()
