@@ -47,6 +47,12 @@ func newExample(t *testing.T, name, dir string) *example {
 			writeFile(t, filepath.Join(dir, name), content)
 		}
 	}
+	return openExample(t, root, dir)
+}
+
+// openExample makes a repository of the project in dir, at the tag v1.2.3.
+func openExample(t *testing.T, root, dir string) *example {
+	t.Helper()
 	home := t.TempDir()
 	e := &example{dir: dir, env: append(os.Environ(), gitEnv(dir)...)}
 	for key, value := range goEnv() {
