@@ -70,11 +70,19 @@ func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
 	if len(p.Host)+len(p.Platforms) == 0 {
 		return nil, errors.New("bench: no binary of the project is left to measure: see Bench.Platforms, Bench.Binaries, MULTIMAGE_PLATFORMS and MULTIMAGE_IMAGES")
 	}
-	b, err := w.newBench(ctx)
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if p.Budget > 0 {
+		limited, cancel = context.WithTimeoutCause(ctx, p.Budget, errBudget)
+	}
+	defer cancel()
+	b, err := w.newBench(limited)
+	if errors.Is(err, errBudget) {
+		return nil, fmt.Errorf("Bench.Budget: %s is too short: it ended before the first build, while modules and toolchains were fetched or made (which a second run needn't do)", p.Budget)
+	}
 	if err != nil {
 		return nil, err
 	}
-	b.measure(ctx)
+	b.measure(limited)
 	stopped := context.Cause(ctx)
 	if stopped != nil {
 		b.report.Partial = "interrupted"
@@ -174,6 +182,7 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 func (b *bench) describe() {
 	p, h := b.w.plan, measure.ReadHost()
 	r := &b.report
+	r.Start = time.Now()
 	r.Version, r.Revision, r.Dirty = p.Version, p.Revision, p.Dirty
 	r.Host = report.Host{Platform: h.Platform, CPU: h.CPU, Kernel: h.Kernel, Cores: h.Cores, Memory: h.Memory, Virtual: h.Virtual}
 	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}

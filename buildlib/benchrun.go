@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/emulate"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/measure"
 	"github.com/multimage/multimage/buildlib/internal/process"
@@ -57,12 +58,6 @@ func (b *bench) turns(round int) []turn {
 // measure runs the rounds, until there are enough or ctx or the budget ends.
 func (b *bench) measure(ctx context.Context) {
 	p := b.w.plan.BenchPlan
-	b.report.Start = time.Now()
-	if p.Budget > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, p.Budget, errBudget)
-		defer cancel()
-	}
 	wanted := p.Runs
 	for round := 0; wanted == 0 || round < wanted; round++ {
 		if deadline, ok := ctx.Deadline(); ok && round > 0 && b.length(b.turns(round)) > time.Until(deadline) {
@@ -144,7 +139,14 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			return false
 		}
 		if err != nil {
-			t.side.fail(i, strings.TrimSpace(err.Error()+"\n"+tail(text)))
+			why := err.Error()
+			if how, crashed := emulate.Crashed(err, text); crashed {
+				why = "crashed: " + how
+				if e := t.line.emulator; t.side == t.line.emulated && e.Version != "" {
+					why = fmt.Sprintf("crashed under QEMU %s: %s", e.Version, how)
+				}
+			}
+			t.side.fail(i, strings.TrimSpace(why+"\n"+tail(text)))
 			return true
 		}
 		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
