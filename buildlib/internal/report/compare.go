@@ -187,7 +187,7 @@ func (ch Change) verdict() string {
 	var text string
 	switch {
 	case ch.Significant == nil:
-		text = fmt.Sprintf("~ (%+.1f%%, %s: too few runs)", ch.Percent, runs)
+		text = fmt.Sprintf("~ (%+.1f%%, %s, too few)", ch.Percent, runs)
 	case !*ch.Significant:
 		text = fmt.Sprintf("~ (p=%.3f %s)", ch.P, runs)
 	default:

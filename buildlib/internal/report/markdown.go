@@ -231,7 +231,7 @@ func (r Report) perRelease(b *strings.Builder) {
 		return
 	}
 	b.WriteString("## Minutes of CI per release\n\n")
-	fmt.Fprintf(b, "A release builds %s (%s). One after the other on this machine, each from an empty build cache, that takes:\n\n",
+	fmt.Fprintf(b, "Building %s for a release (%s), one after the other on this machine and each from an empty build cache, takes:\n\n",
 		plural(len(sum.platforms), "platform"), md(strings.Join(sum.platforms, ", ")))
 	b.WriteString("| | native | emulated | saved |\n| --- | ---: | ---: | ---: |\n")
 	row := func(name string, native, emulated float64) {
