@@ -88,6 +88,11 @@ func (c *Comparison) warn() {
 			c.warnf("%s: was %s, now %s", s.name, values(c.Old, s.key), values(c.New, s.key))
 		}
 	}
+	for _, rec := range []*Record{c.Old, c.New} {
+		if rec.noisy > 0 {
+			c.warnf("%s: %s flagged as noisy", rec.Name, plural(rec.noisy, "run"))
+		}
+	}
 	for _, l := range c.Old.legs {
 		if c.New.series[l] == nil {
 			c.warnf("%s: in the baseline, not measured now", l)

@@ -137,6 +137,7 @@ func TestCompareWarnings(t *testing.T) {
 		}
 	}
 	now.Platforms[3].Platform = "linux/s390x"
+	then.Platforms[0].Cases[0].Native.Runs[0].Noisy = []string{"stolen"}
 	c, err := Compare(then.Record("bench.json"), now.Record("this run"), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +151,7 @@ func TestCompareWarnings(t *testing.T) {
 		"emulator: was QEMU 7.2.22 through binfmt_misc, now QEMU 9.2.0 through binfmt_misc",
 		"flags of go build: was -trimpath -buildvcs=false, now (none)",
 		"binaries: was server agent, now server",
+		"bench.json: 1 run flagged as noisy",
 	}
 	for _, l := range []string{"cold native", "cold emulated", "warm native", "warm emulated"} {
 		want = append(want, fmt.Sprintf("linux/riscv64 %s: in the baseline, not measured now", l))

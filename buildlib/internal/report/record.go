@@ -23,6 +23,7 @@ type Record struct {
 	setup  map[string][]string // by setting, each value once, sorted
 	series map[leg]map[Metric][]float64
 	legs   []leg // those of series, in order
+	noisy  int   // runs that are flagged
 }
 
 func newRecord(name string) *Record {
@@ -71,6 +72,7 @@ func (r Report) Record(name string) *Record {
 						rec.add(l, m, v)
 					}
 				}
+				rec.noisy += runs.noisy()
 			}
 		}
 	}
@@ -146,6 +148,7 @@ func parse(path string, data []byte) (*Record, error) {
 func parseText(path string, data []byte) (*Record, error) {
 	rec := newRecord(filepath.Base(path))
 	rec.About = about(writtenFacts(data))
+	rec.noisy = bytes.Count(data, []byte("\n"+noisyMark))
 	reader := benchfmt.NewReader(bytes.NewReader(data), path)
 	for reader.Scan() {
 		switch res := reader.Result().(type) {
