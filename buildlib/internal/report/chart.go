@@ -104,7 +104,7 @@ func (r Report) layout() picture {
 	}
 	p.Subtitles = []string{
 		short(strings.Join(nonEmpty(r.Version, prefixed("commit ", shortCommit(r.commit())), r.Go.Version, strings.Join(r.Flags, " "), day(r)), " · "), subtitleMax),
-		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), r.emulation()), " · "), subtitleMax),
+		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, r.Host.processors(), r.emulation()), " · "), subtitleMax),
 		"Medians in seconds" + intervalWords(all) + ". Less is better." + sameWords(all),
 	}
 	if slices.ContainsFunc(all, func(s Summary) bool { return s.NoisyNative+s.NoisyEmulated > 0 }) {

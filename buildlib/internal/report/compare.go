@@ -88,6 +88,11 @@ func (c *Comparison) warn() {
 			c.warnf("%s: was %s, now %s", s.name, values(c.Old, s.key), values(c.New, s.key))
 		}
 	}
+	for _, rec := range []*Record{c.Old, c.New} {
+		if rec.noisy > 0 {
+			c.warnf("%s: %s flagged as noisy", rec.Name, plural(rec.noisy, "run"))
+		}
+	}
 	for _, l := range c.Old.legs {
 		if c.New.series[l] == nil {
 			c.warnf("%s: in the baseline, not measured now", l)
@@ -187,7 +192,7 @@ func (ch Change) verdict() string {
 	var text string
 	switch {
 	case ch.Significant == nil:
-		text = fmt.Sprintf("~ (%+.1f%%, %s: too few runs)", ch.Percent, runs)
+		text = fmt.Sprintf("~ (%+.1f%%, %s, too few)", ch.Percent, runs)
 	case !*ch.Significant:
 		text = fmt.Sprintf("~ (p=%.3f %s)", ch.P, runs)
 	default:

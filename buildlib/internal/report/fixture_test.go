@@ -18,8 +18,12 @@ func no() *bool  { b := false; return &b }
 func runs(n int, wall float64, rss, pss int64) *Leg {
 	leg := &Leg{}
 	for i := range n {
-		// In an order that isn't sorted: 0, 3, 1, 4, 2, 5 of six.
-		k := float64((i*3)%max(n, 1)+i*3/max(n, 1)) - float64(n-1)/2
+		// In an order that isn't sorted: 0, 5, 1, 4, 2, 3 of six.
+		place := i / 2
+		if i%2 == 1 {
+			place = n - 1 - i/2
+		}
+		k := float64(place) - float64(n-1)/2
 		factor := 1 + 0.02*k
 		leg.Runs = append(leg.Runs, Run{
 			Start: noon.Add(time.Duration(i) * time.Minute), Wall: wall * factor,

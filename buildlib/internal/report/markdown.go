@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -153,50 +152,6 @@ func mdCell(s Summary, side string) string {
 	return strings.ReplaceAll(s.cell(side), "*", `\*`)
 }
 
-// mermaid draws the times of a case, a bar per leg. It is one series, whose
-// labels tell the sides apart: Mermaid draws the bars of two series over each
-// other, and what is to be empty in one of them as a stub.
-func mermaid(b *strings.Builder, all []Summary, name string) {
-	var labels, values []string
-	var highest float64
-	for _, s := range all {
-		if s.Case != name {
-			continue
-		}
-		for _, bar := range []struct {
-			side string
-			Estimate
-		}{{Native, s.Native[Wall]}, {Emulated, s.Emulated[Wall]}} {
-			if bar.N > 0 {
-				labels = append(labels, quoted(short(s.Platform, 24)+" "+bar.side))
-				values = append(values, decimal(bar.Median))
-				highest = max(highest, bar.Median)
-			}
-		}
-	}
-	if len(labels) == 0 {
-		return
-	}
-	fmt.Fprintf(b, "```mermaid\n---\nconfig:\n  xyChart:\n    height: %d\n    showDataLabel: true\n  themeVariables:\n    xyChart:\n      plotColorPalette: \"%s\"\n---\nxychart-beta horizontal\n",
-		140+32*len(labels), nativeColor)
-	title := map[string]string{Cold: "Empty build cache", Warm: "One line changed"}[name]
-	if title == "" {
-		title = short(name, 40)
-	}
-	fmt.Fprintf(b, "  title %s\n  x-axis [%s]\n  y-axis \"seconds\" 0 --> %s\n  bar [%s]\n```\n\n",
-		quoted(title), strings.Join(labels, ", "), decimal(niceCeiling(highest)), strings.Join(values, ", "))
-}
-
-// quoted makes a text a string of Mermaid's, in a code block of Markdown's.
-func quoted(s string) string {
-	return `"` + strings.NewReplacer(`"`, "'", "`", "'").Replace(s) + `"`
-}
-
-// decimal prints seconds for a program, to the millisecond.
-func decimal(v float64) string {
-	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
-}
-
 // problems lists what went wrong, if something did.
 func (r Report) problems(b *strings.Builder, all []Summary) {
 	var items []string
@@ -231,7 +186,7 @@ func (r Report) perRelease(b *strings.Builder) {
 		return
 	}
 	b.WriteString("## Minutes of CI per release\n\n")
-	fmt.Fprintf(b, "A release builds %s (%s). One after the other on this machine, each from an empty build cache, that takes:\n\n",
+	fmt.Fprintf(b, "Building %s for a release (%s), one after the other on this machine and each from an empty build cache, takes:\n\n",
 		plural(len(sum.platforms), "platform"), md(strings.Join(sum.platforms, ", ")))
 	b.WriteString("| | native | emulated | saved |\n| --- | ---: | ---: | ---: |\n")
 	row := func(name string, native, emulated float64) {
@@ -306,94 +261,6 @@ func (r Report) noise(b *strings.Builder) {
 	default:
 		fmt.Fprintf(b, "Flagged, but counted: %d of %s (\\* above).\n\n%s\n", len(items), plural(runs, "run"), strings.Join(items, ""))
 	}
-}
-
-// method says how this was measured, as far as it doesn't say so above.
-func (r Report) method(b *strings.Builder, all []Summary) {
-	b.WriteString("## Method\n\n" +
-		"- *Native*: the host's Go cross-compiles. *Emulated*: the platform's own Go of the same version runs under emulation and builds for itself, " +
-		"as a Dockerfile's builder stage does without `--platform=$BUILDPLATFORM`.\n" +
-		"- Both sides get the same sources, flags, environment and GOMAXPROCS, and a build cache of their own. " +
-		"Modules are downloaded before the clock starts. One build runs at a time, the sides in turns.\n" +
-		"- Cold: the build cache is empty. Warm: it is full, and each main package has one line more.\n")
-	fewest, most := 0, 0
-	for _, s := range all {
-		for _, leg := range s.legs.sides() {
-			if n := len(leg.Runs); n > 0 {
-				most = max(most, n)
-				if fewest == 0 || n < fewest {
-					fewest = n
-				}
-			}
-		}
-	}
-	runs := plural(most, "run")
-	if fewest != most {
-		runs = fmt.Sprintf("%d to %d runs", fewest, most)
-	}
-	fmt.Fprintf(b, "- Values are medians of %s of a leg. ", runs)
-	switch {
-	case most < minInterval:
-		fmt.Fprintf(b, "That is too few for an interval, so none is shown: it takes %d. ", minInterval)
-	default:
-		fmt.Fprintf(b, "± is the larger half of the median's 95 %% interval, where there are the %d runs that it takes. "+
-			"A ratio's bounds are the quotients of the intervals' bounds that are farthest apart, so they are conservative. ", minInterval)
-	}
-	if most >= minTest {
-		b.WriteString("~ stands for a difference that may be chance (Mann-Whitney U test, 5 %). ")
-	}
-	b.WriteString("Noisy runs are counted and marked, not left out.\n" +
-		"- Processor time is of all processes of a build, user and system. Peak memory is the largest sum, over the process tree, of proportional set sizes that was sampled; " +
-		"the largest process is the largest resident set of a single process.\n\n")
-}
-
-// setting is what the times depend on.
-func (r Report) setting(b *strings.Builder) {
-	b.WriteString("## Setup\n\n| | |\n| --- | --- |\n")
-	row := func(name, value string) {
-		if value = md(value); value != "" {
-			fmt.Fprintf(b, "| %s | %s |\n", name, value)
-		}
-	}
-	row("module", strings.TrimSpace(r.Module+" "+r.Version))
-	row("commit", r.commit())
-	row("binaries", strings.Join(r.Binaries, ", "))
-	row("host", strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, plural(r.Host.Cores, "processor"), r.memory(), r.Host.Kernel, r.Host.Virtual), ", "))
-	row("Go", strings.Join(nonEmpty(r.Go.Version, prefixed("GOFLAGS=", r.Go.Flags), prefixed("GOEXPERIMENT=", r.Go.Experiment), prefixed("GOFIPS140=", r.Go.FIPS140)), ", "))
-	row("GOMAXPROCS", number(r.Procs))
-	if len(r.Flags) > 0 {
-		row("flags of go build", strings.Join(r.Flags, " "))
-	}
-	for _, p := range r.Platforms {
-		if e := p.Emulator; e != nil {
-			row(md(p.Platform), strings.Join(nonEmpty(e.String(), e.Path, p.Toolchain), ", "))
-		}
-	}
-	row("measured", strings.Join(nonEmpty(moment(r.Start), moment(r.End)), " to "))
-	if r.Budget > 0 {
-		row("time budget", minutes(r.Budget))
-	}
-	b.WriteString("\n")
-}
-
-func (r Report) memory() string { return prefixed(amount(r.Host.Memory), " of memory") }
-
-// prefixed is both, or nothing if one is empty.
-func prefixed(prefix, s string) string {
-	if prefix == "" || s == "" {
-		return ""
-	}
-	return prefix + s
-}
-
-func nonEmpty(words ...string) []string {
-	var kept []string
-	for _, w := range words {
-		if clean(w) != "" {
-			kept = append(kept, w)
-		}
-	}
-	return kept
 }
 
 // md makes a text one line of Markdown that reads as it is written: what would

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,19 +23,30 @@ type Record struct {
 	setup  map[string][]string // by setting, each value once, sorted
 	series map[leg]map[Metric][]float64
 	legs   []leg // those of series, in order
+	noisy  int   // runs that are flagged
 }
 
 func newRecord(name string) *Record {
 	return &Record{Name: name, setup: map[string][]string{}, series: map[leg]map[Metric][]float64{}}
 }
 
-// add adds a run's value.
-func (rec *Record) add(l leg, m Metric, v float64) {
+// add adds a run's value, to the nanosecond or byte: bench.txt has it no
+// finer, and what is equal should be so for the test of significance too. It
+// reports false for what that leaves nothing of.
+func (rec *Record) add(l leg, m Metric, v float64) bool {
+	scale := 1.0
+	if m == Wall || m == CPU {
+		scale = 1e9
+	}
+	if v = math.Round(v*scale) / scale; v == 0 {
+		return false
+	}
 	if rec.series[l] == nil {
 		rec.series[l] = map[Metric][]float64{}
 		rec.legs = append(rec.legs, l)
 	}
 	rec.series[l][m] = append(rec.series[l][m], v)
+	return true
 }
 
 // set notes a value of a setting.
@@ -60,6 +72,7 @@ func (r Report) Record(name string) *Record {
 						rec.add(l, m, v)
 					}
 				}
+				rec.noisy += runs.noisy()
 			}
 		}
 	}
@@ -135,6 +148,7 @@ func parse(path string, data []byte) (*Record, error) {
 func parseText(path string, data []byte) (*Record, error) {
 	rec := newRecord(filepath.Base(path))
 	rec.About = about(writtenFacts(data))
+	rec.noisy = bytes.Count(data, []byte("\n"+noisyMark))
 	reader := benchfmt.NewReader(bytes.NewReader(data), path)
 	for reader.Scan() {
 		switch res := reader.Result().(type) {
@@ -166,10 +180,9 @@ func (rec *Record) addResult(l leg, res *benchfmt.Result) error {
 			if v.Unit != u.tidied && v.Unit != u.written {
 				continue
 			}
-			if !(v.Value > 0 && v.Value < tooMuch) {
+			if !(v.Value > 0 && v.Value < tooMuch) || !rec.add(l, u.metric, v.Value) {
 				return fmt.Errorf("no build takes %g %s", v.Value, v.Unit)
 			}
-			rec.add(l, u.metric, v.Value)
 			whole = whole || u.metric == Wall
 		}
 	}

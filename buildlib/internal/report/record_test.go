@@ -38,8 +38,8 @@ func TestRead(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", file, err)
 				}
-				if got.Name != file || got.About != want.About {
-					t.Errorf("%s: %s, %q; want %q", file, got.Name, got.About, want.About)
+				if got.Name != file || got.About != want.About || got.noisy != want.noisy {
+					t.Errorf("%s: %s, %q, %d noisy; want %q, %d", file, got.Name, got.About, got.noisy, want.About, want.noisy)
 				}
 				if !slices.Equal(got.legs, want.legs) {
 					t.Errorf("%s: measured %v, want %v", file, got.legs, want.legs)

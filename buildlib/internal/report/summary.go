@@ -100,12 +100,18 @@ func (l *Leg) estimates() (all map[Metric]Estimate, noisy int) {
 			all[m] = estimate(values)
 		}
 	}
+	return all, l.noisy()
+}
+
+// noisy counts the runs that are flagged.
+func (l *Leg) noisy() int {
+	n := 0
 	for _, r := range l.Runs {
 		if len(r.Noisy) > 0 {
-			noisy++
+			n++
 		}
 	}
-	return all, noisy
+	return n
 }
 
 // sample is values as benchmath wants them; it sorts what it gets.

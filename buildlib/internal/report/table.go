@@ -114,7 +114,8 @@ func (r Report) notes() []string {
 	if r.Partial != "" {
 		notes = append(notes, "partial: "+clean(r.Partial))
 	}
-	var runs, flagged, fewest int
+	var runs, flagged, fewest, most int
+	chance := false
 	for _, s := range r.Summaries() {
 		at := clean(s.Platform + " " + s.Case)
 		if s.legs.Same != nil && !*s.legs.Same {
@@ -125,11 +126,17 @@ func (r Report) notes() []string {
 				notes = append(notes, at+" "+side+": "+short(leg.Failure, 400))
 			}
 			runs += len(leg.Runs)
-			if n := len(leg.Runs); n > 0 && (fewest == 0 || n < fewest) {
-				fewest = n
+			if n := len(leg.Runs); n > 0 {
+				most = max(most, n)
+				if fewest == 0 || n < fewest {
+					fewest = n
+				}
 			}
 		}
 		flagged += s.NoisyNative + s.NoisyEmulated
+		for _, cell := range []string{s.ratioCell(Wall, ""), s.ratioCell(CPU, ""), s.memoryRatio("")} {
+			chance = chance || cell == "~"
+		}
 	}
 	for _, m := range r.missing() {
 		notes = append(notes, m.platforms+": not emulated: "+short(m.why, 400))
@@ -137,13 +144,16 @@ func (r Report) notes() []string {
 	if flagged > 0 {
 		notes = append(notes, fmt.Sprintf("* %d of %d runs were noisy; report.md says which and why", flagged, runs))
 	}
+	if chance {
+		notes = append(notes, "~ a difference that may be chance")
+	}
 	switch {
 	case fewest == 0:
 		notes = append(notes, "nothing was measured")
 	case fewest < minInterval && !testable(fewest, fewest):
-		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d) or a test of the difference (%d)", perLeg(fewest), minInterval, minTest))
+		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d) or a test of the difference (%d)", perLeg(fewest, most), minInterval, minTest))
 	case fewest < minInterval:
-		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d)", perLeg(fewest), minInterval))
+		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d)", perLeg(fewest, most), minInterval))
 	}
 	return notes
 }
@@ -176,11 +186,11 @@ const (
 	minTest     = 4
 )
 
-func perLeg(fewest int) string {
-	if fewest == 1 {
-		return "one run of some legs"
+func perLeg(fewest, most int) string {
+	if fewest == most {
+		return plural(fewest, "run") + " of each leg"
 	}
-	return fmt.Sprintf("as few as %d runs of a leg", fewest)
+	return "as few as " + plural(fewest, "run") + " of a leg"
 }
 
 // wrap breaks a text into lines of at most width runes where it has spaces,

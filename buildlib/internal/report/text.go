@@ -27,6 +27,9 @@ var units = []struct {
 	{MaxRSS, "peak-RSS-bytes", "peak-RSS-bytes", 1},
 }
 
+// noisyMark begins the line before a run that is flagged.
+const noisyMark = "# the next one is noisy: "
+
 // Text is bench.txt: each run as a result in the Go benchmark format
 // (https://go.dev/design/14313-benchmark-format). Lines that begin with # are
 // for people, and benchstat ignores them.
@@ -52,7 +55,7 @@ func (r Report) Text() []byte {
 				}
 				for _, run := range leg.Runs {
 					if len(run.Noisy) > 0 {
-						fmt.Fprintf(&b, "# the next one is noisy: %s\n", clean(strings.Join(run.Noisy, ", ")))
+						fmt.Fprintf(&b, "%s%s\n", noisyMark, clean(strings.Join(run.Noisy, ", ")))
 					}
 					fmt.Fprintf(&b, "Benchmark%s 1", benchName(p.Platform, c.Name, side))
 					for _, u := range units {
