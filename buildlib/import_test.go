@@ -62,7 +62,7 @@ var listOnce = sync.OnceValues(func() ([]listed, error) {
 // Imports go targets -> buildlib -> internal: a stage that knows another, or a
 // library that knows mage, can't be used without it.
 func TestImportDirections(t *testing.T) {
-	stages := []string{"gotool", "oci", "store", "publish", "git"}
+	stages := []string{"gotool", "oci", "store", "publish", "git", "measure", "emulate", "report"}
 	stage := func(importPath string) string {
 		name, _ := strings.CutPrefix(importPath, module+"buildlib/internal/")
 		if slices.Contains(stages, name) {
