@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/multimage/multimage/buildlib/internal/testenv"
@@ -19,12 +20,12 @@ func TestHello(t *testing.T) {
 	testenv.Binfmt(t)
 	e := newExample(t, "hello", filepath.Join(t.TempDir(), "hello"))
 	e.env = append(e.env, "MULTIMAGE_REGISTRIES="+registry+"/acme", "MULTIMAGE_TAGS=latest",
-		"MULTIMAGE_PLATFORMS="+"linux/amd64,linux/arm64,linux/arm/v7")
+		"MULTIMAGE_PLATFORMS="+strings.Join(allPlatforms, ","))
 	e.mage(t, "manifest")
 
 	ref := registry + "/acme/hello:latest"
 	checked := regexp.MustCompile(`^TLS roots: [1-9][0-9]+\nEurope/Vienna: 14:00 CEST$`)
-	for _, platform := range servicePlatforms {
+	for _, platform := range allPlatforms {
 		engine.pull(t, platform, ref)
 		// The example doesn't stamp its version.
 		wantText(t, ref+" --version", engine.run(t, "--platform="+platform, ref, "--version"), "hello dev "+platform+" "+runtime.Version())
