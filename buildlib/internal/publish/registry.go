@@ -166,6 +166,7 @@ func (p *publication) run(ctx context.Context) error {
 	if known && !missing {
 		return nil
 	}
+	written := make([]bool, len(p.out.Tags))
 	t := p.s.trial("push")
 	for round := 0; ; round++ {
 		if !known || round > 0 {
@@ -175,22 +176,60 @@ func (p *publication) run(ctx context.Context) error {
 			}
 		}
 		if err == nil {
-			err = p.eachTag(ctx, func(ctx context.Context, t *TagState) error {
-				return p.put(ctx, "tag "+t.Tag, t.Tag, p.media, p.raw)
-			})
-		}
-		if err == nil {
-			break
+			err = p.writeTags(ctx, written)
 		}
 		// The registry lost, or has yet to find, what it said it has.
-		if !unknown(err) {
-			return err
+		if err == nil || !unknown(err) {
+			break
 		}
-		if err := t.again(ctx, err); err != nil {
-			return err
+		if err = t.again(ctx, err); err != nil {
+			break
 		}
 	}
-	return p.eachTag(ctx, p.readBack)
+	return errors.Join(err, p.readBack(ctx, written))
+}
+
+// writeTags writes the tags that did not have the digest, and were not written
+// before.
+func (p *publication) writeTags(ctx context.Context, written []bool) error {
+	return p.eachTag(ctx, func(i int, t TagState) error {
+		if !t.Pushed || written[i] {
+			return nil
+		}
+		err := p.put(ctx, "tag "+t.Tag, t.Tag, p.media, p.raw)
+		written[i] = err == nil
+		return err
+	})
+}
+
+// readBack checks what the tags that were written now give to those who pull
+// them.
+func (p *publication) readBack(ctx context.Context, written []bool) error {
+	return p.eachTag(ctx, func(i int, t TagState) error {
+		if !written[i] {
+			return nil
+		}
+		err := p.expect(ctx, "read back tag "+t.Tag, p.out.Digest,
+			"someone else moved it, or the registry stores other bytes than it was sent",
+			func(ctx context.Context) (v1.Hash, error) { return p.s.read(ctx, t.Tag) })
+		p.out.Tags[i].Current = err == nil
+		return err
+	})
+}
+
+// eachTag calls f for each tag. One that fails doesn't stop the others: what
+// became of each is to be known.
+func (p *publication) eachTag(ctx context.Context, f func(i int, t TagState) error) error {
+	g, _ := p.group(ctx)
+	failed := make([]error, len(p.out.Tags))
+	for i, t := range p.out.Tags {
+		g.Go(func() error {
+			failed[i] = f(i, t)
+			return nil
+		})
+	}
+	_ = g.Wait() // they return none
+	return errors.Join(failed...)
 }
 
 // look asks for the digest of every tag, and reports whether one has that of
@@ -227,17 +266,6 @@ func (p *publication) group(ctx context.Context) (*errgroup.Group, context.Conte
 	return g, ctx
 }
 
-// eachTag calls f for the tags that did not have the digest.
-func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, t *TagState) error) error {
-	g, ctx := p.group(ctx)
-	for i := range p.out.Tags {
-		if t := &p.out.Tags[i]; t.Pushed {
-			g.Go(func() error { return f(ctx, t) })
-		}
-	}
-	return g.Wait()
-}
-
 // head is session.head, with retries.
 func (p *publication) head(ctx context.Context, what, id string) (v1.Hash, error) {
 	t := p.s.trial(what)
@@ -260,15 +288,6 @@ func (p *publication) put(ctx context.Context, what, id string, mt types.MediaTy
 		return p.s.failed(t, err)
 	}
 	return nil
-}
-
-// readBack checks what the tag now gives to those who pull it.
-func (p *publication) readBack(ctx context.Context, t *TagState) error {
-	err := p.expect(ctx, "read back tag "+t.Tag, p.out.Digest,
-		"someone else moved it, or the registry stores other bytes than it was sent",
-		func(ctx context.Context) (v1.Hash, error) { return p.s.read(ctx, t.Tag) })
-	t.Current = err == nil
-	return err
 }
 
 // mismatches is how often a manifest may read back as something else, or not
