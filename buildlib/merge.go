@@ -63,7 +63,11 @@ func collected(b *built, err error) error {
 		at := slices.IndexFunc(b.Platforms, func(p PlatformResult) bool { return p.Digest == d.Digest })
 		again = append(again, b.Platforms[at].Platform)
 	}
-	return fmt.Errorf("%w: the registry may have collected it since ci:push, as no tag led to it: run ci:push for %s again", err, strings.Join(again, ","))
+	it := "it"
+	if len(again) > 1 {
+		it = "them"
+	}
+	return fmt.Errorf("%w: the registry may have collected %s since ci:push, as no tag led to %s: run ci:push for %s again", err, it, it, strings.Join(again, ","))
 }
 
 // merger joins records into images, and notes all that is wrong with them.

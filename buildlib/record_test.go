@@ -2,8 +2,6 @@ package buildlib
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,9 +228,7 @@ func TestPushReplacesRecords(t *testing.T) {
 	}
 
 	// One that can't be pushed leaves no record that says it was.
-	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
-	defer closed.Close()
-	p := plan(t, dir, Project{Version: "1.1"}, Overrides{Platforms: arm64, Registries: []string{registry, strings.TrimPrefix(closed.URL, "http://")}})
+	p := plan(t, dir, Project{Version: "1.1"}, Overrides{Platforms: arm64, Registries: []string{registry, refusingRegistry(t)}})
 	if records, err := p.Push(t.Context()); err == nil {
 		t.Errorf("pushed %v", records)
 	}
