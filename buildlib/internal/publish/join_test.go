@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
 // elsewhere is an index whose images nobody here has.
@@ -141,6 +143,34 @@ func TestJoinLooks(t *testing.T) {
 				t.Error("the tag was written")
 			}
 		})
+	}
+}
+
+// An index that says a wrong size of an image can't be pulled by engines that
+// check it.
+func TestJoinSize(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	idx := twoPlatforms(t)
+	if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+		t.Fatal(err)
+	}
+	var adds []mutate.IndexAddendum
+	for _, d := range children(t, idx) {
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Size++
+		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: d})
+	}
+	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"})
+	if err == nil || !strings.Contains(err.Error(), "not the ") {
+		t.Errorf("joined with wrong sizes: %v", err)
+	}
+	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/v1") > 0 {
+		t.Error("the tag was written")
 	}
 }
 
