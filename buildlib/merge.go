@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -139,8 +140,8 @@ func (m *merger) sort(f found) {
 	}
 	differs("revision", f.Revision, m.plan.Revision)
 	differs("version", f.Version, m.plan.Version)
-	if !f.Created.Equal(m.plan.Epoch) {
-		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created, m.plan.Epoch)
+	if f.Revision == m.plan.Revision && !f.Created.Equal(m.plan.Epoch) {
+		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
 	}
 	for _, repo := range ip.Repositories {
 		if !slices.Contains(f.Repositories, repo) {
