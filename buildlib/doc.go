@@ -16,6 +16,10 @@
 // publishes one index per image, with its tags, to every registry.
 // [Plan.Load] gives an image to the local Docker or Podman.
 //
+// Several machines can share the work of Manifest by platform: [Plan.Matrix]
+// says how, [Plan.Push] is one machine's share, and [Plan.Merge] publishes what
+// all have pushed, with the digest that one machine would have made.
+//
 // A magefile needs none of this: it imports package targets, which is these
 // stages as mage targets and reads the MULTIMAGE_ variables.
 package buildlib

@@ -52,6 +52,35 @@ func ExampleProject_Plan() {
 	// Images[0].User.Name: "Hello" is no user name: at most 32 lower-case letters, digits, - and _, starting with a letter or _
 }
 
+// A build on several machines: the matrix has a job for each platform, which
+// calls Plan.Push with that platform in Overrides. When all have, and their
+// dist/digests are in one folder, one machine calls Plan.Merge.
+func ExamplePlan_Matrix() {
+	ctx := context.Background()
+	project := buildlib.Project{
+		Dir:     "../examples/hello",
+		Version: "v1.2.3",
+		Runners: map[string]string{"linux/arm64": "ubuntu-24.04-arm"},
+	}
+	plan, err := project.Plan(ctx, buildlib.Overrides{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	matrix, err := plan.Matrix(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range matrix.Include {
+		fmt.Println(job.Platform, "on", job.Runner)
+	}
+	// In a job:     records, err := plan.Push(ctx)
+	// After them:   images, err := plan.Merge(ctx, "gathered")
+
+	// Output:
+	// linux/amd64 on ubuntu-latest
+	// linux/arm64 on ubuntu-24.04-arm
+}
+
 // A stage of the plan reports its steps as it goes on.
 func ExamplePlan_progress() {
 	plan := &buildlib.Plan{Version: "v1.2.3"}

@@ -3,6 +3,8 @@ package buildlib
 import (
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,6 +121,16 @@ func plan(t *testing.T, dir string, p Project, o Overrides) *Plan {
 		t.Fatalf("plan: %v", err)
 	}
 	return resolved
+}
+
+// refusingRegistry is the host of a registry that lets nobody in.
+func refusingRegistry(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
 }
 
 // golden compares got with a file of testdata, or makes it that with -update.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -63,7 +64,11 @@ func collected(b *built, err error) error {
 		at := slices.IndexFunc(b.Platforms, func(p PlatformResult) bool { return p.Digest == d.Digest })
 		again = append(again, b.Platforms[at].Platform)
 	}
-	return fmt.Errorf("%w: the registry may have collected it since ci:push, as no tag led to it: run ci:push for %s again", err, strings.Join(again, ","))
+	it := "it"
+	if len(again) > 1 {
+		it = "them"
+	}
+	return fmt.Errorf("%w: the registry may have collected %s since ci:push, as no tag led to %s: run ci:push for %s again", err, it, it, strings.Join(again, ","))
 }
 
 // merger joins records into images, and notes all that is wrong with them.
@@ -135,8 +140,8 @@ func (m *merger) sort(f found) {
 	}
 	differs("revision", f.Revision, m.plan.Revision)
 	differs("version", f.Version, m.plan.Version)
-	if !f.Created.Equal(m.plan.Epoch) {
-		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created, m.plan.Epoch)
+	if f.Revision == m.plan.Revision && !f.Created.Equal(m.plan.Epoch) {
+		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
 	}
 	for _, repo := range ip.Repositories {
 		if !slices.Contains(f.Repositories, repo) {

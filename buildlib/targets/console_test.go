@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -84,6 +85,52 @@ agent      index                            sha256:dddddddddddd
 	}
 }
 
+// The tags are told apart: those that were written, those that were right
+// already, and those that aren't; the last only if there are any.
+func TestTagsTable(t *testing.T) {
+	images := []buildlib.ImageResult{
+		{Name: "router", Published: []buildlib.Publication{
+			{Repository: "ghcr.io/acme/router", Written: []string{"v1.2.3"}, Current: []string{"latest"}},
+			{Repository: "docker.io/acme/router", Failed: []string{"v1.2.3", "latest"}, Err: errors.New("down")},
+		}},
+		{Name: "agent", Published: []buildlib.Publication{
+			{Repository: "ghcr.io/acme/agent", Err: errors.New("down")},
+			{Repository: "docker.io/acme/agent", Written: []string{"v1.2.3"}, Failed: []string{"latest"}, Err: errors.New("down")},
+		}},
+	}
+	for _, tt := range []struct {
+		images []buildlib.ImageResult
+		want   string
+	}{
+		{images, `
+REPOSITORY             WRITTEN  UP TO DATE  FAILED
+ghcr.io/acme/router    v1.2.3   latest      
+docker.io/acme/router                       v1.2.3, latest
+ghcr.io/acme/agent                          the index
+docker.io/acme/agent   v1.2.3               latest
+
+`},
+		{[]buildlib.ImageResult{{Name: "router", Published: images[0].Published[:1]}}, `
+REPOSITORY           WRITTEN  UP TO DATE
+ghcr.io/acme/router  v1.2.3   latest
+
+`},
+		{[]buildlib.ImageResult{{Name: "local"}}, ""},
+	} {
+		c, results, said := captured()
+		c.failed(t.Context(), tt.images)
+		if said.String() != tt.want || results.Len() > 0 {
+			t.Errorf("got\n%s\nwant\n%s\nand on standard output %q", said, tt.want, results)
+		}
+	}
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, _, said := captured()
+	if c.failed(cut, images); said.Len() > 0 {
+		t.Errorf("what was cut off says\n%s", said)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0.0 kB", 999: "1.0 kB", 1000: "1.0 kB", 123_456: "123.5 kB", 1_000_000: "1.0 MB", 31_415_926: "31.4 MB", 1_000_000_000: "1.00 GB", 98_765_432_100: "98.77 GB",
@@ -158,6 +205,15 @@ func TestReports(t *testing.T) {
 			"ghcr.io/acme/router@" + a.String() + "\ndocker.io/acme/router@" + a.String() + "\n", []string{"IMAGE"}},
 		{"published nowhere", func(c *console) { c.published(&buildlib.Plan{}, []buildlib.ImageResult{local}) },
 			"dist/oci/router@" + a.String() + "\n", []string{"no registry is configured: router is tagged v1, latest in the layout dist/oci/router\n"}},
+		{"pushed", func(c *console) {
+			c.pushed(&buildlib.Plan{Output: filepath.Join(dir, "dist")}, []buildlib.Record{
+				{Image: "router", Platform: "linux/arm/v7", Digest: a, Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router", "docker.io/acme/router"}},
+				{Image: "router", Platform: "linux/arm64", Digest: digestOf("b"), Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router"}},
+			})
+		}, "ghcr.io/acme/router@" + a.String() + "\ndocker.io/acme/router@" + a.String() + "\nghcr.io/acme/router@" + digestOf("b").String() + "\n", []string{
+			"IMAGE   PLATFORM      SIZE     DIGEST\nrouter  linux/arm/v7  31.4 MB  sha256:aaaaaaaaaaaa\n        linux/arm64   31.4 MB  sha256:bbbbbbbbbbbb\n",
+			"records for ci:merge are in dist/digests\n",
+		}},
 		{"loaded", func(c *console) {
 			c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: "linux/arm64", Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
 		}, "localhost/router:v1\n", []string{"loaded router for linux/arm64: run it with\n  podman run --rm localhost/router:v1\n", "podman adds localhost/\n"}},

@@ -151,28 +151,25 @@ func platforms(images []buildlib.ImageResult) func(w io.Writer) {
 // tags is a table of what became of the tags, repository by repository; nil if
 // nothing was to be published.
 func tags(images []buildlib.ImageResult) func(w io.Writer) {
-	var rows [][]string
-	header := []string{"REPOSITORY", "WRITTEN", "UP TO DATE"}
+	rows, columns := [][]string{{"REPOSITORY", "WRITTEN", "UP TO DATE", "FAILED"}}, 3
 	for _, image := range images {
 		for _, p := range image.Published {
-			row := []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", ")}
+			failed := strings.Join(p.Failed, ", ")
 			if p.Err != nil {
-				header = append(header[:3], "FAILED")
-				lost := strings.Join(p.Failed, ", ")
-				if lost == "" {
-					lost = "the index" // an image without tags
+				columns = 4
+				if failed == "" {
+					failed = "the index" // an image without tags
 				}
-				row = append(row, lost)
 			}
-			rows = append(rows, row)
+			rows = append(rows, []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", "), failed})
 		}
 	}
-	if len(rows) == 0 {
+	if len(rows) == 1 {
 		return nil
 	}
 	return func(w io.Writer) {
-		for _, row := range append([][]string{header}, rows...) {
-			fmt.Fprintln(w, strings.Join(row, "\t"))
+		for _, row := range rows {
+			fmt.Fprintln(w, strings.Join(row[:columns], "\t"))
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
 // elsewhere is an index whose images nobody here has.
@@ -144,6 +146,34 @@ func TestJoinLooks(t *testing.T) {
 	}
 }
 
+// An index that says a wrong size of an image can't be pulled by engines that
+// check it.
+func TestJoinSize(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	idx := twoPlatforms(t)
+	if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+		t.Fatal(err)
+	}
+	var adds []mutate.IndexAddendum
+	for _, d := range children(t, idx) {
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Size++
+		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: d})
+	}
+	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"})
+	if err == nil || !strings.Contains(err.Error(), "not the ") {
+		t.Errorf("joined with wrong sizes: %v", err)
+	}
+	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/v1") > 0 {
+		t.Error("the tag was written")
+	}
+}
+
 // After a failure it is known which tags are right.
 func TestTagStates(t *testing.T) {
 	srv := newServer(t)
@@ -156,11 +186,11 @@ func TestTagStates(t *testing.T) {
 	srv.mu.Lock()
 	srv.faults = []*fault{{"PUT /manifests/v2", 0, 0, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusConflict) }}}
 	srv.mu.Unlock()
-	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2"}, nil)
-	if err == nil {
-		t.Fatal("a tag that can't be written is no error")
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2", "v3"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "push tag v2: 409 Conflict") {
+		t.Errorf("a tag that can't be written is the error %v", err)
 	}
-	if want := []TagState{{"v1", false, true}, {"v2", true, false}}; !slices.Equal(out.Tags, want) {
+	if want := []TagState{{"v1", false, true}, {"v2", true, false}, {"v3", true, true}}; !slices.Equal(out.Tags, want) {
 		t.Errorf("tags %+v, want %+v", out.Tags, want)
 	}
 }

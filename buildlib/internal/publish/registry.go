@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -37,32 +35,6 @@ type Published struct {
 	Children                    int   // manifests pushed
 }
 
-// TagState is what became of a tag.
-type TagState struct {
-	Tag    string
-	Pushed bool // false: it had the digest already, and was not written
-	// Current is set once the tag is known to have the digest: found so, or
-	// read back. After a failure it tells the tags that are right.
-	Current bool
-}
-
-// Missing is the error of Join for images that the repository doesn't have.
-type Missing struct {
-	Repository string          // as people write it
-	Images     []v1.Descriptor // as the index has them
-}
-
-func (m *Missing) Error() string {
-	names := make([]string, len(m.Images))
-	for i, d := range m.Images {
-		names[i] = d.Digest.String()
-		if d.Platform != nil {
-			names[i] = d.Platform.String() + " " + names[i]
-		}
-	}
-	return fmt.Sprintf("%s: not there: %s", m.Repository, strings.Join(names, ", "))
-}
-
 // Publish makes every tag of the repository point to the index. Children go
 // first, by digest, then the index by digest, then the tags, which are then
 // read back. What the registry has is not sent again; if all tags have the
@@ -71,24 +43,6 @@ func (m *Missing) Error() string {
 // time. With an error, what is returned tells how far it came.
 func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event)) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, progress, (*publication).run)
-}
-
-// PushImages pushes the children of the index, by digest, and neither the
-// index nor a tag: that is for Join, once all of an index are there.
-func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, progress func(Event)) (Published, error) {
-	return c.publish(ctx, repo, idx, nil, progress, func(p *publication, ctx context.Context) error {
-		return p.pushChildren(ctx, false)
-	})
-}
-
-// Join is Publish of an index whose children others have pushed: it looks for
-// them, opens none, and uploads no blob. Those that the repository doesn't have
-// are a *Missing, and then neither the index nor a tag is written.
-func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string) (Published, error) {
-	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
-		p.elsewhere = true
-		return p.run(ctx)
-	})
 }
 
 // publish does what run says.
@@ -166,6 +120,7 @@ func (p *publication) run(ctx context.Context) error {
 	if known && !missing {
 		return nil
 	}
+	written := make([]bool, len(p.out.Tags))
 	t := p.s.trial("push")
 	for round := 0; ; round++ {
 		if !known || round > 0 {
@@ -175,67 +130,23 @@ func (p *publication) run(ctx context.Context) error {
 			}
 		}
 		if err == nil {
-			err = p.eachTag(ctx, func(ctx context.Context, t *TagState) error {
-				return p.put(ctx, "tag "+t.Tag, t.Tag, p.media, p.raw)
-			})
-		}
-		if err == nil {
-			break
+			err = p.writeTags(ctx, written)
 		}
 		// The registry lost, or has yet to find, what it said it has.
-		if !unknown(err) {
-			return err
+		if err == nil || !unknown(err) {
+			break
 		}
-		if err := t.again(ctx, err); err != nil {
-			return err
-		}
-	}
-	return p.eachTag(ctx, p.readBack)
-}
-
-// look asks for the digest of every tag, and reports whether one has that of
-// the index already: then the children are there, too.
-func (p *publication) look(ctx context.Context) (known bool, err error) {
-	ids := []string{p.out.Digest.String()}
-	if len(p.out.Tags) > 0 {
-		ids = nil
-		for _, t := range p.out.Tags {
-			ids = append(ids, t.Tag)
+		if err = t.again(ctx, err); err != nil {
+			break
 		}
 	}
-	has := make([]bool, len(ids))
-	g, ctx := p.group(ctx)
-	for i, id := range ids {
-		g.Go(func() error {
-			h, err := p.head(ctx, "look at "+id, id)
-			has[i] = h == p.out.Digest
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return false, err
-	}
-	for i := range p.out.Tags {
-		p.out.Tags[i].Pushed, p.out.Tags[i].Current = !has[i], has[i]
-	}
-	return slices.Contains(has, true), nil
+	return errors.Join(err, p.readBack(ctx, written))
 }
 
 func (p *publication) group(ctx context.Context) (*errgroup.Group, context.Context) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * p.c.o.Jobs) // of small requests
 	return g, ctx
-}
-
-// eachTag calls f for the tags that did not have the digest.
-func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, t *TagState) error) error {
-	g, ctx := p.group(ctx)
-	for i := range p.out.Tags {
-		if t := &p.out.Tags[i]; t.Pushed {
-			g.Go(func() error { return f(ctx, t) })
-		}
-	}
-	return g.Wait()
 }
 
 // head is session.head, with retries.
@@ -262,108 +173,11 @@ func (p *publication) put(ctx context.Context, what, id string, mt types.MediaTy
 	return nil
 }
 
-// readBack checks what the tag now gives to those who pull it.
-func (p *publication) readBack(ctx context.Context, t *TagState) error {
-	err := p.expect(ctx, "read back tag "+t.Tag, p.out.Digest,
-		"someone else moved it, or the registry stores other bytes than it was sent",
-		func(ctx context.Context) (v1.Hash, error) { return p.s.read(ctx, t.Tag) })
-	t.Current = err == nil
-	return err
-}
-
-// mismatches is how often a manifest may read back as something else, or not
-// at all, before that is an error: some registries answer reads from a replica.
-const mismatches = 3
-
-// expect reads until it gets the digest want; why explains another one.
-func (p *publication) expect(ctx context.Context, what string, want v1.Hash, why string, read func(context.Context) (v1.Hash, error)) error {
-	t := p.s.trial(what)
-	for i := 1; ; i++ {
-		var got v1.Hash
-		err := t.do(ctx, func(ctx context.Context) (err error) {
-			got, err = read(ctx)
-			return err
-		})
-		if err == nil && got == want {
-			return nil
-		}
-		if err != nil && !absent(err) {
-			return p.s.failed(t, err)
-		}
-		if err == nil {
-			err = fmt.Errorf("got %s, want %s: %s", got, want, why)
-		}
-		if i == mismatches || t.wait(ctx, brief(err), 0) != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return p.s.failed(t, err)
-		}
-	}
-}
-
-// absent reports whether the registry says that there is no such manifest.
-func absent(err error) bool {
-	var terr *transport.Error
-	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
-}
-
 // unknown reports whether the registry misses a part of what it was given.
 func unknown(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
 		transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode)
-}
-
-// seeToChildren sees to it that the repository has the children. With doubt, it
-// said so before, and then didn't know them.
-func (p *publication) seeToChildren(ctx context.Context, doubt bool) error {
-	if p.elsewhere {
-		return p.findChildren(ctx)
-	}
-	return p.pushChildren(ctx, doubt)
-}
-
-// findChildren looks for the children, which others have pushed.
-func (p *publication) findChildren(ctx context.Context) error {
-	missing := make([]bool, len(p.children))
-	g, gctx := p.group(ctx)
-	for i, d := range p.children {
-		g.Go(func() error {
-			err := p.findChild(gctx, d)
-			if missing[i] = absent(err); missing[i] {
-				return nil
-			}
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	m := &Missing{Repository: Written(p.s.repo)}
-	for i, d := range p.children {
-		if missing[i] {
-			m.Images = append(m.Images, d)
-		}
-	}
-	if len(m.Images) > 0 {
-		return m
-	}
-	return nil
-}
-
-// findChild asks with HEAD, which doesn't count as a pull, and believes a yes
-// only: what a HEAD calls missing may be hidden from it.
-func (p *publication) findChild(ctx context.Context, d v1.Descriptor) error {
-	id := d.Digest.String()
-	return p.expect(ctx, "look for image "+id, d.Digest, "the registry stores other bytes than it was sent",
-		func(ctx context.Context) (v1.Hash, error) {
-			h, err := p.s.head(ctx, id)
-			if err == nil && h != d.Digest {
-				h, err = p.s.read(ctx, id)
-			}
-			return h, err
-		})
 }
 
 // pushChildren pushes the children that the registry doesn't have. With doubt

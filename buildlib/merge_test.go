@@ -1,0 +1,133 @@
+package buildlib
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
+)
+
+// Pushed from several plans and merged, the images are those that one plan
+// makes: what goes to registries, and what stays here.
+func TestMerge(t *testing.T) {
+	dir := project(t, oneMain())
+	registry := testenv.MemoryRegistry(t)
+	base := testenv.Tiny()
+	testenv.Push(t, registry+"/library/base:1", base.Index(t))
+	p := Project{
+		Version: "1.0", Tags: []string{"{{.Version}}", "latest"}, Registries: []string{registry + "/acme", registry + "/more"},
+		Platforms: []string{"linux/amd64", "linux/arm64/v8", "linux/arm/v7"},
+		Labels:    map[string]string{"org.opencontainers.image.licenses": "MIT", "arch": "{{.Arch}}"},
+		Binaries:  []Binary{{Name: "server"}},
+		Images: []Image{
+			{Name: "server", Base: registry + "/library/base:1"},
+			{Name: "mixed", Binaries: []string{"server"}, Base: "{{if eq .Arch \"arm\"}}scratch{{else}}" + registry + "/library/base:1{{end}}"},
+			{Name: "local", Binaries: []string{"server"}, Registries: []string{}},
+			{Name: "untagged", Binaries: []string{"server"}, Tags: []string{}, Platforms: []string{"linux/arm64"}},
+		},
+	}
+	at := filepath.Join(dir, "records")
+	for i, platforms := range [][]string{{"linux/arm/v7", "linux/amd64"}, {"linux/arm64"}} {
+		o := Overrides{Platforms: platforms, Output: filepath.Join("records", string(rune('a'+i)))}
+		records, err := plan(t, dir, p, o).Push(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(records) != 3*len(platforms)+i {
+			t.Errorf("%d records for %v: %+v", len(records), platforms, records)
+		}
+	}
+
+	merging, events := watched(t, dir, p, Overrides{Output: "merged"})
+	merged, err := merging.Merge(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events.events {
+		if e.Step != StepPush && e.Step != StepDetail {
+			t.Errorf("merging took a step %s of %s", e.Step, e.Subject)
+		}
+	}
+	onOne, err := plan(t, dir, p, Overrides{Output: "one"}).Manifest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := read(t, filepath.Join(dir, "merged", "images.json")), read(t, filepath.Join(dir, "one", "images.json")); got != want {
+		t.Errorf("images.json differs: %s", difference(want, got))
+	}
+	for i, image := range onOne {
+		for j := range image.Platforms {
+			image.Platforms[j].Elapsed = 0
+		}
+		for _, done := range image.Published {
+			if len(done.Written)+len(done.Failed) > 0 || !slices.Equal(done.Current, image.Tags) || done.Err != nil {
+				t.Errorf("image %s: after the merge, one machine had to publish: %+v", image.Name, done)
+			}
+		}
+		if !reflect.DeepEqual(image.Platforms, merged[i].Platforms) {
+			t.Errorf("image %s: platforms %+v\nwant %+v", image.Name, merged[i].Platforms, image.Platforms)
+		}
+		for _, ref := range image.Refs {
+			if err := validate.Index(testenv.Pull(t, ref.String())); err != nil {
+				t.Errorf("%s: %v", ref, err)
+			}
+		}
+	}
+
+	// Without a registry that they were pushed to, and with none at all.
+	for registries, want := range map[string]string{registry + "/third": "was not pushed to " + registry + "/third/server", "": "registries: none is configured"} {
+		o := Overrides{Registries: []string{}}
+		if registries != "" {
+			o.Registries = []string{registries}
+		}
+		if _, err := plan(t, dir, p, o).Merge(t.Context(), at); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("registries %q: error %v, want %s", registries, err, want)
+		}
+	}
+}
+
+// What failed is known tag by tag; the list of what is published stays that of
+// the last time all was.
+func TestManifestTells(t *testing.T) {
+	dir := project(t, oneMain())
+	registry, refusing := testenv.MemoryRegistry(t), refusingRegistry(t)
+	o := Overrides{Platforms: []string{"linux/amd64"}}
+	p := Project{Version: "1.0", Tags: []string{"{{.Version}}", "latest"}, Registries: []string{registry + "/acme"}}
+	if _, err := plan(t, dir, p, o).Manifest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, filepath.Join(dir, "dist"))
+	p.Tags, p.Registries = append(p.Tags, "more"), append(p.Registries, refusing)
+	failed, err := plan(t, dir, p, o).Manifest(t.Context())
+	if err == nil || len(failed) != 1 {
+		t.Fatalf("error %v, results %+v", err, failed)
+	}
+	done := failed[0].Published
+	if want := (Publication{Repository: registry + "/acme/server", Written: []string{"more"}, Current: []string{"1.0", "latest"}}); !reflect.DeepEqual(done[0], want) {
+		t.Errorf("published %+v, want %+v", done[0], want)
+	}
+	if done[1].Err == nil || !slices.Equal(done[1].Failed, []string{"1.0", "latest", "more"}) || !strings.Contains(err.Error(), done[1].Err.Error()) {
+		t.Errorf("published %+v, error %v", done[1], err)
+	}
+	if want := []Ref{{registry + "/acme/server", failed[0].Digest}}; !slices.Equal(failed[0].Refs, want) {
+		t.Errorf("refs %v, want %v", failed[0].Refs, want)
+	}
+	after := snapshot(t, filepath.Join(dir, "dist"))
+	for name := range after {
+		if strings.HasPrefix(name, "oci/") { // has the new tag
+			delete(after, name)
+			delete(before, name)
+		}
+	}
+	equal(t, "dist", after, before)
+	var list []ImageResult
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "dist", "images.json"))), &list); err != nil || slices.Contains(list[0].Tags, "more") {
+		t.Errorf("images.json %+v, %v", list, err)
+	}
+}
