@@ -6,12 +6,9 @@ import (
 	"errors"
 	"os/exec"
 	"strings"
-	"time"
-)
 
-// killDelay is how long a killed command may hold its output open before the
-// rest is dropped.
-const killDelay = time.Second
+	"github.com/multimage/multimage/buildlib/internal/process"
+)
 
 // command is a program to run, with nothing of this process's environment but
 // what env has. A nil env stands for the whole.
@@ -21,9 +18,8 @@ type command struct {
 	env  []string
 }
 
-// output runs the command and returns what it printed. It runs in a process
-// group of its own, which is killed when ctx ends: go leaves its compilers
-// running otherwise. The error of one that failed is a *failure.
+// output runs the command and returns what it printed. The error of one that
+// failed is a *failure.
 func (c command) output(ctx context.Context) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := c.prepare(ctx)
@@ -39,10 +35,8 @@ func (c command) output(ctx context.Context) ([]byte, error) {
 }
 
 func (c command) prepare(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	cmd := process.Command(ctx, c.argv[0], c.argv[1:]...)
 	cmd.Dir, cmd.Env = c.dir, c.env
-	ownGroup(cmd)
-	cmd.WaitDelay = killDelay
 	return cmd
 }
 
