@@ -69,7 +69,7 @@ func fix(repo name.Repository, err error) string {
 		return "" // says so itself
 	}
 	host := writtenHost(repo.Registry)
-	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if repo.Scheme() == "https" && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if it is to be trusted", host, host)
 	}
 	var terr *transport.Error

@@ -102,6 +102,19 @@ type ping struct {
 	asking chan struct{} // held by who asks
 	status int           // 0: not known yet
 	header http.Header
+
+	err error // of the last try, if it got no answer; guarded by wire.mu
+}
+
+// pingError is why the last handshake by that scheme got no answer; nil if it
+// did, or there was none.
+func (w *wire) pingError(scheme, host string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.pings[scheme+"://"+host]; p != nil {
+		return p.err
+	}
+	return nil
 }
 
 func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
@@ -130,6 +143,9 @@ func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
 	if err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized) {
 		p.status, p.header = resp.StatusCode, resp.Header.Clone()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.err = err
 	return resp, err
 }
 
