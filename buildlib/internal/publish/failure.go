@@ -40,7 +40,7 @@ func (s *session) failed(t *trial, err error) error {
 	if fix := fix(s.repo, err); fix != "" {
 		parts = append(parts, fix)
 	}
-	return &failure{strings.Join(parts, ": "), err}
+	return &failure{t.w.secrets.scrub(strings.Join(parts, ": ")), err}
 }
 
 // again waits before t tries again what failed with err, and returns nil; or
