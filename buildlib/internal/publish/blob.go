@@ -145,7 +145,7 @@ func (p *publication) mountFrom(ctx context.Context, at place, b blob) *name.Rep
 		return nil
 	}
 	if err := p.s.authorize(ctx, *from); err != nil {
-		p.c.o.Log("%s: not mounting from %s: %v", Written(p.s.repo), Written(*from), err)
+		p.c.wire.log("%s: not mounting from %s: %v", Written(p.s.repo), Written(*from), err)
 		return nil
 	}
 	return from

@@ -40,7 +40,7 @@ func (s *session) failed(t *trial, err error) error {
 	if fix := fix(s.repo, err); fix != "" {
 		parts = append(parts, fix)
 	}
-	return &failure{strings.Join(parts, ": "), err}
+	return &failure{t.w.secrets.scrub(strings.Join(parts, ": ")), err}
 }
 
 // again waits before t tries again what failed with err, and returns nil; or
@@ -69,7 +69,7 @@ func fix(repo name.Repository, err error) string {
 		return "" // says so itself
 	}
 	host := writtenHost(repo.Registry)
-	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if repo.Scheme() == "https" && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if it is to be trusted", host, host)
 	}
 	var terr *transport.Error

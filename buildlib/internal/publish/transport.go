@@ -23,6 +23,7 @@ type wire struct {
 	stall     time.Duration
 	firstWait time.Duration
 	log       func(format string, args ...any)
+	secrets   secrets
 
 	mu    sync.Mutex
 	until map[string]hold  // by host
@@ -31,7 +32,7 @@ type wire struct {
 
 func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-	return &wire{
+	w := &wire{
 		base: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           dialer.DialContext,
@@ -49,10 +50,13 @@ func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
 		patience:  o.Patience,
 		stall:     o.Stall,
 		firstWait: firstWait,
-		log:       o.Log,
 		until:     map[string]hold{},
 		pings:     map[string]*ping{},
 	}
+	w.log = func(format string, args ...any) {
+		o.Log("%s", w.secrets.scrub(fmt.Sprintf(format, args...)))
+	}
+	return w
 }
 
 // plainError says that a request would have gone out in plain HTTP.
@@ -102,6 +106,19 @@ type ping struct {
 	asking chan struct{} // held by who asks
 	status int           // 0: not known yet
 	header http.Header
+
+	err error // of the last try, if it got no answer; guarded by wire.mu
+}
+
+// pingError is why the last handshake by that scheme got no answer; nil if it
+// did, or there was none.
+func (w *wire) pingError(scheme, host string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.pings[scheme+"://"+host]; p != nil {
+		return p.err
+	}
+	return nil
 }
 
 func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
@@ -130,6 +147,9 @@ func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
 	if err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized) {
 		p.status, p.header = resp.StatusCode, resp.Header.Clone()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.err = err
 	return resp, err
 }
 
@@ -239,6 +259,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.secrets.learn(req)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	stalled := func() { cancel(fmt.Errorf("%w for %s", errStalled, w.stall)) }
 	sending := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
@@ -271,6 +292,9 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	receiving := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
 	receiving.rest()
 	resp.Body = &received{body: resp.Body, ctx: ctx, dog: receiving, cancel: func() { cancel(nil) }}
+	if resp.StatusCode >= http.StatusBadRequest {
+		resp.Body, resp.ContentLength = &scrubbed{ReadCloser: resp.Body, secrets: &w.secrets}, -1
+	}
 	return resp, nil
 }
 

@@ -1,0 +1,492 @@
+package publish
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
+)
+
+var everyFault = flag.Bool("faults", false, "every fault at every request of a publication, not only at one of each kind")
+
+// matrix publishes through proxies before one registry.
+type matrix struct {
+	t    *testing.T
+	host string            // of the registry itself
+	all  []testenv.Request // of a publication without faults, in terms of roles
+}
+
+func newMatrix(t *testing.T) *matrix {
+	t.Helper()
+	m := &matrix{t: t, host: testenv.Registry(t, testenv.RegistryOptions{}).Host}
+	s := m.subject("clean")
+	if err := s.publish(Options{Jobs: 2}); err != nil {
+		t.Fatal(err)
+	}
+	m.all = s.requests()
+	// What faults happen to, and so the rest of the test, rests on these.
+	if puts, _ := trace(m.all); len(m.all) != 24 || len(puts) != 5 {
+		t.Fatalf("a publication takes %d requests, %d uploads: %v", len(m.all), len(puts), m.all)
+	}
+	return m
+}
+
+// subject is an index that no other case has, its repository, and the proxy on
+// the way there. The registry keeps content of all repositories in one place,
+// and while it writes a file again it answers 500 to those who read it.
+type subject struct {
+	*matrix
+	*testenv.Proxy
+	repository string
+	idx        v1.ImageIndex
+	want       v1.Hash
+	roles      *strings.Replacer        // digests to what is the same in all cases
+	blobs      map[string]v1.Descriptor // by role
+}
+
+func (m *matrix) subject(repository string) *subject {
+	m.t.Helper()
+	s := &subject{matrix: m, Proxy: testenv.NewProxy(m.t, m.host), repository: repository, idx: twoPlatforms(m.t), blobs: map[string]v1.Descriptor{}}
+	s.want = digestOf(m.t, s.idx)
+	roles := []string{s.want.String(), "sha256:index"}
+	idx, err := s.idx.IndexManifest()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, d := range idx.Manifests {
+		roles = append(roles, d.Digest.String(), "sha256:"+d.Platform.Architecture)
+		img, err := s.idx.Image(d.Digest)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		child, err := img.Manifest()
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for i, b := range append(child.Layers, child.Config) {
+			role := fmt.Sprintf("sha256:%s-%d", d.Platform.Architecture, i)
+			if i == 0 {
+				role = "sha256:shared" // see twoPlatforms
+			}
+			s.blobs[role] = b
+			roles = append(roles, b.Digest.String(), role)
+		}
+	}
+	s.roles = strings.NewReplacer(roles...)
+	return s
+}
+
+// suffer plans the fault for the request at, or all that ask for the same.
+func (s *subject) suffer(at testenv.Request, fault testenv.Fault, lasting bool) {
+	s.Plan(func(r testenv.Request) testenv.Fault {
+		if s.roles.Replace(r.What) == at.What && (lasting || r.Occurrence == at.Occurrence) {
+			return fault
+		}
+		return ""
+	})
+}
+
+// requests are those since the last time, in terms of roles.
+func (s *subject) requests() []testenv.Request {
+	all := s.Requests()
+	for i := range all {
+		all[i].What = s.roles.Replace(all[i].What)
+	}
+	return all
+}
+
+// publish publishes the index as a run of its own would.
+func (s *subject) publish(o Options) error {
+	o.Keychain = authn.NewMultiKeychain()
+	c := NewClient(s.t.Context(), o)
+	defer c.Close()
+	c.wire.firstWait = time.Millisecond
+	repo, err := c.Repository(s.Host + "/" + s.repository)
+	if err != nil {
+		return err
+	}
+	_, err = c.Publish(s.t.Context(), repo, s.idx, []string{"v1"}, nil)
+	return err
+}
+
+// get gets something of the repository from the registry itself; nil: it isn't
+// there. While the registry writes a manifest a second time, after an answer
+// was lost, it may answer 500.
+func (s *subject) get(what string) (data []byte, err error) {
+	for range 20 {
+		var code int
+		if data, code, err = s.fetch(what); err != nil || code == http.StatusOK {
+			return data, err
+		}
+		if code == http.StatusNotFound {
+			return nil, nil
+		}
+		err = fmt.Errorf("%s: %d", what, code)
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, err
+}
+
+func (s *subject) fetch(what string) ([]byte, int, error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.host+"/v2/"+s.repository+"/"+what, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Accept", manifestTypes)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	return data, resp.StatusCode, err
+}
+
+// getAs gets what must be there with the digest.
+func (s *subject) getAs(what string, digest v1.Hash) ([]byte, error) {
+	data, err := s.get(what)
+	if err != nil {
+		return nil, err
+	}
+	if h, _, _ := v1.SHA256(bytes.NewReader(data)); h != digest {
+		return nil, fmt.Errorf("%s is %d bytes with the digest %s, want %s", what, len(data), h, digest)
+	}
+	return data, nil
+}
+
+// whole is an error unless the manifest id is the index, and all that it leads
+// to can be had, byte by byte.
+func (s *subject) whole(id string) error {
+	data, err := s.getAs("manifests/"+id, s.want)
+	if err != nil {
+		return err
+	}
+	idx, err := v1.ParseIndexManifest(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	for _, d := range idx.Manifests {
+		data, err := s.getAs("manifests/"+d.Digest.String(), d.Digest)
+		if err != nil {
+			return err
+		}
+		child, err := v1.ParseManifest(bytes.NewReader(data))
+		if err != nil {
+			return err
+		}
+		for _, b := range append(child.Layers, child.Config) {
+			if _, err := s.getAs("blobs/"+b.Digest.String(), b.Digest); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tagged reports whether there is a tag; it is an error if that is to something
+// incomplete.
+func (s *subject) tagged() (bool, error) {
+	data, err := s.get("manifests/v1")
+	if err != nil || data == nil {
+		return false, err
+	}
+	return true, s.whole("v1")
+}
+
+// missing are the blobs that the repository lacks, by role, and their size.
+func (s *subject) missing() (map[string]int64, error) {
+	missing := map[string]int64{}
+	for role, b := range s.blobs {
+		data, err := s.get("blobs/" + b.Digest.String())
+		if err != nil {
+			return nil, err
+		}
+		if data == nil {
+			missing[role] = b.Size
+		}
+	}
+	return missing, nil
+}
+
+// trace is what uploads a run made.
+func trace(requests []testenv.Request) (puts map[string]int, bytes int64) {
+	puts = map[string]int{}
+	for _, r := range requests {
+		if r.Blob() != "" {
+			puts[r.Blob()]++
+			bytes += r.Read
+		}
+	}
+	return puts, bytes
+}
+
+// cases calls f for faults at requests, many at once. Without -faults, each
+// fault happens at the first request of each kind only.
+func (m *matrix) cases(faults []testenv.Fault, f func(s *subject, at testenv.Request, fault testenv.Fault) error) (n int) {
+	var g errgroup.Group
+	g.SetLimit(16) // most of them wait
+	kinds := map[string]bool{}
+	for i, at := range m.all {
+		kind, _, _ := strings.Cut(at.What, ":")
+		if kinds[kind] && !*everyFault && at.What != "PUT manifests/sha256:index" {
+			continue
+		}
+		kinds[kind] = true
+		for j, fault := range faults {
+			if !at.Suffers(fault) {
+				continue
+			}
+			n++
+			s := m.subject(fmt.Sprintf("case%d-%d", i, j))
+			g.Go(func() error {
+				if err := f(s, at, fault); err != nil {
+					m.t.Errorf("%s at %s #%d: %v", fault, at.What, at.Occurrence, err)
+				}
+				return nil
+			})
+		}
+	}
+	g.Wait()
+	return n
+}
+
+// watch checks at the moment when a tag is about to be written that it will not
+// point to something incomplete.
+func (s *subject) watch() (problem func() error) {
+	var mu sync.Mutex
+	var problems []error
+	s.Before(func(r testenv.Request) {
+		if r.What != "PUT manifests/v1" {
+			return
+		}
+		if err := s.whole(s.want.String()); err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			problems = append(problems, fmt.Errorf("the tag was written too early: %w", err))
+		}
+	})
+	return func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return errors.Join(problems...)
+	}
+}
+
+// stallOf is how long a run waits for stalled data: long where nothing is meant
+// to stall, as this machine may be busy.
+func stallOf(f testenv.Fault) time.Duration {
+	if f == testenv.Stall || f == testenv.StallMidway {
+		return 3 * time.Second
+	}
+	return time.Minute
+}
+
+// One fault, anywhere: the publication succeeds, and sends nothing twice but
+// what was lost.
+func TestEachFaultOnce(t *testing.T) {
+	m := newMatrix(t)
+	n := m.cases(testenv.Faults, func(s *subject, at testenv.Request, fault testenv.Fault) error {
+		problem := s.watch()
+		s.suffer(at, fault, false)
+		err := s.publish(Options{Jobs: 1, Patience: time.Minute, Stall: stallOf(fault)})
+		requests := s.requests()
+		if err := errors.Join(err, problem(), s.whole("v1")); err != nil {
+			return err
+		}
+		happened := 0
+		for i, r := range requests {
+			if r.Fault == "" {
+				continue
+			}
+			happened++
+			asked := map[testenv.Fault]time.Duration{testenv.TooManyWait: time.Second, testenv.TooManyUntil: time.Second}[fault]
+			for _, next := range requests[i+1:] {
+				// Others may be under way when the answer comes.
+				if next.What == r.What && next.At.Sub(r.At) < asked {
+					return fmt.Errorf("asked again after %s, not the %s that the registry asked for", next.At.Sub(r.At), asked)
+				}
+			}
+		}
+		if happened != 1 {
+			return fmt.Errorf("%d requests suffered, want 1: %v", happened, requests)
+		}
+		puts, bytes := trace(requests)
+		var most int64
+		for blob, b := range s.blobs {
+			want := 1
+			// After a lost answer the blob is there; all else is sent again.
+			if blob == at.Blob() && fault != testenv.Lost {
+				want = 2
+			}
+			if puts[blob] != want {
+				return fmt.Errorf("blob %s was sent %d times, want %d: %v", blob, puts[blob], want, requests)
+			}
+			most += int64(want) * b.Size
+		}
+		if bytes > most {
+			return fmt.Errorf("%d bytes of blobs were sent, want at most %d", bytes, most)
+		}
+		return nil
+	})
+	t.Logf("%d faults at %d requests", n, len(m.all))
+}
+
+// A fault that lasts: the error says what failed and why, no tag points to
+// something incomplete, and once the registry has recovered, another run sends
+// what isn't there and nothing else.
+func TestEachFaultLasting(t *testing.T) {
+	m := newMatrix(t)
+	said := map[testenv.Fault]string{
+		testenv.TooMany: "429 Too Many Requests", testenv.TooManyWait: "429 Too Many Requests", testenv.TooManyUntil: "429 Too Many Requests",
+		testenv.Internal: "500 Internal Server Error", testenv.BadGateway: "502 Bad Gateway", testenv.Unavailable: "503 Service Unavailable",
+		testenv.Reset: "conn", testenv.ResetMidway: "conn", testenv.Lost: "closed in the middle", testenv.Stall: "stalled", testenv.StallMidway: "stalled", testenv.CutOff: "closed in the middle",
+	}
+	var mu sync.Mutex
+	faults := testenv.Faults
+	if !*everyFault { // those that a client may tell apart
+		faults = slices.DeleteFunc(slices.Clone(faults), func(f testenv.Fault) bool {
+			return f == testenv.TooManyUntil || f == testenv.Internal || f == testenv.BadGateway
+		})
+	}
+	var failed int
+	var again, all int64
+	n := m.cases(faults, func(s *subject, at testenv.Request, fault testenv.Fault) error {
+		problem := s.watch()
+		s.suffer(at, fault, true)
+		err := s.publish(Options{Jobs: 2, Patience: 20 * time.Millisecond, Stall: min(stallOf(fault), 10*time.Second)})
+		s.requests()
+		tagged, terr := s.tagged()
+		if terr != nil {
+			return terr
+		}
+		if err == nil {
+			// What was written is there, even if no answer says so.
+			if fault != testenv.Lost && fault != testenv.WrongDigest {
+				return errors.New("no error")
+			}
+		} else {
+			for _, want := range []string{s.Host + "/" + s.repository, doing(at.What), said[fault]} {
+				if !strings.Contains(s.roles.Replace(err.Error()), want) {
+					return fmt.Errorf("the error lacks %q: %w", want, err)
+				}
+			}
+			if strings.Contains(err.Error(), "Insecure") {
+				return fmt.Errorf("the error blames plain HTTP: %w", err)
+			}
+		}
+		if written := at.What == "GET manifests/v1" || at.What == "PUT manifests/v1" && fault == testenv.Lost; tagged != (err == nil || written) {
+			return fmt.Errorf("tagged: %t, after the error %w", tagged, err)
+		}
+
+		missing, merr := s.missing()
+		if merr != nil {
+			return merr
+		}
+		s.Plan(nil)
+		if err := s.publish(Options{Jobs: 2, Patience: time.Minute, Stall: time.Minute}); err != nil {
+			return fmt.Errorf("run again: %w", err)
+		}
+		requests := s.requests()
+		if err := errors.Join(problem(), s.whole("v1")); err != nil {
+			return fmt.Errorf("run again: %w", err)
+		}
+		puts, bytes := trace(requests)
+		var total int64
+		for blob, n := range puts {
+			// What was missing and isn't sent has come since: the end of an
+			// upload that the first run left.
+			if missing[blob] == 0 || n != 1 {
+				return fmt.Errorf("run again: blob %s was sent %d times; missing were %v", blob, n, missing)
+			}
+			total += missing[blob]
+		}
+		if bytes != total {
+			return fmt.Errorf("run again: %d bytes were sent, want %d", bytes, total)
+		}
+		if tagged && len(requests) != 2 {
+			return fmt.Errorf("run again: %d requests where nothing was to be done: %v", len(requests), requests)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed++
+		}
+		again += bytes
+		for _, b := range s.blobs {
+			all += b.Size
+		}
+		return nil
+	})
+	t.Logf("%d cases, %d failed; the next runs sent %d of %d bytes", n, failed, again, all)
+}
+
+// doing is what an error calls the operation that the request belongs to.
+func doing(what string) string {
+	method, rest, _ := strings.Cut(what, " ")
+	kind, id, _ := strings.Cut(rest, "/")
+	switch {
+	case kind == "uploads" && id == "", kind == "blobs", kind == "uploads":
+		return "push blob sha256:"
+	case method == "HEAD" && strings.HasPrefix(id, "sha256:"):
+		return "look at image " + id
+	case method == "HEAD":
+		return "look at " + id
+	case method == "PUT" && strings.HasPrefix(id, "sha256:"):
+		return id
+	case method == "PUT":
+		return "push tag " + id
+	case kind == "manifests":
+		return "read back tag " + id
+	}
+	return "log in"
+}
+
+// The bound on uploads holds for all registries together, and for uploads that
+// were begun, not only for data under way.
+func TestOneBoundOnUploads(t *testing.T) {
+	var gauge testenv.Gauge
+	var hosts []string
+	for range 2 {
+		p := testenv.NewProxy(t, testenv.MemoryRegistry(t))
+		p.Uploads = &gauge
+		p.Before(func(r testenv.Request) {
+			if strings.Contains(r.What, " uploads") {
+				time.Sleep(2 * time.Millisecond) // so that uploads meet
+			}
+		})
+		hosts = append(hosts, p.Host)
+	}
+	c := client(t, Options{Jobs: 3, Stall: time.Minute})
+	var g errgroup.Group
+	for i := range 3 {
+		for _, host := range hosts {
+			g.Go(func() error {
+				repo, err := c.Repository(fmt.Sprintf("%s/acme/app%d", host, i))
+				if err != nil {
+					return err
+				}
+				_, err = c.Publish(t.Context(), repo, twoPlatforms(t), []string{"v1"}, nil)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if gauge.Most != 3 {
+		t.Errorf("%d uploads were open at once, want 3", gauge.Most)
+	}
+}
