@@ -18,7 +18,8 @@ import (
 type built struct {
 	plan   ImagePlan
 	index  v1.ImageIndex
-	images []v1.Image // as plan.Platforms
+	images []v1.Image  // as plan.Platforms
+	bases  []*oci.Base // as images; nil for scratch
 	ImageResult
 }
 
@@ -158,7 +159,7 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 	children := make([]oci.Child, len(parts))
 	for i, part := range parts {
 		children[i] = part.Child
-		b.images = append(b.images, part.Image)
+		b.images, b.bases = append(b.images, part.Image), append(b.bases, part.Base)
 		digest, err := part.Image.Digest()
 		if err != nil {
 			return b, err
@@ -169,15 +170,20 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 		}
 		b.Platforms = append(b.Platforms, PlatformResult{ip.Platforms[i].Platform, digest, size, part.elapsed})
 	}
-	var err error
-	if b.index, err = oci.Index(children, ip.Annotations); err != nil {
-		return b, err
-	}
-	b.Name, b.Version, b.Revision = ip.Name, p.Version, p.Revision
-	b.Tags, b.Refs = append([]string{}, ip.Tags...), []Ref{}
 	b.Layout = filepath.Join(p.Output, "oci", filepath.FromSlash(ip.Name))
-	b.Digest, err = b.index.Digest()
+	err := p.finish(&b, children)
 	return b, err
+}
+
+// finish makes the index of b and says what it is.
+func (p *Plan) finish(b *built, children []oci.Child) (err error) {
+	if b.index, err = oci.Index(children, b.plan.Annotations); err != nil {
+		return err
+	}
+	b.Name, b.Version, b.Revision = b.plan.Name, p.Version, p.Revision
+	b.Tags, b.Refs = append([]string{}, b.plan.Tags...), []Ref{}
+	b.Digest, err = b.index.Digest()
+	return err
 }
 
 // pullSize is what a puller that has nothing fetches, in bytes.

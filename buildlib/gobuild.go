@@ -69,6 +69,27 @@ func (b GoBuild) key() string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
+// manner is what b says of compiling packages, before its templates are
+// executed: all but the linker's arguments, which change no package.
+func (b GoBuild) manner() string {
+	return fmt.Sprintf("%q %q", b.Tags, withoutLdflags(b.Flags))
+}
+
+// withoutLdflags drops -ldflags, with one dash or two, and its value.
+func withoutLdflags(flags []string) []string {
+	var kept []string
+	for i := 0; i < len(flags); i++ {
+		name, _, joined := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flags[i], "-"), "-"), "=")
+		switch {
+		case name != "ldflags" || !strings.HasPrefix(flags[i], "-"):
+			kept = append(kept, flags[i])
+		case !joined:
+			i++ // the value is a word of its own
+		}
+	}
+	return kept
+}
+
 // refusedFlags are those of go build that would take its output elsewhere.
 var refusedFlags = map[string]string{
 	"o":    "multimage chooses where binaries go: see Output",
@@ -162,6 +183,7 @@ func (r *resolver) compile(p platform, b binary) (*Compile, error) {
 		Platform: p.name,
 		Env:      append(slices.Clone(rendered.Env), p.env...),
 		Args:     rendered.args(),
+		manner:   b.go_.manner(),
 	}, nil
 }
 

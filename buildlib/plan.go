@@ -28,6 +28,8 @@ type Plan struct {
 	Insecure   []string    `json:"insecure,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
+	// Runners are the CI runners of platforms that have one of their own.
+	Runners map[string]string `json:"runners,omitempty"`
 	// Skipped are the binaries and images that Overrides leave no platform.
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.
@@ -37,7 +39,9 @@ type Plan struct {
 	// Nil: nobody looks.
 	Progress func(Event) `json:"-"`
 
-	run runState
+	run      runState
+	module   moduleFiles
+	narrowed bool // by Overrides' Platforms or Images
 }
 
 // Toolchain is the go command that builds.
@@ -59,6 +63,7 @@ type Compile struct {
 	Mains    []Main   `json:"mains"`
 
 	folder string // below the kept folder
+	manner string // how packages are compiled, as GoBuild.manner
 }
 
 // Main is one main package of a Compile.

@@ -40,7 +40,8 @@ type Project struct {
 	Go GoBuild
 	// Labels are added to every image's own.
 	Labels map[string]string
-	// Runners are the CI runner labels per platform, for the CI matrix.
+	// Runners are the labels of CI runners by platform, for Plan.Matrix. One
+	// of a platform that isn't built counts for nothing. Zero: ubuntu-latest.
 	Runners map[string]string
 	// Bench says what the benchmark measures.
 	Bench Bench

@@ -41,6 +41,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is no registry: want HOST or HOST:PORT", host)
 		}
 	}
+	r.runners()
 	binaries, err := r.binaries(ctx)
 	if err != nil {
 		return nil, err
@@ -140,8 +141,11 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	}
 	r := &resolver{
 		project: p, over: o,
-		go_:  gotool.Go{Dir: dir},
-		plan: &Plan{Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure},
+		go_: gotool.Go{Dir: dir},
+		plan: &Plan{
+			Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
+			narrowed: o.Platforms != nil || o.Images != nil,
+		},
 	}
 	return r, nil
 }
@@ -183,6 +187,7 @@ func (r *resolver) look(ctx context.Context) error {
 		Version: r.env.Version, Flags: r.env.Flags, Root: r.env.Root,
 		Experiment: r.env.Experiment, FIPS140: r.env.FIPS140,
 	}
+	r.plan.module = moduleFiles{mod: r.env.Mod, work: r.env.Work}
 	return nil
 }
 

@@ -16,7 +16,7 @@ type BinaryResult struct {
 	Unchanged bool    // whether it is, byte for byte, that of the run before
 }
 
-// ImageResult is a built image, and after Manifest a published one. As JSON,
+// ImageResult is a built image, and after Manifest or Merge a published one. As JSON,
 // in a list, it is images.json.
 type ImageResult struct {
 	Name     string  `json:"name"`
@@ -25,11 +25,25 @@ type ImageResult struct {
 	Digest   v1.Hash `json:"digest"`   // of the index
 	// Tags are those of the index, in the layout and each repository.
 	Tags []string `json:"tags"`
-	// Refs are where Manifest put it; none without registries.
+	// Refs are where Manifest or Merge put it; none without registries.
 	Refs      []Ref            `json:"refs"`
 	Platforms []PlatformResult `json:"platforms"`
 
-	Layout string `json:"-"` // the folder of its OCI layout, absolute
+	// Layout is the folder of its OCI layout, absolute. Merge makes none.
+	Layout string `json:"-"`
+	// Published is what became of the tags in each of its repositories, once
+	// that was tried.
+	Published []Publication `json:"-"`
+}
+
+// Publication is what became of an image's tags in one repository. A tag is in
+// one of the lists.
+type Publication struct {
+	Repository string
+	Written    []string // made to point to the index, and read back
+	Current    []string // pointed to it already
+	Failed     []string // don't point to it, as far as is known
+	Err        error    // why; nil: all is well
 }
 
 // Ref is an image in a repository.

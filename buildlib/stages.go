@@ -2,7 +2,6 @@ package buildlib
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/publish"
 )
 
@@ -22,6 +20,7 @@ type runState struct {
 	binaries    once[[]BinaryResult]
 	images      once[[]built]
 	published   once[[]ImageResult]
+	pushed      once[[]Record]
 	loaded      once[[]LoadResult]
 }
 
@@ -151,105 +150,4 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 		})
 	}
 	return g.Wait()
-}
-
-// Manifest runs Images and publishes: to each of an image's repositories the
-// images by digest, the index, and then its tags, which are read back and
-// compared. Without registries the layout has the tags already. What was
-// published is in OUTPUT/images.json.
-func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	return p.run.published.do(func() ([]ImageResult, error) {
-		if p.Unversioned && p.publishes() {
-			return nil, errors.New("version: there is no git commit to name what is published, and \"dev\" is pushed nowhere: set MULTIMAGE_VERSION or the Project's Version")
-		}
-		if err := p.hasImages(); err != nil {
-			return nil, err
-		}
-		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
-			all, err := w.images(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if err := w.publishAll(ctx, all); err != nil {
-				return nil, err
-			}
-			list := results(all)
-			data, err := json.MarshalIndent(list, "", "  ")
-			if err != nil {
-				return nil, err
-			}
-			at := filepath.Join(p.Output, "images.json")
-			return list, disk.WriteBytes(at, w.scratch.Dir, 0o644, append(data, '\n'))
-		})
-	})
-}
-
-func (p *Plan) publishes() bool {
-	for _, ip := range p.ImagePlans {
-		if len(ip.Repositories) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// publishAll publishes each image to each of its repositories. A repository
-// that fails doesn't stop the others: the error names all that failed.
-func (w *workspace) publishAll(ctx context.Context, all []built) error {
-	var g errgroup.Group
-	var failed [][]error
-	for i := range all {
-		b := &all[i]
-		failed = append(failed, make([]error, len(b.plan.Repositories)))
-		for j, repo := range b.plan.Repositories {
-			b.Refs = append(b.Refs, Ref{repo, b.Digest})
-			g.Go(func() error {
-				failed[i][j] = w.publishOne(ctx, b, repo)
-				return nil
-			})
-		}
-	}
-	g.Wait()
-	var errs []error
-	for _, list := range failed {
-		errs = append(errs, list...)
-	}
-	return errors.Join(errs...)
-}
-
-func (w *workspace) publishOne(ctx context.Context, b *built, repo string) error {
-	at, err := w.client.Repository(repo)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", b.Name, err)
-	}
-	end := w.plan.begin(StepPush, repo, "")
-	done, err := w.client.Publish(ctx, at, b.index, b.Tags, nil)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", b.Name, err)
-	}
-	end(describe(done))
-	return nil
-}
-
-// describe says what a publication did.
-func describe(done publish.Published) string {
-	var pushed []string
-	for _, t := range done.Tags {
-		if t.Pushed {
-			pushed = append(pushed, t.Tag)
-		}
-	}
-	switch {
-	case len(done.Tags) > 0 && len(pushed) == 0:
-		return "up to date"
-	case done.Uploaded > 0:
-		blobs := "blobs"
-		if done.Uploaded == 1 {
-			blobs = "blob"
-		}
-		return fmt.Sprintf("%s: %d %s, %.1f MB", strings.Join(pushed, ", "), done.Uploaded, blobs, float64(done.Bytes)/1e6)
-	}
-	return strings.Join(pushed, ", ") + ": no blob was missing"
 }

@@ -53,7 +53,7 @@ func TestLine(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	c, results, said := captured()
-	c.table([]buildlib.ImageResult{
+	c.write(platforms([]buildlib.ImageResult{
 		{Name: "apiserver", Digest: digestOf("a"), Platforms: []buildlib.PlatformResult{
 			{Platform: "linux/amd64", Digest: digestOf("b"), Size: 45_678_901, Elapsed: 61 * time.Second},
 			{Platform: "linux/riscv64/rva22u64", Digest: digestOf("c"), Size: 1_234_567_890, Elapsed: 1230 * time.Millisecond},
@@ -61,7 +61,7 @@ func TestTable(t *testing.T) {
 		{Name: "agent", Digest: digestOf("d"), Platforms: []buildlib.PlatformResult{
 			{Platform: "linux/amd64", Digest: digestOf("e"), Size: 999, Elapsed: 40 * time.Millisecond},
 		}},
-	})
+	}))
 	want := `
 IMAGE      PLATFORM                SIZE     DIGEST               TIME
 apiserver  index                            sha256:aaaaaaaaaaaa  

@@ -1,7 +1,9 @@
 package targets
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -25,26 +27,58 @@ func (c *console) binaries(plan *buildlib.Plan, built []buildlib.BinaryResult) {
 // images prints each image's layout, and the closing table.
 func (c *console) images(plan *buildlib.Plan, images []buildlib.ImageResult) {
 	c.stop()
-	c.table(images)
+	c.write(platforms(images))
 	c.skipped(plan)
 	for _, image := range images {
 		fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
 	}
 }
 
-// published prints where each image is, and the closing table.
+// failed prints what became of the tags, though not all could be published.
+func (c *console) failed(ctx context.Context, images []buildlib.ImageResult) {
+	c.stop()
+	if ctx.Err() == nil { // what was cut off has nothing to say
+		c.write(tags(images))
+	}
+}
+
+// published prints where each image is, and the closing tables.
 func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) {
 	c.stop()
-	c.table(images)
+	c.write(platforms(images), tags(images))
 	c.skipped(plan)
 	for _, image := range images {
 		for _, ref := range image.Refs {
 			fmt.Fprintln(c.results, ref)
 		}
-		if len(image.Refs) == 0 {
+		if len(image.Refs) == 0 && image.Layout != "" {
 			c.say("no registry is configured: %s is tagged %s in the layout %s",
 				image.Name, strings.Join(image.Tags, ", "), near(image.Layout))
 			fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
+		}
+	}
+}
+
+// pushed prints where each platform's image is, and where the records are.
+func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) {
+	c.stop()
+	c.write(func(w io.Writer) {
+		fmt.Fprintln(w, "IMAGE\tPLATFORM\tSIZE\tDIGEST")
+		last := ""
+		for _, r := range records {
+			name := r.Image
+			if name == last {
+				name = ""
+			}
+			last = r.Image
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, r.Platform, bytes(r.Size), short(r.Digest))
+		}
+	})
+	c.skipped(plan)
+	c.say("records for ci:merge are in %s", near(filepath.Join(plan.Output, "digests")))
+	for _, r := range records {
+		for _, repo := range r.Repositories {
+			fmt.Fprintln(c.results, buildlib.Ref{Repository: repo, Digest: r.Digest})
 		}
 	}
 }
@@ -69,21 +103,68 @@ func (c *console) skipped(plan *buildlib.Plan) {
 	}
 }
 
-// table prints the images, platform by platform.
-func (c *console) table(images []buildlib.ImageResult) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprintln(c.err)
-	w := tabwriter.NewWriter(c.err, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "IMAGE\tPLATFORM\tSIZE\tDIGEST\tTIME")
-	for _, image := range images {
-		fmt.Fprintf(w, "%s\tindex\t\t%s\t\n", image.Name, short(image.Digest))
-		for _, p := range image.Platforms {
-			fmt.Fprintf(w, "\t%s\t%s\t%s\t%s\n", p.Platform, bytes(p.Size), short(p.Digest), elapsed(p.Elapsed))
+// platforms is a table of the images, platform by platform.
+func platforms(images []buildlib.ImageResult) func(w io.Writer) {
+	return func(w io.Writer) {
+		fmt.Fprintln(w, "IMAGE\tPLATFORM\tSIZE\tDIGEST\tTIME")
+		for _, image := range images {
+			fmt.Fprintf(w, "%s\tindex\t\t%s\t\n", image.Name, short(image.Digest))
+			for _, p := range image.Platforms {
+				took := ""
+				if p.Elapsed > 0 { // not built elsewhere
+					took = elapsed(p.Elapsed)
+				}
+				fmt.Fprintf(w, "\t%s\t%s\t%s\t%s\n", p.Platform, bytes(p.Size), short(p.Digest), took)
+			}
 		}
 	}
-	w.Flush()
-	fmt.Fprintln(c.err)
+}
+
+// tags is a table of what became of the tags, repository by repository; nil if
+// nothing was to be published.
+func tags(images []buildlib.ImageResult) func(w io.Writer) {
+	var rows [][]string
+	header := []string{"REPOSITORY", "WRITTEN", "UP TO DATE"}
+	for _, image := range images {
+		for _, p := range image.Published {
+			row := []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", ")}
+			if p.Err != nil {
+				header = append(header[:3], "FAILED")
+				lost := strings.Join(p.Failed, ", ")
+				if lost == "" {
+					lost = "the index" // an image without tags
+				}
+				row = append(row, lost)
+			}
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return func(w io.Writer) {
+		for _, row := range append([][]string{header}, rows...) {
+			fmt.Fprintln(w, strings.Join(row, "\t"))
+		}
+	}
+}
+
+// write prints tables, with a line before and after each. One may be nil.
+func (c *console) write(tables ...func(w io.Writer)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, fill := range tables {
+		if fill == nil {
+			continue
+		}
+		if i == 0 {
+			fmt.Fprintln(c.err)
+		}
+		w := tabwriter.NewWriter(c.err, 0, 0, 2, ' ', 0)
+		fill(w)
+		w.Flush()
+		fmt.Fprintln(c.err)
+	}
 }
 
 func short(h v1.Hash) string { return shorten(h.String()) }

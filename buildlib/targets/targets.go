@@ -50,6 +50,7 @@ func Manifest(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
 		images, err := plan.Manifest(ctx)
 		if err != nil {
+			out.failed(ctx, images)
 			return err
 		}
 		out.published(plan, images)

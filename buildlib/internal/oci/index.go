@@ -15,6 +15,9 @@ type Child struct {
 	Platform v1.Platform
 	Image    v1.Image
 	Base     *Base // what Image stands on. Nil: scratch
+	// Descriptor is that of an image which is elsewhere: its media type, size
+	// and digest. It counts if Image is nil.
+	Descriptor v1.Descriptor
 }
 
 // Index joins images into one index, in their order (OCI image spec,
@@ -42,13 +45,15 @@ func Index(children []Child, annotations map[string]string) (v1.ImageIndex, erro
 			return nil, fmt.Errorf("index: two images for %s", p)
 		}
 		seen[p.String()] = true
-		d, err := descriptor(c.Image)
+		d, err := c.descriptor()
 		if err != nil {
 			return nil, fmt.Errorf("index: %s: %w", p, err)
 		}
 		d.Platform = &p
 		manifest.Manifests = append(manifest.Manifests, d)
-		idx.images[d.Digest] = c.Image
+		if c.Image != nil {
+			idx.images[d.Digest] = c.Image
+		}
 	}
 	var err error
 	if idx.manifest, err = json.Marshal(manifest); err != nil {
@@ -60,7 +65,12 @@ func Index(children []Child, annotations map[string]string) (v1.ImageIndex, erro
 	return idx, nil
 }
 
-func descriptor(img v1.Image) (d v1.Descriptor, err error) {
+func (c *Child) descriptor() (d v1.Descriptor, err error) {
+	img := c.Image
+	if img == nil {
+		d = c.Descriptor
+		return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}, nil
+	}
 	if d.MediaType, err = img.MediaType(); err != nil {
 		return d, err
 	}
@@ -97,7 +107,7 @@ func (i *index) IndexManifest() (*v1.IndexManifest, error) {
 	return v1.ParseIndexManifest(bytes.NewReader(i.manifest))
 }
 
-// Image returns the image of that digest.
+// Image returns the image of that digest, unless it is elsewhere.
 func (i *index) Image(h v1.Hash) (v1.Image, error) {
 	if img, ok := i.images[h]; ok {
 		return img, nil

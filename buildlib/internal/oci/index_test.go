@@ -19,7 +19,7 @@ func children(t *testing.T, base *Base) []Child {
 	for _, p := range []v1.Platform{
 		{OS: "linux", Architecture: "arm64", Variant: "v8"}, {OS: "linux", Architecture: "arm", Variant: "v7"}, linuxAMD64,
 	} {
-		list = append(list, Child{p, mustImage(t, a, Spec{Platform: p, Base: base, Binaries: []Executable{bin}}), base})
+		list = append(list, Child{Platform: p, Image: mustImage(t, a, Spec{Platform: p, Base: base, Binaries: []Executable{bin}}), Base: base})
 	}
 	return list
 }

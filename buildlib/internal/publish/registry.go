@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -40,6 +41,26 @@ type Published struct {
 type TagState struct {
 	Tag    string
 	Pushed bool // false: it had the digest already, and was not written
+	// Current is set once the tag is known to have the digest: found so, or
+	// read back. After a failure it tells the tags that are right.
+	Current bool
+}
+
+// Missing is the error of Join for images that the repository doesn't have.
+type Missing struct {
+	Repository string          // as people write it
+	Images     []v1.Descriptor // as the index has them
+}
+
+func (m *Missing) Error() string {
+	names := make([]string, len(m.Images))
+	for i, d := range m.Images {
+		names[i] = d.Digest.String()
+		if d.Platform != nil {
+			names[i] = d.Platform.String() + " " + names[i]
+		}
+	}
+	return fmt.Sprintf("%s: not there: %s", m.Repository, strings.Join(names, ", "))
 }
 
 // Publish makes every tag of the repository point to the index. Children go
@@ -47,16 +68,39 @@ type TagState struct {
 // read back. What the registry has is not sent again; if all tags have the
 // digest, nothing else is looked at. Without tags the index is published by
 // digest alone. progress may be nil; it is called from one goroutine at a
-// time.
+// time. With an error, what is returned tells how far it came.
 func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event)) (Published, error) {
+	return c.publish(ctx, repo, idx, tags, progress, (*publication).run)
+}
+
+// PushImages pushes the children of the index, by digest, and neither the
+// index nor a tag: that is for Join, once all of an index are there.
+func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, progress func(Event)) (Published, error) {
+	return c.publish(ctx, repo, idx, nil, progress, func(p *publication, ctx context.Context) error {
+		return p.pushChildren(ctx, false)
+	})
+}
+
+// Join is Publish of an index whose children others have pushed: it looks for
+// them, opens none, and uploads no blob. Those that the repository doesn't have
+// are a *Missing, and then neither the index nor a tag is written.
+func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string) (Published, error) {
+	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
+		p.elsewhere = true
+		return p.run(ctx)
+	})
+}
+
+// publish does what run says.
+func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event), run func(*publication, context.Context) error) (Published, error) {
 	p, err := newPublication(c, repo, idx, tags, progress)
 	if err != nil {
 		return Published{}, fmt.Errorf("%s: %w", Written(repo), err)
 	}
-	if p.s, err = c.session(ctx, repo); err != nil {
-		return p.out, err
+	if p.s, err = c.session(ctx, repo); err == nil {
+		err = run(p, ctx)
 	}
-	return p.out, p.run(ctx)
+	return p.out, err
 }
 
 // publication is one index on its way to one repository.
@@ -68,6 +112,8 @@ type publication struct {
 	media    types.MediaType
 	children []v1.Descriptor
 	progress func(Event)
+	// elsewhere is set if the children are there already, or nobody has them.
+	elsewhere bool
 
 	blobs keyed // each blob is uploaded once
 
@@ -123,14 +169,14 @@ func (p *publication) run(ctx context.Context) error {
 	t := p.s.trial("push")
 	for round := 0; ; round++ {
 		if !known || round > 0 {
-			err = p.pushChildren(ctx, round > 0)
+			err = p.seeToChildren(ctx, round > 0)
 			if err == nil {
 				err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
 			}
 		}
 		if err == nil {
-			err = p.eachTag(ctx, func(ctx context.Context, tag string) error {
-				return p.put(ctx, "tag "+tag, tag, p.media, p.raw)
+			err = p.eachTag(ctx, func(ctx context.Context, t *TagState) error {
+				return p.put(ctx, "tag "+t.Tag, t.Tag, p.media, p.raw)
 			})
 		}
 		if err == nil {
@@ -170,7 +216,7 @@ func (p *publication) look(ctx context.Context) (known bool, err error) {
 		return false, err
 	}
 	for i := range p.out.Tags {
-		p.out.Tags[i].Pushed = !has[i]
+		p.out.Tags[i].Pushed, p.out.Tags[i].Current = !has[i], has[i]
 	}
 	return slices.Contains(has, true), nil
 }
@@ -182,11 +228,11 @@ func (p *publication) group(ctx context.Context) (*errgroup.Group, context.Conte
 }
 
 // eachTag calls f for the tags that did not have the digest.
-func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, tag string) error) error {
+func (p *publication) eachTag(ctx context.Context, f func(ctx context.Context, t *TagState) error) error {
 	g, ctx := p.group(ctx)
-	for _, t := range p.out.Tags {
-		if t.Pushed {
-			g.Go(func() error { return f(ctx, t.Tag) })
+	for i := range p.out.Tags {
+		if t := &p.out.Tags[i]; t.Pushed {
+			g.Go(func() error { return f(ctx, t) })
 		}
 	}
 	return g.Wait()
@@ -216,29 +262,36 @@ func (p *publication) put(ctx context.Context, what, id string, mt types.MediaTy
 	return nil
 }
 
-// mismatches is how often a tag may read back as something else before that
-// is an error: some registries answer reads from a replica.
+// readBack checks what the tag now gives to those who pull it.
+func (p *publication) readBack(ctx context.Context, t *TagState) error {
+	err := p.expect(ctx, "read back tag "+t.Tag, p.out.Digest,
+		"someone else moved it, or the registry stores other bytes than it was sent",
+		func(ctx context.Context) (v1.Hash, error) { return p.s.read(ctx, t.Tag) })
+	t.Current = err == nil
+	return err
+}
+
+// mismatches is how often a manifest may read back as something else, or not
+// at all, before that is an error: some registries answer reads from a replica.
 const mismatches = 3
 
-// readBack checks what the tag now gives to those who pull it.
-func (p *publication) readBack(ctx context.Context, tag string) error {
-	t := p.s.trial("read back tag " + tag)
+// expect reads until it gets the digest want; why explains another one.
+func (p *publication) expect(ctx context.Context, what string, want v1.Hash, why string, read func(context.Context) (v1.Hash, error)) error {
+	t := p.s.trial(what)
 	for i := 1; ; i++ {
 		var got v1.Hash
 		err := t.do(ctx, func(ctx context.Context) (err error) {
-			got, err = p.s.read(ctx, tag)
+			got, err = read(ctx)
 			return err
 		})
-		if err == nil && got == p.out.Digest {
+		if err == nil && got == want {
 			return nil
 		}
-		var terr *transport.Error
-		absent := errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
-		if err != nil && !absent {
+		if err != nil && !absent(err) {
 			return p.s.failed(t, err)
 		}
 		if err == nil {
-			err = fmt.Errorf("got %s, want %s: someone else moved it, or the registry stores other bytes than it was sent", got, p.out.Digest)
+			err = fmt.Errorf("got %s, want %s: %s", got, want, why)
 		}
 		if i == mismatches || t.wait(ctx, brief(err), 0) != nil {
 			if ctx.Err() != nil {
@@ -249,11 +302,68 @@ func (p *publication) readBack(ctx context.Context, tag string) error {
 	}
 }
 
+// absent reports whether the registry says that there is no such manifest.
+func absent(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
+}
+
 // unknown reports whether the registry misses a part of what it was given.
 func unknown(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
 		transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode)
+}
+
+// seeToChildren sees to it that the repository has the children. With doubt, it
+// said so before, and then didn't know them.
+func (p *publication) seeToChildren(ctx context.Context, doubt bool) error {
+	if p.elsewhere {
+		return p.findChildren(ctx)
+	}
+	return p.pushChildren(ctx, doubt)
+}
+
+// findChildren looks for the children, which others have pushed.
+func (p *publication) findChildren(ctx context.Context) error {
+	missing := make([]bool, len(p.children))
+	g, gctx := p.group(ctx)
+	for i, d := range p.children {
+		g.Go(func() error {
+			err := p.findChild(gctx, d)
+			if missing[i] = absent(err); missing[i] {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	m := &Missing{Repository: Written(p.s.repo)}
+	for i, d := range p.children {
+		if missing[i] {
+			m.Images = append(m.Images, d)
+		}
+	}
+	if len(m.Images) > 0 {
+		return m
+	}
+	return nil
+}
+
+// findChild asks with HEAD, which doesn't count as a pull, and believes a yes
+// only: what a HEAD calls missing may be hidden from it.
+func (p *publication) findChild(ctx context.Context, d v1.Descriptor) error {
+	id := d.Digest.String()
+	return p.expect(ctx, "look for image "+id, d.Digest, "the registry stores other bytes than it was sent",
+		func(ctx context.Context) (v1.Hash, error) {
+			h, err := p.s.head(ctx, id)
+			if err == nil && h != d.Digest {
+				h, err = p.s.read(ctx, id)
+			}
+			return h, err
+		})
 }
 
 // pushChildren pushes the children that the registry doesn't have. With doubt

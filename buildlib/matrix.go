@@ -1,0 +1,208 @@
+package buildlib
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+)
+
+// Matrix is a build spread over CI jobs, one per platform. As JSON it is what
+// GitHub Actions takes for strategy.matrix, through fromJSON.
+type Matrix struct {
+	Include []MatrixJob `json:"include"`
+}
+
+// MatrixJob is the job of one platform: it runs Plan.Push with
+// Overrides.Platforms set to the one.
+type MatrixJob struct {
+	Platform string `json:"platform"`
+	// Runner is the label of the runner: the Project's for the platform, or
+	// ubuntu-latest, because every platform can be built on any host.
+	Runner string `json:"runner"`
+	// CacheKey names a build cache (GOCACHE) that has the platform's packages
+	// compiled: it changes with the Go version, the platform's effective go
+	// environment and flags, and the modules that the build needs. It doesn't
+	// change with the source, the commit, the version or the linker's
+	// arguments. It has no comma or space, is shorter than 200 bytes, and is
+	// the same on every host; a job that caches what is compiled for its own
+	// host, too, like mage and the magefile, puts its runner's system and
+	// architecture before it.
+	CacheKey string `json:"cacheKey"`
+}
+
+const defaultRunner = "ubuntu-latest"
+
+// Matrix returns a job for each platform that an image is made for, in plan
+// order. Platforms of which there are binaries only have none, as there is
+// nothing of them to publish.
+func (p *Plan) Matrix(ctx context.Context) (Matrix, error) {
+	if err := p.hasImages(); err != nil {
+		return Matrix{}, err
+	}
+	modules, err := p.module.hash(ctx, gotool.Go{Dir: p.Dir})
+	if err != nil {
+		return Matrix{}, fmt.Errorf("cache key: %w", err)
+	}
+	var m Matrix
+	seen := map[string]bool{}
+	for _, ip := range p.ImagePlans {
+		for _, pp := range ip.Platforms {
+			if seen[pp.Platform] {
+				continue
+			}
+			seen[pp.Platform] = true
+			m.Include = append(m.Include, MatrixJob{
+				Platform: pp.Platform,
+				Runner:   or(p.Runners[pp.Platform], defaultRunner),
+				CacheKey: p.cacheKey(pp.Platform, modules),
+			})
+		}
+	}
+	return m, nil
+}
+
+// runners checks the Project's and spells their platforms as the plan does.
+func (r *resolver) runners() {
+	for _, key := range slices.Sorted(maps.Keys(r.project.Runners)) {
+		field, label := fmt.Sprintf("Runners[%q]", key), r.project.Runners[key]
+		p, err := parsePlatform(key, r.ports)
+		if err != nil {
+			r.check(field, err)
+			continue
+		}
+		if strings.TrimSpace(label) == "" || strings.ContainsAny(label, "\r\n") {
+			r.mistake(field, "%q is no runner's label: want one like ubuntu-24.04-arm", label)
+			continue
+		}
+		if other, ok := r.plan.Runners[p.name]; ok && other != label {
+			r.mistake(field, "%s has two runners, %q and %q: name it once", p, other, label)
+			continue
+		}
+		if r.plan.Runners == nil {
+			r.plan.Runners = map[string]string{}
+		}
+		r.plan.Runners[p.name] = label
+	}
+}
+
+// cacheKey is a MatrixJob's.
+func (p *Plan) cacheKey(platform, modules string) string {
+	var manners []string
+	for _, c := range p.Compiles {
+		if c.Platform == platform {
+			manners = append(manners, fmt.Sprintf("%q %s", c.Env, c.manner))
+		}
+	}
+	slices.Sort(manners)
+	compiling := digits(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(fields(p.Go.Flags)),
+		p.Go.Experiment, p.Go.FIPS140, slices.Compact(manners)))
+	return strings.Join([]string{
+		keyWord(p.Go.Version), strings.ReplaceAll(platform, "/", "-"), compiling, modules,
+	}, "-")
+}
+
+// digits names a text.
+func digits(text string) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
+}
+
+// keyWord is the start of a version in characters that a key may have: one of
+// a toolchain of somebody's own may have others.
+func keyWord(version string) string {
+	word := strings.Map(func(c rune) rune {
+		if c == '.' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			return c
+		}
+		return '_'
+	}, version)
+	return word[:min(len(word), 40)]
+}
+
+// fields splits flags as the go command does GOFLAGS: at white space, but for
+// that within quotes around a whole flag (go help environment).
+func fields(flags string) []string {
+	var list []string
+	for {
+		flags = strings.TrimLeft(flags, " \t\r\n")
+		if flags == "" {
+			return list
+		}
+		end, skip := strings.IndexAny(flags, " \t\r\n"), 0
+		if q := flags[0]; q == '\'' || q == '"' {
+			flags, skip = flags[1:], 1
+			end = strings.IndexByte(flags, q)
+		}
+		if end < 0 {
+			return append(list, flags)
+		}
+		list, flags = append(list, flags[:end]), flags[end+skip:]
+	}
+}
+
+// moduleFiles are what says which modules a build needs.
+type moduleFiles struct {
+	mod  string // the go.mod; empty or os.DevNull outside a module
+	work string // the go.work; empty or "off" without one
+}
+
+// hash names the versions of the modules, and their sums. What else go.mod
+// files say changes no compiled package of another module.
+func (m moduleFiles) hash(ctx context.Context, g gotool.Go) (string, error) {
+	var said []string
+	mods := []string{m.mod}
+	if m.work != "" && m.work != "off" {
+		work, err := g.Workspace(ctx, m.work)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, work.Replaces...)
+		mods = nil
+		for _, dir := range work.Dirs {
+			mods = append(mods, filepath.Join(dir, "go.mod"))
+		}
+		if err := addLines(&said, m.work+".sum", filepath.Join(filepath.Dir(m.work), "vendor", "modules.txt")); err != nil {
+			return "", err
+		}
+	}
+	for _, mod := range mods {
+		if mod == "" || mod == os.DevNull {
+			continue
+		}
+		requirements, err := g.Requirements(ctx, mod)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, requirements...)
+		if err := addLines(&said, strings.TrimSuffix(mod, ".mod")+".sum", filepath.Join(filepath.Dir(mod), "vendor", "modules.txt")); err != nil {
+			return "", err
+		}
+	}
+	slices.Sort(said)
+	return digits(fmt.Sprintf("%q", slices.Compact(said))), nil
+}
+
+// addLines adds the lines of those of the files that exist.
+func addLines(to *[]string, files ...string) error {
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(data)) {
+			*to = append(*to, strings.TrimSpace(line)) // git may write CRLF
+		}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/publish"
+)
+
+// Merge publishes what Push has pushed from several machines: it reads their
+// records, wherever they are below dir, and makes of them the indexes that
+// Manifest makes on one machine, with the same digests, tags and images.json.
+// It compiles nothing, and needs neither bases nor cache. dir is relative to
+// the current folder.
+//
+// Every image of the plan must be there once for each of its platforms, pushed
+// to all its repositories, made of the commit, version and time of this plan
+// and, platforms of one image, on one base. Whatever isn't so is in the one
+// error, and then nothing is published. Records of what the plan doesn't have
+// are such an error too, unless Overrides narrow the plan.
+//
+// An image that a repository doesn't have any more (registries may collect what
+// no tag leads to) keeps that repository from being published to. Failures and
+// results are otherwise as Manifest's.
+func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
+	p.run.mu.Lock()
+	defer p.run.mu.Unlock()
+	if err := p.mergeable(); err != nil {
+		return nil, err
+	}
+	list, damaged, err := gather(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
+	all := m.merge(dir, list)
+	if len(m.mistakes) > 0 {
+		return nil, errors.Join(m.mistakes...)
+	}
+	return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+			done, err := w.client.Join(ctx, at, b.index, b.Tags)
+			return done, collected(b, err)
+		})
+	})
+}
+
+// collected says what to do about images that Push pushed and that are gone.
+func collected(b *built, err error) error {
+	var missing *publish.Missing
+	if !errors.As(err, &missing) {
+		return err
+	}
+	var again []string
+	for _, d := range missing.Images {
+		at := slices.IndexFunc(b.Platforms, func(p PlatformResult) bool { return p.Digest == d.Digest })
+		again = append(again, b.Platforms[at].Platform)
+	}
+	return fmt.Errorf("%w: the registry may have collected it since ci:push, as no tag led to it: run ci:push for %s again", err, strings.Join(again, ","))
+}
+
+// merger joins records into images, and notes all that is wrong with them.
+type merger struct {
+	plan     *Plan
+	parts    map[string][]found // by image, a space and platform
+	mistakes []error
+}
+
+func (m *merger) mistake(format string, args ...any) {
+	m.mistakes = append(m.mistakes, fmt.Errorf(format, args...))
+}
+
+func (m *merger) merge(dir string, list []found) []built {
+	for _, f := range list {
+		m.sort(f)
+	}
+	var all []built
+	for _, ip := range m.plan.ImagePlans {
+		var parts []found
+		for _, pp := range ip.Platforms {
+			records := m.parts[ip.Name+" "+pp.Platform]
+			switch len(records) {
+			case 0:
+				m.mistake("%s: no record below %s: run ci:push with MULTIMAGE_PLATFORMS=%s, and gather its dist/digests", imageFor(ip.Name, pp.Platform), dir, pp.Platform)
+			case 1:
+				parts = append(parts, records[0])
+			default:
+				m.mistake("%s: %d records, %s: keep the one of the runner that is to count", imageFor(ip.Name, pp.Platform), len(records), paths(records))
+			}
+		}
+		if len(parts) < len(ip.Platforms) || len(m.mistakes) > 0 {
+			continue
+		}
+		b, err := m.plan.joinRecords(ip, parts)
+		if err != nil {
+			m.mistake("image %s: %w", ip.Name, err)
+		}
+		all = append(all, b)
+	}
+	m.bases()
+	return all
+}
+
+func paths(records []found) string {
+	list := make([]string, len(records))
+	for i, f := range records {
+		list[i] = f.path
+	}
+	return strings.Join(list, ", ")
+}
+
+// sort puts a record to the image and platform that it is for, and notes where
+// it differs from the plan.
+func (m *merger) sort(f found) {
+	ip, pp := m.plan.find(f.Image, f.Platform)
+	if pp == nil {
+		if !m.plan.narrowed {
+			m.mistake("%s: image %q for %s is not in the plan of this checkout: push and merge with one configuration, or remove the record", f.path, f.Image, f.Platform)
+		}
+		return
+	}
+	key := ip.Name + " " + pp.Platform
+	m.parts[key] = append(m.parts[key], f)
+	differs := func(what, has, want string) {
+		if has != want {
+			m.mistake("%s: %s: %s %q, but %q here: push and merge one commit as one version", f.path, f.of(), what, has, want)
+		}
+	}
+	differs("revision", f.Revision, m.plan.Revision)
+	differs("version", f.Version, m.plan.Version)
+	if !f.Created.Equal(m.plan.Epoch) {
+		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created, m.plan.Epoch)
+	}
+	for _, repo := range ip.Repositories {
+		if !slices.Contains(f.Repositories, repo) {
+			m.mistake("%s: %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.of(), repo, f.Repositories)
+		}
+	}
+	if want, err := baseName(pp.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
+		has := scratch
+		if f.Base != nil {
+			has = or(f.Base.Name, "an OCI layout")
+		}
+		m.mistake("%s: %s: its base is %q, but %q here: push and merge with one configuration", f.path, f.of(), has, pp.Base)
+	}
+}
+
+// baseName is what a record calls the base.
+func baseName(ref string) (string, error) {
+	if ref == scratch {
+		return "", nil
+	}
+	return oci.BaseName(ref)
+}
+
+// find returns an image of the plan and its share for a platform, nil if it has
+// none.
+func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
+	for i := range p.ImagePlans {
+		ip := &p.ImagePlans[i]
+		for j := range ip.Platforms {
+			if ip.Name == image && ip.Platforms[j].Platform == platform {
+				return ip, &ip.Platforms[j]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// bases notes the images whose platforms stand on one base that was not the
+// same when each was built: its tag has moved meanwhile.
+func (m *merger) bases() {
+	for _, ip := range m.plan.ImagePlans {
+		var refs []string
+		digests := map[string][]v1.Hash{} // by base
+		files := map[v1.Hash][]string{}
+		for _, pp := range ip.Platforms {
+			for _, f := range m.parts[ip.Name+" "+pp.Platform] {
+				if f.Base == nil {
+					continue
+				}
+				if !slices.Contains(refs, pp.Base) {
+					refs = append(refs, pp.Base)
+				}
+				h := f.Base.Index
+				if !slices.Contains(digests[pp.Base], h) {
+					digests[pp.Base] = append(digests[pp.Base], h)
+				}
+				files[h] = append(files[h], f.path)
+			}
+		}
+		for _, ref := range refs {
+			if len(digests[ref]) < 2 {
+				continue
+			}
+			var has []string
+			for _, h := range digests[ref] {
+				has = append(has, fmt.Sprintf("%s in %s", h, strings.Join(files[h], ", ")))
+			}
+			m.mistake("image %s: base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ip.Name, ref, strings.Join(has, "; "))
+		}
+	}
+}
+
+// joinRecords makes an image's index of its records, in plan order, as join
+// does of images.
+func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
+	b := built{plan: ip}
+	children := make([]oci.Child, len(parts))
+	for i, f := range parts {
+		for _, other := range parts[:i] {
+			if other.Digest == f.Digest {
+				return b, fmt.Errorf("%s and %s have one digest, %s, in %s and %s", other.Platform, f.Platform, f.Digest, other.path, f.path)
+			}
+		}
+		children[i] = oci.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
+		if f.Base != nil {
+			children[i].Base = &oci.Base{Name: f.Base.Name, Index: f.Base.Index, Digest: f.Base.Child}
+		}
+		b.Platforms = append(b.Platforms, PlatformResult{Platform: f.Platform, Digest: f.Digest, Size: f.Size})
+	}
+	err := p.finish(&b, children)
+	return b, err
+}

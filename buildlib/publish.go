@@ -1,0 +1,160 @@
+package buildlib
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/publish"
+)
+
+// Manifest runs Images and publishes: to each of an image's repositories the
+// images by digest, the index, and then its tags, which are read back and
+// compared. Without registries the layout has the tags already. What was
+// published is in OUTPUT/images.json.
+//
+// A repository that fails doesn't stop the others. Then the results are
+// returned beside the error, and their Published tells of every tag what
+// became of it; images.json stays as it was. The next call of a new Plan does
+// what is missing.
+func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
+	p.run.mu.Lock()
+	defer p.run.mu.Unlock()
+	return p.run.published.do(func() ([]ImageResult, error) {
+		if err := p.publishable(); err != nil {
+			return nil, err
+		}
+		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+			all, err := w.images(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+				return w.client.Publish(ctx, at, b.index, b.Tags, nil)
+			})
+		})
+	})
+}
+
+// publishable is an error if there is nothing to publish, or no name for it.
+func (p *Plan) publishable() error {
+	if p.Unversioned && p.publishes() {
+		return errors.New("version: there is no git commit to name what is published, and \"dev\" is pushed nowhere: set MULTIMAGE_VERSION or the Project's Version")
+	}
+	return p.hasImages()
+}
+
+// publishes reports whether an image goes to a registry.
+func (p *Plan) publishes() bool {
+	for _, ip := range p.ImagePlans {
+		if len(ip.Repositories) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// publisher takes an image to one of its repositories.
+type publisher func(ctx context.Context, at name.Repository, b *built) (publish.Published, error)
+
+// publish takes the images to all their repositories and, if that worked, says
+// so in OUTPUT/images.json.
+func (w *workspace) publish(ctx context.Context, all []built, by publisher) ([]ImageResult, error) {
+	var wait sync.WaitGroup
+	for i := range all {
+		b := &all[i]
+		b.Published = make([]Publication, len(b.plan.Repositories))
+		for j, repo := range b.plan.Repositories {
+			wait.Go(func() { b.Published[j] = w.publishOne(ctx, b, repo, by) })
+		}
+	}
+	wait.Wait()
+	var failed []error
+	for i := range all {
+		b := &all[i]
+		for _, done := range b.Published {
+			if done.Err != nil {
+				failed = append(failed, done.Err)
+				continue
+			}
+			b.Refs = append(b.Refs, Ref{done.Repository, b.Digest})
+		}
+	}
+	list := results(all)
+	if len(failed) > 0 {
+		return list, errors.Join(failed...)
+	}
+	data, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	at := filepath.Join(w.plan.Output, "images.json")
+	return list, disk.WriteBytes(at, w.scratch.Dir, 0o644, append(data, '\n'))
+}
+
+func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by publisher) Publication {
+	result := Publication{Repository: repo, Failed: b.Tags}
+	at, err := w.client.Repository(repo)
+	if err != nil {
+		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
+		return result
+	}
+	end := w.plan.begin(StepPush, repo, "")
+	done, err := by(ctx, at, b)
+	if len(done.Tags) > 0 {
+		result.Failed = nil
+	}
+	for _, t := range done.Tags {
+		switch {
+		case !t.Current:
+			result.Failed = append(result.Failed, t.Tag)
+		case t.Pushed:
+			result.Written = append(result.Written, t.Tag)
+		default:
+			result.Current = append(result.Current, t.Tag)
+		}
+	}
+	if err != nil {
+		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
+		return result
+	}
+	end(describe(done))
+	return result
+}
+
+// describe says what a publication did.
+func describe(done publish.Published) string {
+	var pushed []string
+	for _, t := range done.Tags {
+		if t.Pushed {
+			pushed = append(pushed, t.Tag)
+		}
+	}
+	if len(done.Tags) > 0 && len(pushed) == 0 {
+		return "up to date"
+	}
+	tags := strings.Join(pushed, ", ")
+	switch {
+	case done.Children == 0: // all were there
+		return tags
+	case done.Uploaded == 0:
+		return tags + ": no blob was missing"
+	}
+	return tags + ": " + blobs(done)
+}
+
+// blobs says what was uploaded.
+func blobs(done publish.Published) string {
+	noun := "blobs"
+	if done.Uploaded == 1 {
+		noun = "blob"
+	}
+	return fmt.Sprintf("%d %s, %.1f MB", done.Uploaded, noun, float64(done.Bytes)/1e6)
+}

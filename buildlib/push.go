@@ -1,0 +1,224 @@
+package buildlib
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/publish"
+)
+
+// Push is one machine's share of Manifest: it runs Images for the plan's
+// platforms (Overrides narrow them) and pushes each platform's image to each of
+// its repositories by digest: no tag, no index. For each it writes a record
+// into OUTPUT/digests, once all its repositories have it. Plan.Merge makes the
+// index of all machines' records.
+//
+// Records that earlier runs left for another version or commit are removed, and
+// those of the images that are pushed now are replaced, so that OUTPUT/digests
+// holds those of one commit. A repository that fails doesn't stop the others;
+// the image that wanted it gets no record.
+func (p *Plan) Push(ctx context.Context) ([]Record, error) {
+	p.run.mu.Lock()
+	defer p.run.mu.Unlock()
+	return p.run.pushed.do(func() ([]Record, error) {
+		if err := p.mergeable(); err != nil {
+			return nil, err
+		}
+		return within(ctx, p, func(ctx context.Context, w *workspace) ([]Record, error) {
+			all, err := w.images(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return w.push(ctx, all)
+		})
+	})
+}
+
+// mergeable is an error if there is nothing to push for a later Merge.
+func (p *Plan) mergeable() error {
+	if err := p.publishable(); err != nil {
+		return err
+	}
+	if !p.publishes() {
+		return errors.New("registries: none is configured, and a build on several machines needs one to meet at: set Registries in the Project, or MULTIMAGE_REGISTRIES")
+	}
+	return nil
+}
+
+func (p *Plan) recordDir() string { return filepath.Join(p.Output, "digests") }
+
+// push pushes the images and records them.
+func (w *workspace) push(ctx context.Context, all []built) ([]Record, error) {
+	records := make([][]Record, len(all))
+	var list []Record
+	for i := range all {
+		var err error
+		if records[i], err = w.plan.records(&all[i]); err != nil {
+			return nil, fmt.Errorf("image %s: %w", all[i].Name, err)
+		}
+		list = append(list, records[i]...)
+	}
+	if err := w.removeStale(list); err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	failed := make([]error, len(all))
+	var wait sync.WaitGroup
+	for i := range all {
+		wait.Go(func() {
+			if failed[i] = w.pushImage(ctx, &all[i]); failed[i] == nil {
+				failed[i] = w.writeRecords(records[i])
+			}
+		})
+	}
+	wait.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// records are those of an image's platforms.
+func (p *Plan) records(b *built) ([]Record, error) {
+	list := make([]Record, len(b.images))
+	index, err := b.index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	for i, img := range b.images {
+		config, err := img.ConfigName()
+		if err != nil {
+			return nil, err
+		}
+		list[i] = Record{
+			Format: recordFormat,
+			Image:  b.Name, Platform: b.Platforms[i].Platform,
+			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
+			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Created: p.Epoch,
+			Base: recordBase(b.bases[i]), Repositories: append([]string{}, b.plan.Repositories...),
+		}
+	}
+	return list, nil
+}
+
+func recordBase(b *oci.Base) *RecordBase {
+	if b == nil {
+		return nil
+	}
+	return &RecordBase{Name: b.Name, Index: b.Index, Child: b.Digest}
+}
+
+// pushImage pushes an image to its repositories, and waits for all of them.
+func (w *workspace) pushImage(ctx context.Context, b *built) error {
+	failed := make([]error, len(b.plan.Repositories))
+	var wait sync.WaitGroup
+	for i, repo := range b.plan.Repositories {
+		wait.Go(func() {
+			at, err := w.client.Repository(repo)
+			if err == nil {
+				err = w.pushTo(ctx, at, repo, b)
+			}
+			if err != nil {
+				failed[i] = fmt.Errorf("image %s: %w", b.Name, err)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(failed...)
+}
+
+func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
+	end := w.plan.begin(StepPush, repo, "")
+	done, err := w.client.PushImages(ctx, at, b.index, nil)
+	if err != nil {
+		return err
+	}
+	end(describePush(done))
+	return nil
+}
+
+func describePush(done publish.Published) string {
+	what := "up to date"
+	if done.Children > 0 {
+		what = "by digest: no blob was missing"
+	}
+	if done.Uploaded > 0 {
+		what = "by digest: " + blobs(done)
+	}
+	return what
+}
+
+// removeStale removes the records in OUTPUT/digests that are not of this
+// version, and those of the images in list that say something else. One that
+// is damaged is removed, what isn't a record is not.
+func (w *workspace) removeStale(list []Record) error {
+	now := map[string][]byte{} // by file
+	for i := range list {
+		data, err := list[i].encode()
+		if err != nil {
+			return err
+		}
+		now[recordName(list[i].Image, list[i].Platform)] = data
+	}
+	entries, err := os.ReadDir(w.plan.recordDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		at := filepath.Join(w.plan.recordDir(), e.Name())
+		if !e.Type().IsRegular() || filepath.Ext(at) != ".json" {
+			continue
+		}
+		data, err := readLimited(at, recordLimit)
+		if err != nil {
+			return err
+		}
+		if want, ok := now[e.Name()]; ok && bytes.Equal(data, want) {
+			continue
+		} else if !ok {
+			if !isRecord(at, data) {
+				continue
+			}
+			if r, err := decodeRecord(data); err == nil && w.plan.made(&r) {
+				continue
+			}
+		}
+		if err := os.Remove(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// made reports whether the record is of the version, commit and time of this
+// plan.
+func (p *Plan) made(r *Record) bool {
+	return r.Version == p.Version && r.Revision == p.Revision && r.Created.Equal(p.Epoch)
+}
+
+func (w *workspace) writeRecords(list []Record) error {
+	for i := range list {
+		r := &list[i]
+		data, err := r.encode()
+		if err != nil {
+			return fmt.Errorf("record of %s: %w", r.of(), err)
+		}
+		at := filepath.Join(w.plan.recordDir(), recordName(r.Image, r.Platform))
+		if err := disk.WriteBytes(at, w.scratch.Dir, 0o644, data); err != nil {
+			return fmt.Errorf("record of %s: %w", r.of(), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package buildlib
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Record says that the image of one platform is in registries, by digest, and
+// has what the index over all platforms will say of it. Plan.Push writes
+// records as JSON files and Plan.Merge reads them; the keys containerimage.*
+// are those of docker buildx's metadata file. It holds no secret, and nothing
+// of the machine that wrote it.
+type Record struct {
+	// Format is recordFormat. Its key tells a record from other JSON files.
+	Format       int           `json:"multimage.record"`
+	Image        string        `json:"image"`
+	Platform     string        `json:"platform"` // OS/ARCH[/VARIANT]
+	Digest       v1.Hash       `json:"containerimage.digest"`
+	ConfigDigest v1.Hash       `json:"containerimage.config.digest"`
+	Descriptor   v1.Descriptor `json:"containerimage.descriptor"` // with the platform
+	Size         int64         `json:"size"`                      // bytes to pull: manifest, config and layers
+	Version      string        `json:"version"`
+	Revision     string        `json:"revision"` // empty without git
+	Created      time.Time     `json:"created"`  // the epoch
+	Base         *RecordBase   `json:"base,omitempty"`
+	// Repositories are those that have the image.
+	Repositories []string `json:"repositories"`
+}
+
+// RecordBase is what an image stands on. Nil: scratch.
+type RecordBase struct {
+	Name  string  `json:"name,omitempty"` // in full; empty for an oci:PATH
+	Index v1.Hash `json:"digest"`         // what Name named: the index of all platforms, or a single image
+	Child v1.Hash `json:"child"`          // the platform's image in it
+}
+
+const (
+	recordFormat = 1
+	recordKey    = `"multimage.record"`
+	// recordLimit bounds a record's file, in bytes. One with a hundred
+	// repositories takes 10 kB.
+	recordLimit = 1 << 20
+)
+
+// recordName is the record's file. Names of images have no +, those of
+// platforms no + or -, so that no two have one name; and it has no character
+// that a file system or GitHub's artifacts refuse.
+func recordName(image, platform string) string {
+	return strings.ReplaceAll(image, "/", "+") + "+" + strings.ReplaceAll(platform, "/", "-") + ".json"
+}
+
+var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+linux-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
+
+// isRecord reports whether a JSON file is a record, whole or damaged: by what
+// it holds or, if nothing of that is left, by its name.
+func isRecord(path string, data []byte) bool {
+	return bytes.Contains(data, []byte(recordKey)) || recordFile.MatchString(filepath.Base(path))
+}
+
+func (r *Record) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(r, "", "  ")
+	return append(data, '\n'), err
+}
+
+// decodeRecord reads a record and checks that it is whole and agrees with
+// itself.
+func decodeRecord(data []byte) (Record, error) {
+	var r Record
+	if len(data) > recordLimit {
+		return r, fmt.Errorf("more than %d bytes", recordLimit)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, err
+	}
+	switch {
+	case r.Format == 0:
+		return r, fmt.Errorf("it has no %s", recordKey)
+	case r.Format != recordFormat:
+		return r, fmt.Errorf("%s is %d, not %d: push and merge with the same version of multimage", recordKey, r.Format, recordFormat)
+	}
+	p, err := ociPlatform(r.Platform)
+	d := r.Descriptor
+	switch {
+	case err != nil || strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/") != r.Platform:
+		return r, fmt.Errorf("%q is no platform", r.Platform)
+	case r.Image == "" || r.Version == "" || r.Created.IsZero():
+		return r, errors.New("image, version or created is missing")
+	case d.MediaType != types.OCIManifestSchema1:
+		return r, fmt.Errorf("its image is a %q", d.MediaType)
+	case d.Platform == nil || !d.Platform.Equals(p):
+		return r, fmt.Errorf("its descriptor is not for %s", r.Platform)
+	case d.Digest != r.Digest:
+		return r, errors.New("its digest and that of its descriptor differ")
+	case !isSHA256(r.Digest) || !isSHA256(r.ConfigDigest):
+		return r, errors.New("it lacks a sha256 digest")
+	case d.Size <= 0 || r.Size <= d.Size:
+		return r, errors.New("its sizes can't be right")
+	case r.Base != nil && (!isSHA256(r.Base.Index) || !isSHA256(r.Base.Child)):
+		return r, errors.New("its base lacks a sha256 digest")
+	}
+	return r, nil
+}
+
+func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }
+
+// of names the record's image for people.
+func (r *Record) of() string { return imageFor(r.Image, r.Platform) }
+
+func imageFor(image, platform string) string {
+	return fmt.Sprintf("image %s for %s", image, platform)
+}

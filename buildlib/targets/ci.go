@@ -1,0 +1,56 @@
+package targets
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/magefile/mage/mg"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+// CI holds the targets of a build that is spread over several machines: they
+// share the work by platform, and meet at the registry.
+type CI mg.Namespace
+
+// Matrix prints the platforms as JSON, for the matrix of a CI system
+func (CI) Matrix(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		matrix, err := plan.Matrix(ctx)
+		if err != nil {
+			return err
+		}
+		data, err := json.Marshal(matrix)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out.results, "%s\n", data)
+		return err
+	})
+}
+
+// Push builds this machine's platforms and pushes them, by digest and without a tag
+func (CI) Push(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		records, err := plan.Push(ctx)
+		if err != nil {
+			return err
+		}
+		out.pushed(plan, records)
+		return nil
+	})
+}
+
+// Merge publishes what ci:push pushed from all machines: dir holds their dist/digests
+func (CI) Merge(ctx context.Context, dir string) error {
+	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
+		images, err := plan.Merge(ctx, dir)
+		if err != nil {
+			out.failed(ctx, images)
+			return err
+		}
+		out.published(plan, images)
+		return nil
+	})
+}
