@@ -68,7 +68,7 @@ func (p *tinyProject) configure(t *testing.T, project buildlib.Project) {
 type family struct {
 	mark string
 	cmd  *exec.Cmd
-	said string // the file with what they print
+	said string        // the file with what they print
 	done chan struct{} // closed when the command has ended
 }
 
