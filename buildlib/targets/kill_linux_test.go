@@ -72,10 +72,10 @@ type choice struct {
 	next    int    // and which after the kill
 	share   string // the platforms that ci:push pushes; empty: all
 	fresh   fresh
-	aim     string // "time", "request" or "file"
-	count   int    // the request, or the change of a file, at which to kill
+	aim     string        // "time", "request" or "file"
+	count   int           // the request, or the change of a file, at which to kill
 	wait    time.Duration // or when
-	answers bool // kill after the request was answered, not before
+	answers bool          // kill after the request was answered, not before
 }
 
 // fresh says what is empty when a round begins.
