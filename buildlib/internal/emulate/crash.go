@@ -1,0 +1,69 @@
+package emulate
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+)
+
+// Crash is the error of a program that an emulator could not run to its end.
+type Crash struct {
+	Platform string
+	Emulator Emulator
+	Program  string // what was run
+	How      string // like "signal: segmentation fault"
+	Text     string // what it printed
+}
+
+func (c *Crash) Error() string {
+	s := fmt.Sprintf("%s: %s fails under %s: %s", c.Platform, c.Program, c.Emulator, c.How)
+	if c.Emulator.Version != "" {
+		s += "; a newer QEMU may run it"
+	}
+	if c.Text != "" {
+		s += "\n" + c.Text
+	}
+	return s
+}
+
+// Signs of a crash in the output of a command whose children ran under QEMU:
+// QEMU's own message, and that of the go command on a tool that was killed.
+var crashSigns = []*regexp.Regexp{
+	regexp.MustCompile(`qemu: uncaught target signal \d+ \([^)]*\)`),
+	regexp.MustCompile(`: (signal: [a-z]+(?: [a-z]+)*)`),
+	regexp.MustCompile(`qemu[-:][^\n]*(?:[Uu]nsupported|[Uu]nknown)[^\n]*`),
+}
+
+// Crashed tells whether a command that the emulator ran was ended by a signal,
+// or something it started was, and how. said is what it printed, err how it
+// ended; one that compiles and finds a mistake has not crashed.
+func Crashed(err error, said string) (how string, crashed bool) {
+	if err == nil {
+		return "", false
+	}
+	for _, sign := range crashSigns {
+		if m := sign.FindStringSubmatch(said); m != nil {
+			return m[len(m)-1], true
+		}
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && strings.HasPrefix(exit.String(), "signal: ") {
+		return exit.String(), true
+	}
+	return "", false
+}
+
+// crash makes a Crash of the error of a command that was expected to succeed.
+func crash(platform string, e Emulator, program string, err error) error {
+	c := &Crash{Platform: platform, Emulator: e, Program: program, How: err.Error()}
+	var failed *failure
+	if errors.As(err, &failed) {
+		c.How, c.Text = failed.err.Error(), failed.text
+		if how, ok := Crashed(failed.err, failed.text); ok {
+			c.How = how
+		}
+	}
+	return c
+}

@@ -1,0 +1,128 @@
+package emulate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// native is what the installed go command says of itself.
+type native map[string]string
+
+// asked are the settings that the go command works with on a foreign
+// toolchain: its caches, and how it gets at modules. Others have no say.
+var asked = []string{
+	"GOAUTH", "GOCACHE", "GOCACHEPROG", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB",
+	"GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
+}
+
+// exe is what the names of the host's programs end in.
+func exe() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+func (m *maker) goCommand() string { return filepath.Join(m.Root, "bin", "go"+exe()) }
+
+// ask asks the installed go command for its settings and makes sure that it
+// has the right version.
+func (m *maker) ask(ctx context.Context) error {
+	out, err := command{
+		argv: append([]string{m.goCommand(), "env", "-json", "GOVERSION"}, asked...),
+		env:  append(surroundings(os.Environ(), asked...), "GOTOOLCHAIN=local", "GOWORK=off"),
+		dir:  m.Root,
+	}.output(ctx)
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	if err := json.Unmarshal(out, &m.native); err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	if v := m.native["GOVERSION"]; v != m.Version {
+		return fmt.Errorf("%s is %s, not %s", m.Root, v, m.Version)
+	}
+	return nil
+}
+
+// surroundings returns env without what tells the go command how to build: the
+// platform, flags and experiments of the project. The variables named stay.
+func surroundings(env []string, except ...string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case "GODEBUG", "GOENV", "GOGC", "GOMAXPROCS", "GOMEMLIMIT":
+			return false // of any Go program, or where go env -w writes
+		case "GIT_HTTP_USER_AGENT":
+			return true // some values turn the checksum database off
+		}
+		return (strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_")) && !slices.Contains(except, name)
+	})
+}
+
+// env returns the environment for the installed go command, with settings of
+// the user's and without go env -w, which could set everything else.
+func (m *maker) env() []string {
+	env := append(surroundings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOTMPDIR="+m.scratch.Dir)
+	for _, name := range asked {
+		env = append(env, name+"="+m.native[name])
+	}
+	return env
+}
+
+// key names the toolchain in the cache: by version and platform, and by what
+// it is linked to and made from.
+func (m *maker) key() (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, m.Root, m.level())
+	compiler := filepath.Join(m.Root, "pkg", "tool", runtime.GOOS+"_"+runtime.GOARCH, "compile"+exe())
+	for _, path := range []string{m.goCommand(), compiler} {
+		h, err := disk.SHA256(path)
+		if err != nil {
+			return "", fmt.Errorf("%s is no Go installation: %w", m.Root, err)
+		}
+		fmt.Fprintln(sum, h)
+	}
+	version := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\: `, r) {
+			return '_'
+		}
+		return r
+	}, m.Version)
+	return fmt.Sprintf("%s-%s-%s-%s", version, m.platform.OS, m.platform.Architecture, hex.EncodeToString(sum.Sum(nil)[:6])), nil
+}
+
+// level returns the setting of the platform's variant that decides whether a
+// processor can run the toolchain's programs at all. Others only make them
+// faster, and published toolchains are made without.
+func (m *maker) level() string {
+	switch m.platform.Architecture {
+	case "arm":
+		switch m.platform.Variant {
+		case "v5":
+			return "GOARM=5"
+		case "v6":
+			return "GOARM=6"
+		}
+		return "GOARM=7"
+	case "mips", "mipsle":
+		if m.platform.Variant == "softfloat" {
+			return "GOMIPS=softfloat"
+		}
+	case "mips64", "mips64le":
+		if m.platform.Variant == "softfloat" {
+			return "GOMIPS64=softfloat"
+		}
+	}
+	return ""
+}

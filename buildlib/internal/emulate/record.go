@@ -1,0 +1,122 @@
+package emulate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// record is what belongs in a toolchain's folder, by path from its GOROOT.
+type record struct {
+	Origin string
+	Files  map[string]kept
+	Links  map[string]string // and where they lead
+}
+
+// kept is a program as it was when the toolchain was made.
+type kept struct {
+	Identity disk.Identity
+	Digest   v1.Hash
+}
+
+const recordName = "record.json"
+
+// writeRecord writes down what the goroot in the folder made holds.
+func (m *maker) writeRecord(made, origin string) error {
+	r := record{Origin: origin, Files: map[string]kept{}, Links: map[string]string{}}
+	root := filepath.Join(made, "goroot")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			r.Links[name], err = os.Readlink(path)
+			return err
+		}
+		id, err := disk.Identify(path)
+		if err != nil {
+			return err
+		}
+		digest, err := disk.SHA256(path)
+		r.Files[name] = kept{id, digest}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return disk.WriteBytes(filepath.Join(made, recordName), m.scratch.Dir, 0o644, data)
+}
+
+// readRecord returns the record of a toolchain's folder, if all that it says
+// is true. One that isn't there is an fs.ErrNotExist, one that was damaged
+// another error.
+func readRecord(folder string) (record, error) {
+	var r record
+	if _, err := os.Stat(folder); err != nil {
+		return r, err
+	}
+	data, err := os.ReadFile(filepath.Join(folder, recordName))
+	if err == nil {
+		err = json.Unmarshal(data, &r)
+	}
+	if err == nil && len(r.Files) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %v", recordName, err)
+	}
+	root := filepath.Join(folder, "goroot")
+	for name, was := range r.Files {
+		if err := was.verify(filepath.Join(root, name)); err != nil {
+			return r, fmt.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, was := range r.Links {
+		path := filepath.Join(root, name)
+		if now, err := os.Readlink(path); err != nil || now != was {
+			return r, fmt.Errorf("%s is no link to %s", name, was)
+		}
+		if _, err := os.Stat(path); err != nil {
+			return r, fmt.Errorf("%s: %v", name, err)
+		}
+	}
+	return r, nil
+}
+
+// verify makes sure that the file at path is the one that was recorded.
+func (k kept) verify(path string) error {
+	id, err := disk.Identify(path)
+	if err != nil || id.Same(k.Identity) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o100 == 0 {
+		return errors.New("not executable")
+	}
+	if id.Size != k.Identity.Size {
+		return fmt.Errorf("%d bytes instead of %d", id.Size, k.Identity.Size)
+	}
+	h, err := disk.SHA256(path)
+	if err == nil && h != k.Digest {
+		err = errors.New("another content")
+	}
+	return err
+}

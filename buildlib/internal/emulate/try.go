@@ -1,0 +1,75 @@
+package emulate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// tryPatience is how long an emulated toolchain may take over a few lines,
+// which it compiles in about a second, before it is taken to hang.
+const tryPatience = 2 * time.Minute
+
+// try runs the toolchain before anybody relies on it: the go command, which
+// has to know its version, and the compiler on a few lines. A QEMU
+// that is too old for the platform or the Go version shows here, or later in a
+// longer compilation.
+func (m *maker) try(ctx context.Context, t Toolchain, e Emulator) error {
+	dir, err := os.MkdirTemp("", "multimage-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	limited, cancel := context.WithTimeoutCause(ctx, tryPatience, fmt.Errorf("still not done after %s", tryPatience))
+	defer cancel()
+	env := append(surroundings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOROOT="+t.Root)
+	argv, _ := t.Command(e)
+	out, err := command{argv: append(argv, "env", "GOVERSION", "GOHOSTARCH"), dir: dir, env: env}.output(limited)
+	if err != nil {
+		return m.crash(ctx, e, "go env", err)
+	}
+	want := strings.Join([]string{m.Version, m.platform.Architecture}, "\n")
+	if got := strings.TrimSpace(string(out)); got != want {
+		return fmt.Errorf("%s says that it is %q, not %q", argv[len(argv)-1], got, want)
+	}
+	source := filepath.Join(dir, "p.go")
+	if err := os.WriteFile(source, []byte(tried), 0o644); err != nil {
+		return err
+	}
+	argv = e.command(m.programs(t.Root)["compile"], "-o", filepath.Join(dir, "p.a"), "-p", "p", "-complete", source)
+	if _, err := (command{argv: argv, dir: dir, env: env}).output(limited); err != nil {
+		return m.crash(ctx, e, "the Go compiler", err)
+	}
+	return nil
+}
+
+func (m *maker) crash(ctx context.Context, e Emulator, program string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return crash(m.platform.String(), e, program, err)
+}
+
+// tried is a package without imports, which needs nothing compiled before it.
+const tried = `package p
+
+type Tree[K comparable] struct {
+	left, right *Tree[K]
+	keys        map[K]float64
+}
+
+func (t *Tree[K]) Sum() (sum float64) {
+	if t == nil {
+		return 0
+	}
+	for _, v := range t.keys {
+		sum += v
+	}
+	return t.left.Sum() + sum + t.right.Sum()
+}
+
+func Use() float64 { return (&Tree[string]{keys: map[string]float64{"one": 1}}).Sum() }
+`
