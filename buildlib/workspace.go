@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,9 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 	if w.scratch, err = disk.NewScratch(ctx, w.private("tmp")); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
+	if err := w.sweep(); err != nil {
+		return w, ctx, fmt.Errorf("output folder: %w", err)
+	}
 	if w.store, err = store.Open(ctx, p.Cache); err != nil {
 		return w, ctx, err
 	}
@@ -74,7 +78,26 @@ func (w *workspace) makeOutput() error {
 	if _, err := os.Stat(ignore); err == nil {
 		return nil
 	}
-	return disk.WriteBytes(ignore, w.private(""), 0o644, []byte("*\n"))
+	err := disk.WriteBytes(ignore, w.private(""), 0o644, []byte("*\n"))
+	if _, there := os.Stat(ignore); there == nil {
+		return nil // another run was faster, and has swept ours
+	}
+	return err
+}
+
+// sweep removes the temporary files that killed runs left beside tmp: those of
+// makeOutput, and of layouts, perhaps of images that this run doesn't make. The
+// folder of the latter stays, for it tells that the layout was not finished.
+func (w *workspace) sweep() error {
+	var errs []error
+	for _, pattern := range []string{"write-*", "layouts/*/tmp/*"} {
+		left, err := fs.Glob(os.DirFS(w.private("")), pattern)
+		errs = append(errs, err)
+		for _, name := range left {
+			errs = append(errs, os.RemoveAll(w.private(filepath.FromSlash(name))))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (w *workspace) private(name string) string {

@@ -2,12 +2,10 @@ package targets
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/multimage/multimage/buildlib"
 )
@@ -58,11 +56,17 @@ func resolve(ctx context.Context) (*buildlib.Plan, *console, error) {
 // for it any more.
 func run(ctx context.Context, stage func(context.Context, *buildlib.Plan, *console) error) error {
 	// mage cancels on SIGINT only.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
+	signals := []os.Signal{syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go watchParent(ctx, cancel)
+	watch.Go(func() { watchParents(ctx, cancel) })
 
 	plan, out, err := resolve(ctx)
 	if err == nil {
@@ -74,25 +78,4 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Plan, *conso
 		return context.Cause(ctx) // what was cut off has nothing to say
 	}
 	return err
-}
-
-var errParent = errors.New("stopped: the process that started this one has ended")
-
-// watchParent cancels the work when mage is killed, which leaves the compiled
-// magefile running: it has a new parent then.
-func watchParent(ctx context.Context, cancel context.CancelCauseFunc) {
-	parent := os.Getppid()
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if os.Getppid() != parent {
-				cancel(errParent)
-				return
-			}
-		}
-	}
 }

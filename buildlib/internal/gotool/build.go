@@ -169,6 +169,8 @@ func (g Go) build(ctx context.Context, b Build) error {
 	var said bytes.Buffer
 	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
+	release := guarded(cmd)
+	defer release()
 	return run(ctx, cmd, &said)
 }
 

@@ -1,0 +1,66 @@
+package targets
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// parents are the processes that wait for this one, as they are when it
+// starts: mage, and for "go tool mage" the go command, too. If one of them is
+// killed the next one below it lives on, with a new parent.
+var parents = findParents()
+
+type generation struct {
+	mage int // the parent
+	tool int // the parent's parent, if it is the go command, else 0
+}
+
+func findParents() generation {
+	g := generation{mage: os.Getppid()}
+	if p, ok := lookUp(g.mage); ok {
+		if above, ok := lookUp(p.parent); ok && above.name == "go" {
+			g.tool = p.parent
+		}
+	}
+	return g
+}
+
+// lost reports whether somebody who waited is there no more.
+func (g generation) lost() bool {
+	if os.Getppid() != g.mage {
+		return true
+	}
+	if g.tool == 0 {
+		return false
+	}
+	p, ok := lookUp(g.mage)
+	return ok && p.parent != g.tool
+}
+
+// process is what the system tells of a process.
+type process struct {
+	name   string // of its program, without the folder
+	parent int    // process id
+}
+
+var errParent = errors.New("stopped: the process that started this one has ended")
+
+// watchParents cancels the work when mage, or the go command that runs it, is
+// killed, which leaves the compiled magefile running.
+func watchParents(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if parents.lost() {
+				cancel(errParent)
+				return
+			}
+		}
+	}
+}
