@@ -206,7 +206,9 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		cmd.Env = append(append(cmd.Env, c.Env...),
 			"GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+filepath.Join(dir, "tmp"), "PWD="+cmd.Dir)
 		cmd.Stdout, cmd.Stderr = &said, &said
+		release := process.Guard(cmd)
 		usage, err := measure.Run(cmd)
+		release()
 		total.Add(usage)
 		if err != nil {
 			return total, said.String(), err

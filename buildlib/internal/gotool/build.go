@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // Build is one go build: mains of one platform that are built alike, into a
@@ -169,7 +170,7 @@ func (g Go) build(ctx context.Context, b Build) error {
 	var said bytes.Buffer
 	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
-	release := guarded(cmd)
+	release := process.Guard(cmd)
 	defer release()
 	return run(ctx, cmd, &said)
 }

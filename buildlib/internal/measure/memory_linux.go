@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -26,9 +27,13 @@ type sampler struct {
 	pss, rss int64
 }
 
-// sample starts looking at the group that pid leads.
+// sample starts looking at the process group that pid is of.
 func sample(pid int) *sampler {
 	s := &sampler{quit: make(chan struct{})}
+	group, err := syscall.Getpgid(pid)
+	if err != nil {
+		group = pid
+	}
 	s.done.Go(func() {
 		began, pause := time.Now(), shortest
 		for {
@@ -38,7 +43,7 @@ func sample(pid int) *sampler {
 			case <-time.After(pause):
 			}
 			start := time.Now()
-			s.look(pid)
+			s.look(group)
 			pause = max(shortest, min(longest, start.Sub(began)/10), 20*time.Since(start))
 		}
 	})

@@ -1,13 +1,13 @@
 //go:build unix
 
-package gotool
+package process
 
 import (
 	"os/exec"
 	"syscall"
 )
 
-// guarded has the process group of cmd, which is not started yet, end with
+// Guard has the process group of cmd, which is not started yet, end with
 // this process, also if that is killed: what the kernel does for a child
 // (Pdeathsig) it doesn't do for the compilers that the child has started. The
 // group is led by a shell that waits for a pipe from here to close, which
@@ -15,8 +15,8 @@ import (
 //
 // Call release once cmd has ended or failed to start: it ends what is left in
 // the group. Where there is no shell, cmd stays as it was.
-func guarded(cmd *exec.Cmd) (release func()) {
-	guard := exec.Command("sh", "-c", "read -r _; kill -KILL 0", "guard of go")
+func Guard(cmd *exec.Cmd) (release func()) {
+	guard := exec.Command("sh", "-c", "read -r _; kill -KILL 0", "guard")
 	newGroup(guard)
 	pipe, err := guard.StdinPipe()
 	if err != nil {
