@@ -27,14 +27,16 @@ const htpasswd = Username + ":$2y$05$vOoBqaed9uhvfAXTyl0Z5O8xJ6vk3R7tjyhmOoMA9Yx
 // RegistryOptions say how a Registry differs from an open, writable one.
 type RegistryOptions struct {
 	Login    bool   // only Username with Password may read and write
+	Tokens   bool   // as Login, but by tokens that a token server gives
 	ReadOnly bool   // reads only: writes are answered with 405
 	Storage  string // the storage folder of an earlier one; default: a new one
 }
 
 // RegistryServer is a registry that runs until the test ends.
 type RegistryServer struct {
-	Host    string // host:port on loopback; it speaks plain HTTP
-	Storage string // its storage folder: docker/registry/v2/{blobs,repositories}
+	Host    string  // host:port on loopback; it speaks plain HTTP
+	Storage string  // its storage folder: docker/registry/v2/{blobs,repositories}
+	Tokens  *Tokens // nil without
 }
 
 // Registry starts Debian's docker-registry on a free port of loopback.
@@ -44,11 +46,15 @@ func Registry(t testing.TB, o RegistryOptions) *RegistryServer {
 	if o.Storage == "" {
 		o.Storage = filepath.Join(t.TempDir(), "storage")
 	}
+	var tokens *Tokens
+	if o.Tokens {
+		tokens = newTokens(t)
+	}
 	// Another process may take the free port before the registry does.
 	var err error
 	for range 3 {
 		var r *RegistryServer
-		if r, err = serve(t, o); err == nil {
+		if r, err = serve(t, o, tokens); err == nil {
 			return r
 		}
 	}
@@ -56,18 +62,23 @@ func Registry(t testing.TB, o RegistryOptions) *RegistryServer {
 	return nil
 }
 
-func serve(t testing.TB, o RegistryOptions) (*RegistryServer, error) {
+func serve(t testing.TB, o RegistryOptions, tokens *Tokens) (*RegistryServer, error) {
 	host, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(config, []byte(o.config(host, dir)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(o.config(host, dir, tokens)), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(htpasswd), 0o600); err != nil {
 		return nil, err
+	}
+	if tokens != nil {
+		if err := os.WriteFile(filepath.Join(dir, "bundle.pem"), tokens.bundle(), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	c, err := start(exec.Command("docker-registry", "serve", config))
 	if err != nil {
@@ -78,11 +89,11 @@ func serve(t testing.TB, o RegistryOptions) (*RegistryServer, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { c.stop(5 * time.Second) })
-	return &RegistryServer{Host: host, Storage: o.Storage}, nil
+	return &RegistryServer{Host: host, Storage: o.Storage, Tokens: tokens}, nil
 }
 
 // config is the registry's config.yml.
-func (o RegistryOptions) config(host, dir string) string {
+func (o RegistryOptions) config(host, dir string, tokens *Tokens) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 0.1\n")
 	fmt.Fprintf(&b, "log: {level: error, accesslog: {disabled: true}}\n")
@@ -97,6 +108,10 @@ func (o RegistryOptions) config(host, dir string) string {
 	}
 	if o.Login {
 		fmt.Fprintf(&b, "auth: {htpasswd: {realm: tests, path: %q}}\n", filepath.Join(dir, "htpasswd"))
+	}
+	if tokens != nil {
+		fmt.Fprintf(&b, "auth: {token: {realm: %q, service: %q, issuer: %q, rootcertbundle: %q}}\n",
+			tokens.Realm, tokenService, tokenIssuer, filepath.Join(dir, "bundle.pem"))
 	}
 	return b.String()
 }
