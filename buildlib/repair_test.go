@@ -113,6 +113,12 @@ func TestSweepsWhatAKilledRunLeft(t *testing.T) {
 	dir := project(t, oneMain())
 	left := filepath.Join(dir, "dist", ".multimage", "tmp", "run-1", "write-2")
 	write(t, left, "half a blob")
+	// Of an image that this run doesn't make, and of .gitignore.
+	private := filepath.Join(dir, "dist", ".multimage")
+	others := []string{filepath.Join(private, "layouts", "agent", "tmp", "link-3"), filepath.Join(private, "write-4")}
+	for _, path := range others {
+		write(t, path, "half a file")
+	}
 	if _, err := plan(t, dir, Project{}, Overrides{Platforms: []string{"linux/amd64"}}).Binaries(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +126,15 @@ func TestSweepsWhatAKilledRunLeft(t *testing.T) {
 	entries, err := os.ReadDir(tmp)
 	if err != nil || len(entries) != 1 || entries[0].Name() != "lock" {
 		t.Errorf("%s holds %v, %v, want its lock only", tmp, entries, err)
+	}
+	for _, path := range others {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", path, err)
+		}
+	}
+	// It tells that the other image's layout wasn't finished.
+	if _, err := os.Stat(filepath.Dir(others[0])); err != nil {
+		t.Error(err)
 	}
 }
 

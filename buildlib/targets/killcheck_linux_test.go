@@ -92,7 +92,7 @@ func (k *killing) wanted(t *testing.T) wanted {
 	w := wanted{layouts: map[string]map[string]v1.Hash{}, children: map[string]v1.Hash{}, images: filepath.Join(t.TempDir(), "oci")}
 	output := t.TempDir()
 	at := func(share string, args ...string) {
-		env := append(append(append([]string{}, k.env...), k.runEnv(share)...), "MULTIMAGE_OUTPUT="+output, "MULTIMAGE_CACHE="+filepath.Join(output, "cache"))
+		env := append(append(k.env, k.runEnv(share)...), "MULTIMAGE_OUTPUT="+output, "MULTIMAGE_CACHE="+filepath.Join(output, "cache"))
 		run(t, k.dir, env, k.tool, args...)
 	}
 	for _, share := range shares {

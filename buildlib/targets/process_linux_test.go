@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +50,7 @@ func newTinyProject(t *testing.T, project buildlib.Project, files map[string]str
 	}
 	p.env = append(p.env, "HOME="+home, "XDG_CONFIG_HOME="+home, "DOCKER_CONFIG="+home, "CI=true",
 		"MULTIMAGE_CACHE="+filepath.Join(home, "cache"), "MULTIMAGE_VERSION=v0")
+	p.env = slices.Clip(p.env) // to be appended to
 	run(t, dir, p.env, p.mage, "-compile", p.tool)
 	return p
 }
@@ -77,7 +79,7 @@ func (p *tinyProject) start(t *testing.T, env []string, program string, args ...
 	t.Helper()
 	f := &family{said: filepath.Join(t.TempDir(), "said"), mark: fmt.Sprintf("TEST_FAMILY=%d.%d", os.Getpid(), time.Now().UnixNano()), done: make(chan struct{})}
 	f.cmd = exec.Command(program, args...)
-	f.cmd.Dir, f.cmd.Env = p.dir, append(append(append([]string{}, p.env...), env...), f.mark)
+	f.cmd.Dir, f.cmd.Env = p.dir, append(append(p.env, env...), f.mark)
 	said, err := os.Create(f.said) // no pipe: who is left would hold it open
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,99 @@
+package targets_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/internal/emulate"
+	"github.com/multimage/multimage/buildlib/internal/testenv"
+)
+
+// TestOtherHost has one platform's image made on a machine with another
+// processor: the magefile, the go command, the compiler and the linker are
+// arm64 programs. Merged with the other platform's from here, it gives the
+// index that this machine makes alone, so that any runner may stand in for
+// another.
+//
+// The program imports nothing: QEMU compiles all that it needs, the runtime.
+func TestOtherHost(t *testing.T) {
+	const host, there, here = "arm64", "linux/arm64", "linux/amd64"
+	if runtime.GOARCH == host {
+		t.Skip("this machine is what the test emulates")
+	}
+	testenv.Binfmt(t, host)
+	p := newTinyProject(t, buildlib.Project{}, map[string]string{
+		"cmd/bare/main.go": "package main\n\nfunc main() { println(\"hello\") }\n",
+	})
+	alone, shared := testenv.MemoryRegistry(t)+"/acme", testenv.MemoryRegistry(t)+"/acme"
+	records := t.TempDir() // of all machines
+	mage := func(tool string, env []string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), tool, args...)
+		cmd.Dir, cmd.Env = p.dir, append(p.env, env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", args[0], err, out)
+		}
+		took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+		t.Logf("%s %s: %.0f s of processor time\n%s", args[0], env[0], took.Seconds(), out)
+	}
+	mage(p.tool, []string{"MULTIMAGE_REGISTRIES=" + alone}, "manifest")
+
+	tool := filepath.Join(t.TempDir(), "tool")
+	run(t, p.dir, append(p.env, "CGO_ENABLED=0"), p.mage, "-compile", tool, "-goos", "linux", "-goarch", host)
+	for platform, tool := range map[string]string{here: p.tool, there: tool} {
+		output := filepath.Join(records, strings.ReplaceAll(platform, "/", "-"))
+		env := []string{
+			"MULTIMAGE_PLATFORMS=" + platform, "MULTIMAGE_REGISTRIES=" + shared, "MULTIMAGE_OUTPUT=" + output,
+			"MULTIMAGE_CACHE=" + t.TempDir(),
+		}
+		if platform == there {
+			env = append(env, otherGo(t, host)...)
+		}
+		mage(tool, env, "ci:push")
+	}
+	mage(p.tool, []string{"MULTIMAGE_REGISTRIES=" + shared}, "ci:merge", records)
+
+	want, err := testenv.Pull(t, alone+"/bare:v0").Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := testenv.Pull(t, shared+"/bare:v0")
+	if got, err := index.Digest(); err != nil || got != want {
+		t.Errorf("%s made on %s: the index is %v (%v), want %v", there, host, got, err, want)
+	}
+	if err := validate.Index(index); err != nil {
+		t.Error(err)
+	}
+}
+
+// otherGo is the environment of another processor's Go, of the version that
+// runs here, with nothing in its caches.
+func otherGo(t *testing.T, arch string) []string {
+	t.Helper()
+	platform := v1.Platform{OS: "linux", Architecture: arch}
+	emulator, err := emulate.Find(t.Context(), platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := strings.TrimSpace(run(t, "", os.Environ(), "go", "env", "GOROOT"))
+	toolchain, err := emulate.Options{
+		Root: root, Version: runtime.Version(), Cache: t.TempDir(), Log: t.Logf,
+	}.Toolchain(t.Context(), platform, emulator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s, %s", toolchain.Origin, emulator)
+	return []string{
+		"PATH=" + filepath.Join(toolchain.Root, "bin") + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GOROOT=", "GOTOOLCHAIN=local", "GOCACHE=" + t.TempDir(),
+	}
+}
