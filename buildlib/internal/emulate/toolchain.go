@@ -65,8 +65,8 @@ type Options struct {
 }
 
 // ErrChecksum is the error of a downloaded toolchain that is not the one that
-// the checksum database knows.
-var ErrChecksum = errors.New("not what the checksum database knows")
+// the checksum database knows, or of a database that somebody else signed.
+var ErrChecksum = errors.New("tampered with, or the checksum database was")
 
 // Toolchain returns the toolchain of a platform for whose programs Find gave
 // e. What the cache doesn't have, or has damaged, is made: downloaded, or
