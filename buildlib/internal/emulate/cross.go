@@ -20,7 +20,7 @@ func (m *maker) crossBuild(ctx context.Context, root string) (string, error) {
 	if err := m.hasSources(); err != nil {
 		return "", err
 	}
-	m.log("cross-building the Go toolchain, which takes a minute or two of processor time once")
+	m.log("cross-building the Go toolchain, which takes some minutes of processor time, once")
 	out := filepath.Join(m.scratch.Dir, "programs")
 	// The flags are those of Go's own distributions (cmd/dist): debugging
 	// information would double what go links.

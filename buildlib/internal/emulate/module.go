@@ -28,7 +28,7 @@ const downloadPatience = 5 * time.Minute
 // insecure matches what the go command says of a module, or of an answer of
 // the checksum database, that was tampered with (cmd/go/internal/modfetch,
 // golang.org/x/mod/sumdb).
-var insecure = regexp.MustCompile(`SECURITY ERROR|security error:|checksum mismatch|invalid signature`)
+var insecure = regexp.MustCompile(`SECURITY ERROR|security error:|checksum mismatch|invalid signature|no verifiable signatures`)
 
 // download puts the programs of the module golang.org/toolchain into root and
 // returns the module's name, or an empty one, and says why, if they can't be had.
@@ -67,9 +67,9 @@ func (m *maker) fetch(ctx context.Context, name string) (dir string, err error) 
 	}
 	env := m.env()
 	if proxy := m.native["GOPROXY"]; strings.HasPrefix(proxy, "file://") && !strings.ContainsAny(proxy, ",|") {
-		// A toolchain from a lone file:// is the one that go lets pass
+		// A toolchain from a lone file:// is the one that go may let pass
 		// unchecked (useSumDB in cmd/go/internal/modfetch/sumdb.go).
-		env = append(env, "GOPROXY="+proxy+",off")
+		env = append(env, "GOPROXY="+proxy+","+proxy)
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, downloadPatience, fmt.Errorf("still not downloaded after %s", downloadPatience))
 	defer cancel()

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,8 +67,8 @@ type Options struct {
 }
 
 // ErrChecksum is the error of a downloaded toolchain that is not the one that
-// the checksum database knows.
-var ErrChecksum = errors.New("not what the checksum database knows")
+// the checksum database knows, or of a database that somebody else signed.
+var ErrChecksum = errors.New("tampered with, or the checksum database was")
 
 // Toolchain returns the toolchain of a platform for whose programs Find gave
 // e. What the cache doesn't have, or has damaged, is made: downloaded, or
@@ -116,6 +118,7 @@ type maker struct {
 	platform v1.Platform
 	native   native
 	scratch  *disk.Scratch
+	only     []string // programs to make, for tests; nil for all
 }
 
 func (m *maker) log(format string, args ...any) {
@@ -198,13 +201,15 @@ func (m *maker) tools(root string) string {
 	return filepath.Join(root, "pkg", "tool", m.platform.OS+"_"+m.platform.Architecture)
 }
 
-// programs returns those that a build without C runs, by their place in the
-// GOROOT. gofmt, vet, fix and cgo are none of them, and what else go tool has it builds
-// itself when called.
+// programs returns the paths of the programs that a build without C runs.
+// gofmt, vet, fix and cgo are none of them.
 func (m *maker) programs(root string) map[string]string {
 	programs := map[string]string{"go": filepath.Join(root, "bin", "go")}
 	for _, name := range []string{"asm", "compile", "cover", "link", "preprofile"} {
 		programs[name] = filepath.Join(m.tools(root), name)
+	}
+	if m.only != nil {
+		maps.DeleteFunc(programs, func(name, _ string) bool { return !slices.Contains(m.only, name) })
 	}
 	return programs
 }
