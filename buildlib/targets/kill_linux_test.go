@@ -35,6 +35,9 @@ func TestKill(t *testing.T) {
 	for i := int64(0); i < kills; {
 		if k.round(t, killTargets[i%int64(len(killTargets))]) {
 			i++
+			if i%100 == 0 {
+				t.Logf("%d kills; %s", i, k.histogram())
+			}
 		}
 		if t.Failed() {
 			t.Fatalf("round %d, after %d kills: %s", k.rounds, i, k.last)
