@@ -66,7 +66,7 @@ func newKilling(t *testing.T, random *rand.Rand) *killing {
 	}
 	for _, target := range killTargets {
 		// A guess, until some have been seen.
-		k.seen[target] = &seen{requests: 20, changes: 60, took: map[bool]time.Duration{false: time.Second, true: 2 * time.Second}}
+		k.seen[target] = &seen{stages: map[string]int{}, took: map[bool]time.Duration{false: time.Second, true: 2 * time.Second}}
 	}
 	return k
 }
