@@ -35,6 +35,9 @@ func TestKill(t *testing.T) {
 	for i := int64(0); i < kills; {
 		if k.round(t, killTargets[i%int64(len(killTargets))]) {
 			i++
+			if i%100 == 0 {
+				t.Logf("%d kills; %s", i, k.histogram())
+			}
 		}
 		if t.Failed() {
 			t.Fatalf("round %d, after %d kills: %s", k.rounds, i, k.last)
@@ -72,10 +75,10 @@ type choice struct {
 	next    int    // and which after the kill
 	share   string // the platforms that ci:push pushes; empty: all
 	fresh   fresh
-	aim     string        // "time", "request" or "file"
-	count   int           // the request, or the change of a file, at which to kill
-	wait    time.Duration // or when
-	answers bool          // kill after the request was answered, not before
+	wait    time.Duration // the kill comes after so long, or
+	stage   string        // at a request or a change of a file in this stage,
+	count   int           // of which it is so many,
+	request moment        // before that is answered, or after
 }
 
 // fresh says what is empty when a round begins.
@@ -85,7 +88,7 @@ type fresh struct{ output, cache, registry bool }
 // and have something to do.
 func (k *killing) choose(target string) choice {
 	r := k.random
-	c := choice{target: target, mage: r.IntN(4) == 0, source: r.IntN(sources), answers: r.IntN(2) == 0}
+	c := choice{target: target, mage: r.IntN(4) == 0, source: r.IntN(sources), request: moment(r.IntN(2))}
 	c.fresh = fresh{output: r.IntN(4) == 0, cache: r.IntN(4) == 0, registry: r.IntN(3) == 0}
 	c.next = c.source
 	if r.IntN(3) == 0 {
@@ -98,19 +101,14 @@ func (k *killing) choose(target string) choice {
 		// There is nothing else to do for it.
 		c.fresh.registry = r.IntN(3) > 0
 	}
-	seen := k.seen[target]
-	c.aim = []string{"time", "request", "file"}[r.IntN(3)]
-	if c.aim == "request" && seen.requests < 2 {
-		c.aim = "file"
-	}
 	// After runs that ended before it came to the kill, sooner.
-	part := 1 / float64(1+k.missed)
-	c.wait = time.Duration(part * r.Float64() * float64(seen.took[c.mage]))
-	switch c.aim {
-	case "request":
-		c.count = 1 + int(part*r.Float64()*float64(seen.requests))
-	case "file":
-		c.count = 1 + int(part*r.Float64()*float64(seen.changes))
+	part := r.Float64() / float64(1+k.missed)
+	seen := k.seen[target]
+	if stages := slices.Sorted(maps.Keys(seen.stages)); len(stages) > 0 && r.IntN(3) > 0 {
+		c.stage = stages[r.IntN(len(stages))]
+		c.count = 1 + int(part*float64(seen.stages[c.stage]))
+	} else {
+		c.wait = time.Duration(part * float64(seen.took[c.mage]))
 	}
 	return c
 }
@@ -118,32 +116,44 @@ func (k *killing) choose(target string) choice {
 // progress is what a run has done so far, and where it was seen last. It is
 // told of requests and files from several goroutines.
 type progress struct {
-	mu                sync.Mutex
-	requests, changes int
-	stage             string
-	aim               func(what string) // called for each, with mu held
+	mu     sync.Mutex
+	stage  string
+	stages map[string]int // requests and changes, by stage
+	aim    func(moment)   // called for each, with mu held
+}
+
+// moment is when a run is seen.
+type moment int
+
+const (
+	asks    moment = iota // it makes a request
+	answers               // the request was answered, which it doesn't know yet
+	changes               // it has changed a file
+)
+
+func newProgress() *progress {
+	return &progress{stage: "plan", stages: map[string]int{}, aim: func(moment) {}}
 }
 
 func (p *progress) request(r *http.Request, answered bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	at := asks
 	if answered {
-		p.aim("answer")
-		return
+		at = answers
 	}
-	p.requests++
-	p.stage = stageOfRequest(r)
-	p.aim("request")
+	p.note(stageOfRequest(r), at)
 }
 
-func (p *progress) change(stage string) {
+func (p *progress) note(stage string, at moment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.changes++
-	if stage != "" {
-		p.stage = stage
+	if stage == "" {
+		return
 	}
-	p.aim("file")
+	p.stage = stage
+	if at != answers {
+		p.stages[stage]++
+	}
+	p.aim(at)
 }
 
 // stageOfRequest says what a run does that makes a request.
@@ -228,7 +238,7 @@ func (k *killing) round(t *testing.T, target string) bool {
 // attack runs the target and kills it when the aim says so.
 func (k *killing) attack(t *testing.T, c choice) (stage string, killed bool) {
 	t.Helper()
-	p := &progress{stage: "plan"}
+	p := newProgress()
 	started := make(chan struct{})
 	var f *family
 	var at time.Time
@@ -245,17 +255,16 @@ func (k *killing) attack(t *testing.T, c choice) (stage string, killed bool) {
 		}
 		stage, at = p.stage, time.Now()
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-		p.aim = func(string) {}
+		p.aim = func(moment) {}
 	}
-	p.aim = func(what string) {
-		if c.aim == "file" && what == "file" && p.changes == c.count ||
-			c.aim == "request" && p.requests == c.count && what == map[bool]string{false: "request", true: "answer"}[c.answers] {
+	p.aim = func(at moment) {
+		if p.stage == c.stage && p.stages[c.stage] == c.count && (at == changes || at == c.request) {
 			kill()
 		}
 	}
 	f, stop := k.start(t, c, p)
 	close(started)
-	if c.aim == "time" {
+	if c.stage == "" {
 		select {
 		case <-time.After(c.wait):
 			p.mu.Lock()
@@ -279,7 +288,7 @@ func (k *killing) attack(t *testing.T, c choice) (stage string, killed bool) {
 // finish runs the target, which must succeed.
 func (k *killing) finish(t *testing.T, c choice) {
 	t.Helper()
-	p := &progress{aim: func(string) {}}
+	p := newProgress()
 	began := time.Now()
 	f, stop := k.start(t, c, p)
 	<-f.done
@@ -293,7 +302,7 @@ func (k *killing) finish(t *testing.T, c choice) {
 // start starts the target; progress is told of it until stop.
 func (k *killing) start(t *testing.T, c choice, p *progress) (f *family, stop func()) {
 	t.Helper()
-	w := watch(t, func(path string) { p.change(k.stageOfFile(path)) }, k.dir, filepath.Dir(k.cache))
+	w := watch(t, func(path string) { p.note(k.stageOfFile(path), changes) }, k.dir, filepath.Dir(k.cache))
 	k.registry.watched(p.request)
 	program := k.tool
 	if c.mage {
@@ -313,14 +322,15 @@ func (k *killing) start(t *testing.T, c choice, p *progress) (f *family, stop fu
 // seen is what runs of a target that ended did, for the next ones to be killed
 // within it.
 type seen struct {
-	requests, changes int
-	took              map[bool]time.Duration // with mage, and without
+	stages map[string]int         // requests and changes of files
+	took   map[bool]time.Duration // with mage, and without
 }
 
 func (s *seen) note(mage bool, p *progress, took time.Duration) {
 	// Runs differ in what there is to do: keep near the longer ones.
-	s.requests = max(p.requests, s.requests*9/10)
-	s.changes = max(p.changes, s.changes*9/10)
+	for stage, n := range p.stages {
+		s.stages[stage] = max(n, s.stages[stage]*9/10)
+	}
 	s.took[mage] = max(took, s.took[mage]*9/10)
 }
 

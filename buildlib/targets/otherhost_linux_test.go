@@ -28,6 +28,9 @@ func TestOtherHost(t *testing.T) {
 	if runtime.GOARCH == host {
 		t.Skip("this machine is what the test emulates")
 	}
+	if !testenv.Required("qemu") {
+		t.Skip("QEMU compiles for minutes: TEST_REQUIRE=qemu has it do so")
+	}
 	testenv.Binfmt(t, host)
 	p := newTinyProject(t, buildlib.Project{}, map[string]string{
 		"cmd/bare/main.go": "package main\n\nfunc main() { println(\"hello\") }\n",
