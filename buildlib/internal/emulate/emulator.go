@@ -107,8 +107,7 @@ func FindDirect(ctx context.Context, platform v1.Platform) (Emulator, error) {
 	return Emulator{}, &Missing{
 		Platform: platform.String(),
 		Reason:   "there is no " + strings.Join(names, " or ") + " in PATH",
-		Install: fmt.Sprintf("apt-get install qemu-user-static (Debian, Ubuntu), dnf install qemu-user-static-%s (Fedora), apk add qemu-%[2]s (Alpine)",
-			fedora(arch), arch),
+		Install:  fmt.Sprintf("apt-get install qemu-user-static (Debian, Ubuntu), dnf install qemu-user-static (Fedora), apk add qemu-%s (Alpine)", arch),
 	}
 }
 
@@ -126,20 +125,6 @@ func possible(platform v1.Platform, host string) error {
 		return nil
 	}
 	return &Missing{Platform: platform.String(), Reason: reason}
-}
-
-// fedora returns the name that Fedora's packages give one of QEMU's
-// architectures: a package may hold several.
-func fedora(arch string) string {
-	switch {
-	case arch == "i386" || arch == "x86_64":
-		return "x86"
-	case strings.HasPrefix(arch, "ppc"):
-		return "ppc"
-	case strings.HasPrefix(arch, "mips"):
-		return "mips"
-	}
-	return arch
 }
 
 var versionLine = regexp.MustCompile(`^qemu-\S+ version (\S+)`)

@@ -23,6 +23,10 @@ func TestFindDirect(t *testing.T) {
 	for arch := range arches {
 		t.Run(arch, func(t *testing.T) {
 			e, err := FindDirect(t.Context(), linux(arch))
+			var missing *Missing
+			if errors.As(err, &missing) {
+				testenv.Missing(t, "qemu", missing.Error())
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +69,7 @@ func TestFindNothing(t *testing.T) {
 		want           []string
 	}{
 		{"linux", "ppc64le", "linux", []string{"linux/ppc64le programs don't run here", "no qemu-ppc64le-static or qemu-ppc64le in PATH",
-			"apt-get install qemu-user-static", "dnf install qemu-user-static-ppc", "apk add qemu-ppc64le"}},
+			"apt-get install qemu-user-static", "dnf install qemu-user-static (Fedora)", "apk add qemu-ppc64le"}},
 		{"linux", "arm64", "darwin", []string{"linux/arm64", "needs a Linux host"}},
 		{"windows", "arm64", "linux", []string{"windows/arm64", "Linux programs only"}},
 		{"linux", "sparc64", "linux", []string{"linux/sparc64", "has no sparc64"}},

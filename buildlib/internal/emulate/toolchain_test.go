@@ -29,6 +29,9 @@ var installed = sync.OnceValues(func() ([]string, error) {
 
 func newOptions(t *testing.T) (Options, *log) {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("user-mode emulation needs Linux")
+	}
 	is, err := installed()
 	if err != nil {
 		t.Fatal(err)
@@ -42,9 +45,7 @@ func newOptions(t *testing.T) (Options, *log) {
 func newMaker(t *testing.T) (*maker, *log) {
 	t.Helper()
 	o, logged := newOptions(t)
-	platform := linux(runtime.GOARCH)
-	platform.OS = runtime.GOOS
-	return &maker{Options: o, platform: platform}, logged
+	return &maker{Options: o, platform: linux(runtime.GOARCH)}, logged
 }
 
 // prepare does what open does before it makes a toolchain, and returns its root.
@@ -280,9 +281,6 @@ func TestTrim(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	for _, how := range []string{"downloaded", "cross-built"} {
 		t.Run(how, func(t *testing.T) {
-			if runtime.GOOS != "linux" {
-				t.Skip("needs tmpfs")
-			}
 			m, logged := newMaker(t)
 			if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "multimage-test", m.Cache).CombinedOutput(); err != nil {
 				testenv.Missing(t, "tmpfs", fmt.Sprintf("can't mount one (needs root): %v: %s", err, out))
