@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/multimage/multimage/buildlib/internal/emulate"
@@ -253,7 +254,9 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, emulate.ErrChecksum) {
+		// A toolchain that was tampered with is nobody's to measure with; a
+		// full disk would spoil the rest, too.
+		if errors.Is(err, emulate.ErrChecksum) || strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 			return err
 		}
 		l.missing = err.Error()
