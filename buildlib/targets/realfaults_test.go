@@ -28,7 +28,7 @@ func TestRealFaults(t *testing.T) {
 	proxy := testenv.NewProxy(t, testenv.Registry(t, testenv.RegistryOptions{}).Host)
 	var faults []testenv.Fault
 	for _, f := range testenv.Faults {
-		if f != testenv.Stall && f != testenv.StallMidway {
+		if f != testenv.Stall && f != testenv.StallData && f != testenv.StallMidway {
 			faults = append(faults, f)
 		}
 	}

@@ -43,6 +43,37 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// Waits grow, up to a bound, and no two clients that failed together come back
+// together.
+func TestBackoff(t *testing.T) {
+	c := client(t, Options{Patience: 24 * time.Hour})
+	c.wire.firstWait = time.Second
+	first := map[time.Duration]bool{}
+	for range 20 {
+		tr := c.wire.newTrial("test", true)
+		want := time.Second
+		for try := range 8 {
+			d, ok := tr.next(0)
+			if !ok || d < want*3/4 || d > want*5/4+1 {
+				t.Fatalf("wait %d: %s, %t; want about %s", try, d, ok, want)
+			}
+			if try == 0 {
+				first[d] = true
+			}
+			want = min(2*want, longestWait*time.Second)
+		}
+		if d, ok := tr.next(time.Hour); !ok || d != time.Hour {
+			t.Errorf("waits for %s, %t; asked for an hour", d, ok)
+		}
+		if d, ok := tr.next(25 * time.Hour); ok {
+			t.Errorf("waits for %s, longer than it has patience", d)
+		}
+	}
+	if len(first) < 10 {
+		t.Errorf("20 clients wait %d different times", len(first))
+	}
+}
+
 func TestPatience(t *testing.T) {
 	c := client(t, Options{Patience: 30 * time.Millisecond})
 	tr := c.wire.newTrial("test", true)

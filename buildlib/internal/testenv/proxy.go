@@ -32,7 +32,8 @@ const (
 	Reset        Fault = "reset"            // before anything is read
 	ResetMidway  Fault = "reset in data"    // after half of the request's body
 	Lost         Fault = "lost answer"      // carried out, then reset
-	Stall        Fault = "stall"            // nothing is read, nothing comes back
+	Stall        Fault = "stall"            // nothing comes back
+	StallData    Fault = "stall in data"    // from half of the request's body on nothing is read
 	StallMidway  Fault = "stall in answer"  // after half of the answer's body
 	CutOff       Fault = "truncated answer" // closed after half of the body
 	WrongDigest  Fault = "wrong digest"     // a Docker-Content-Digest of something else
@@ -41,7 +42,7 @@ const (
 // Faults are all of them.
 var Faults = []Fault{
 	TooMany, TooManyWait, TooManyUntil, Internal, BadGateway, Unavailable,
-	Reset, ResetMidway, Lost, Stall, StallMidway, CutOff, WrongDigest,
+	Reset, ResetMidway, Lost, Stall, StallData, StallMidway, CutOff, WrongDigest,
 }
 
 // statuses are the faults that are an answer of that status.
@@ -79,7 +80,7 @@ func (r Request) Blob() string {
 // went without one.
 func (r Request) Suffers(f Fault) bool {
 	switch f {
-	case ResetMidway:
+	case ResetMidway, StallData:
 		return r.Length > 0
 	case StallMidway, CutOff:
 		return strings.HasPrefix(r.What, "GET ") && r.What != "GET /v2/" // which tells by its header
@@ -103,6 +104,7 @@ type Proxy struct {
 	plan     func(Request) Fault
 	before   func(Request)
 	answer   func(http.ResponseWriter, *http.Request) bool
+	held     []net.Conn // from which nothing is read; closed with the proxy
 }
 
 // Gauge counts what is open. Proxies may share one.
@@ -140,7 +142,12 @@ func NewProxy(t testing.TB, registry string) *Proxy {
 	}))
 	server.Config.ErrorLog = quiet
 	server.Start()
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.Close()
+		for _, conn := range p.held {
+			_ = conn.Close()
+		}
+	})
 	p.Host = strings.TrimPrefix(server.URL, "http://")
 	return p
 }
@@ -208,7 +215,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	if before != nil {
 		before(request)
 	}
-	harm(status, r, request, next)
+	p.harm(status, r, request, next)
 }
 
 // begin writes a request down.
@@ -251,7 +258,7 @@ func describe(r *http.Request) *Request {
 type faultKey struct{}
 
 // harm does to a request what its fault says.
-func harm(w http.ResponseWriter, r *http.Request, request Request, next http.Handler) {
+func (p *Proxy) harm(w http.ResponseWriter, r *http.Request, request Request, next http.Handler) {
 	f := request.Fault
 	switch f {
 	case "":
@@ -266,6 +273,13 @@ func harm(w http.ResponseWriter, r *http.Request, request Request, next http.Han
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
+	case StallData:
+		_, _ = io.CopyN(io.Discard, r.Body, request.Length/2)
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			p.mu.Lock()
+			p.held = append(p.held, conn)
+			p.mu.Unlock()
+		}
 	case Lost, StallMidway, CutOff, WrongDigest:
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), faultKey{}, f)))
 	default:
