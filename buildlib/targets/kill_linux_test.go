@@ -180,11 +180,11 @@ func stageOfRequest(r *http.Request) string {
 // stageOfFile says what a run does that changes a file of the output folder or
 // the cache. Temporary files tell nothing.
 func (k *killing) stageOfFile(path string) string {
-	if strings.HasPrefix(path, k.cache) {
-		if strings.Contains(path, "/tmp/") {
+	if name, ok := strings.CutPrefix(path, k.cache+"/"); ok {
+		if strings.HasPrefix(name, "tmp/") {
 			return ""
 		}
-		return "layers and cache"
+		return "cache"
 	}
 	rel, err := filepath.Rel(k.output, path)
 	if err != nil || strings.HasPrefix(rel, "..") {
