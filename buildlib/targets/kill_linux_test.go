@@ -43,9 +43,9 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d, after %d kills: %s", k.rounds, i, k.last)
 		}
 	}
-	for _, ref := range []string{"/acme/one:latest", "/acme/two:latest"} {
-		if err := validate.Index(testenv.Pull(t, k.registry.host+ref)); err != nil {
-			t.Error(err)
+	for tag := range k.registry.tags(t) {
+		if err := validate.Index(testenv.Pull(t, k.registry.host+"/"+tag)); err != nil {
+			t.Errorf("%s: %v", tag, err)
 		}
 	}
 	t.Log(k.histogram())
