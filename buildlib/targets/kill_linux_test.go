@@ -43,9 +43,9 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d, after %d kills: %s", k.rounds, i, k.last)
 		}
 	}
-	for _, ref := range []string{"/acme/one:latest", "/acme/two:latest"} {
-		if err := validate.Index(testenv.Pull(t, k.registry.host+ref)); err != nil {
-			t.Error(err)
+	for tag := range k.registry.tags(t) {
+		if err := validate.Index(testenv.Pull(t, k.registry.host+"/"+tag)); err != nil {
+			t.Errorf("%s: %v", tag, err)
 		}
 	}
 	t.Log(k.histogram())
@@ -180,11 +180,11 @@ func stageOfRequest(r *http.Request) string {
 // stageOfFile says what a run does that changes a file of the output folder or
 // the cache. Temporary files tell nothing.
 func (k *killing) stageOfFile(path string) string {
-	if strings.HasPrefix(path, k.cache) {
-		if strings.Contains(path, "/tmp/") {
+	if name, ok := strings.CutPrefix(path, k.cache+"/"); ok {
+		if strings.HasPrefix(name, "tmp/") {
 			return ""
 		}
-		return "layers and cache"
+		return "cache"
 	}
 	rel, err := filepath.Rel(k.output, path)
 	if err != nil || strings.HasPrefix(rel, "..") {
