@@ -19,7 +19,9 @@ import (
 
 // BenchResult is what a benchmark found. The numbers are in bench.json.
 type BenchResult struct {
-	Folder string // of bench.txt, bench.json, report.md and chart.svg, absolute
+	// Folder has bench.txt, bench.json, report.md and chart.svg; absolute. It is
+	// empty if they could not be written.
+	Folder string
 	Table  string // for a terminal of 80 columns
 	// Markdown is report.md, for where CI shows one.
 	Markdown string
@@ -49,8 +51,8 @@ var errBudget = errors.New("the budget ended")
 
 // Bench measures what the plan's builds take natively and under emulation, and
 // writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. The
-// result is valid if the error is nil or a *BenchError, and if ctx ended after
-// something was measured: then the report is marked partial.
+// result is there if something was measured, also beside an error: a *BenchError,
+// ctx's end (then the report is marked partial), or files that can't be written.
 func (p *Plan) Bench(ctx context.Context) (*BenchResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
@@ -60,6 +62,11 @@ func (p *Plan) Bench(ctx context.Context) (*BenchResult, error) {
 }
 
 func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
+	return w.benchWith(ctx, func(ctx context.Context, b *bench) error { return b.emulateAll(ctx) })
+}
+
+// benchWith is the benchmark whose emulated sides emulate finds out.
+func (w *workspace) benchWith(ctx context.Context, emulate func(context.Context, *bench) error) (*BenchResult, error) {
 	p := &w.plan.BenchPlan
 	var baseline *report.Record
 	if p.Baseline != "" {
@@ -77,6 +84,9 @@ func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
 	}
 	defer cancel()
 	b, err := w.newBench(limited)
+	if err == nil {
+		err = emulate(limited, b)
+	}
 	if errors.Is(err, errBudget) {
 		return nil, fmt.Errorf("Bench.Budget: %s is too short: it ended before the first build, while modules and toolchains were fetched or made (which a second run needn't do)", p.Budget)
 	}
@@ -86,7 +96,7 @@ func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
 	b.measure(limited)
 	stopped := context.Cause(ctx)
 	if stopped != nil {
-		b.report.Partial = "interrupted"
+		b.stopped("interrupted")
 	}
 	if !b.anything() {
 		if stopped != nil {
@@ -107,8 +117,10 @@ type bench struct {
 	report report.Report
 	env    []string // of both sides, over the process's environment
 	lines  []*benchLine
-	rounds int // complete ones
-	serial int // of folders
+	pins   []string // the same, over what the Project's GoBuild.Env says
+	serial int      // of folders
+
+	different bool // a pair of binaries was kept
 }
 
 // benchLine is a platform, and both ways to build for it.
@@ -149,8 +161,9 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 	b := &bench{w: w, env: []string{
 		// What go env -w says is in effect as what it comes to; the rest of it
 		// would bring caches in that one side could profit from.
-		"GOENV=off", "GOFLAGS=" + env.Flags, "GOEXPERIMENT=" + env.Experiment, "GOFIPS140=" + env.FIPS140,
-		"GOMODCACHE=" + env.ModCache, "GOWORK=" + or(env.Work, "off"), "GOTOOLCHAIN=local",
+		"GOFLAGS=" + env.Flags, "GOEXPERIMENT=" + env.Experiment, "GOFIPS140=" + env.FIPS140,
+	}, pins: []string{
+		"GOENV=off", "GOMODCACHE=" + env.ModCache, "GOWORK=" + or(env.Work, "off"), "GOTOOLCHAIN=local",
 		"GOPROXY=off", "GOCACHEPROG=", fmt.Sprint("GOMAXPROCS=", runtime.GOMAXPROCS(0)),
 	}}
 	b.describe()
@@ -163,20 +176,32 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 	for _, l := range b.lines {
 		end := p.begin(StepPrepare, "modules and sources", l.Platform)
 		if err := b.fetch(ctx, l); err != nil {
+			if l.Reference && ctx.Err() == nil {
+				end("none: the project isn't for this platform")
+				p.log("no reference: %s: %v", l.Platform, err)
+				continue
+			}
 			return nil, fmt.Errorf("%s: %w", l.Platform, err)
 		}
 		end("")
-		l.native = &benchSide{name: report.Native, argv: []string{"go"}, env: []string{"GOROOT=" + p.Go.Root}}
+		l.native = &benchSide{name: report.Native, argv: []string{filepath.Join(p.Go.Root, "bin", "go")}, env: []string{"GOROOT=" + p.Go.Root}}
 	}
+	// A reference that can't be built is none.
+	b.lines = slices.DeleteFunc(b.lines, func(l *benchLine) bool { return l.native == nil })
+	return b, nil
+}
+
+// emulateAll finds out how each platform is emulated, but for the host's own.
+func (b *bench) emulateAll(ctx context.Context) error {
 	for _, l := range b.lines {
 		if l.host {
 			continue
 		}
 		if err := b.emulate(ctx, l); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Platform, err)
+			return fmt.Errorf("%s: %w", l.Platform, err)
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // describe fills in what is known before measuring.
@@ -188,6 +213,7 @@ func (b *bench) describe() {
 	r.Host = report.Host{Platform: h.Platform, CPU: h.CPU, Kernel: h.Kernel, Cores: h.Cores, Memory: h.Memory, Virtual: h.Virtual}
 	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}
 	r.Procs = runtime.GOMAXPROCS(0)
+	r.Left = p.BenchPlan.Left
 	r.Runs, r.Budget = p.BenchPlan.Runs, p.BenchPlan.Budget.Seconds()
 	for _, bp := range append(slices.Clone(p.BenchPlan.Host), p.BenchPlan.Platforms...) {
 		for _, c := range bp.Compiles {
@@ -317,14 +343,14 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 	r.End = time.Now()
 	var different, incomplete []string
 	for _, l := range b.lines {
-		rp := report.Platform{Platform: l.Platform, Host: l.host, Emulator: l.emulator, Toolchain: l.toolchain, Missing: l.missing}
+		rp := report.Platform{Platform: l.Platform, Host: l.host, Reference: l.Reference, Emulator: l.emulator, Toolchain: l.toolchain, Missing: l.missing}
 		for i, name := range caseNames {
 			c := report.Case{Name: name, Native: &l.native.legs[i], Same: l.same[i], Difference: l.difference[i]}
 			if l.emulated != nil {
 				c.Emulated = &l.emulated.legs[i]
 			}
 			for _, s := range l.sides() {
-				if f := s.legs[i].Failure; f != "" {
+				if f := s.legs[i].Failure; f != "" && !l.Reference {
 					incomplete = append(incomplete, fmt.Sprintf("%s: %s %s build: %s", l.Platform, s.name, name, f))
 				}
 			}
@@ -340,26 +366,34 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 	}
 	result := &BenchResult{Folder: filepath.Join(p.Output, "bench"), Table: r.Table()}
 	var change *report.Comparison
+	var incomparable error
+	if r.Partial != "" && len(incomplete) == 0 && p.BenchPlan.Runs > 0 {
+		incomplete = append(incomplete, r.Partial) // fewer than were asked for
+	}
 	if baseline != nil {
 		tolerance := p.BenchPlan.Tolerance
 		if tolerance == 0 {
 			tolerance = -1 // none
 		}
-		var err error
-		if change, err = report.Compare(baseline, r.Record("this run"), tolerance); err != nil {
-			return nil, err
+		if change, incomparable = report.Compare(baseline, r.Record("this run"), tolerance); incomparable == nil {
+			result.Comparison = change.String()
 		}
-		result.Comparison = change.String()
 	}
 	result.Markdown = string(r.Markdown(change))
+	if !b.different {
+		os.RemoveAll(b.differentDir()) // of an earlier benchmark
+	}
 	if err := r.Write(result.Folder, b.w.scratch.Dir, change); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		result.Folder = ""
+		return result, fmt.Errorf("bench: the report can't be written: %w", err)
 	}
 	switch {
+	case incomparable != nil:
+		return result, &BenchError{1, append([]string{incomparable.Error()}, append(different, incomplete...)...)}
 	case len(different) > 0:
 		return result, &BenchError{1, append(different, incomplete...)}
 	case change != nil && change.Err() != nil:
-		return result, &BenchError{4, []string{change.Err().Error()}}
+		return result, &BenchError{4, append([]string{change.Err().Error()}, incomplete...)}
 	case len(incomplete) > 0:
 		return result, &BenchError{3, incomplete}
 	}

@@ -23,12 +23,17 @@ type BenchPlan struct {
 	Budget    time.Duration // for all; 0: none
 	Baseline  string        // a file, absolute; empty: none
 	Tolerance float64       // in percent; 0: any
+	// Left are the project's platforms and binaries that are not measured.
+	Left []string
 }
 
 // BenchPlatform is what is built for a platform.
 type BenchPlatform struct {
 	Platform string
-	Compiles []Compile
+	// Reference is set if the project isn't built for it: it is the host's, and
+	// there to compare with.
+	Reference bool
+	Compiles  []Compile
 }
 
 // defaultBudget is what a benchmark may take that is told nothing.
@@ -67,10 +72,11 @@ func (r *resolver) bench(binaries []binary) {
 		}
 	}
 	var only []platform
-	if len(b.Platforms) > 0 {
+	// What the environment says replaces the Project's choice.
+	if len(b.Platforms) > 0 && r.over.Platforms == nil {
 		only = r.parsePlatforms("Bench.Platforms", b.Platforms)
 		for i, p := range only {
-			if r.over.Platforms == nil && !r.unsure && !slices.ContainsFunc(r.order(binaries), p.is) {
+			if !r.unsure && !slices.ContainsFunc(r.order(binaries), p.is) {
 				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is none of the project's (%s)", p, join(r.order(binaries)))
 			}
 		}
@@ -97,12 +103,41 @@ func (r *resolver) bench(binaries []binary) {
 		if mine {
 			list = &plan.Host
 		}
-		*list = append(*list, BenchPlatform{p.name, r.calls(p, on)})
+		*list = append(*list, BenchPlatform{Platform: p.name, Compiles: r.calls(p, on)})
 	}
 	if len(plan.Host) == 0 && len(wanted) > 0 {
 		// The project isn't built for the host; what its build would take is
 		// what the others are compared with.
-		plan.Host = []BenchPlatform{{host.name, r.calls(host, wanted)}}
+		plan.Host = []BenchPlatform{{Platform: host.name, Reference: true, Compiles: r.calls(host, wanted)}}
+	}
+	r.benchLeft(binaries, names)
+}
+
+// benchLeft names what of the project is not measured.
+func (r *resolver) benchLeft(binaries []binary, names []string) {
+	plan := &r.plan.BenchPlan
+	measured := func(name string) bool {
+		is := func(bp BenchPlatform) bool { return bp.Platform == name && !bp.Reference }
+		return slices.ContainsFunc(plan.Host, is) || slices.ContainsFunc(plan.Platforms, is)
+	}
+	all := r.order(binaries) // a new list
+	if r.over.Platforms != nil {
+		for _, name := range first(r.project.Platforms, defaultPlatforms) {
+			p, err := parsePlatform(name, r.ports)
+			if err == nil && !slices.ContainsFunc(all, p.is) {
+				all = append(all, p)
+			}
+		}
+	}
+	for _, p := range all {
+		if !measured(p.name) {
+			plan.Left = append(plan.Left, p.name)
+		}
+	}
+	for _, b := range binaries {
+		if !slices.Contains(names, b.Name) {
+			plan.Left = append(plan.Left, b.Name)
+		}
 	}
 }
 

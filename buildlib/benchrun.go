@@ -61,8 +61,8 @@ func (b *bench) measure(ctx context.Context) {
 	wanted := p.Runs
 	for round := 0; wanted == 0 || round < wanted; round++ {
 		if deadline, ok := ctx.Deadline(); ok && round > 0 && b.length(b.turns(round)) > time.Until(deadline) {
-			if round < p.Runs {
-				b.report.Partial = fmt.Sprintf("the budget of %s ended after %d of %d runs", p.Budget, round, p.Runs)
+			if round < wanted {
+				b.report.Partial = fmt.Sprintf("the budget of %s ended after %d of %d runs", p.Budget, round, wanted)
 			}
 			break
 		}
@@ -76,13 +76,11 @@ func (b *bench) measure(ctx context.Context) {
 				left = b.length(turns[i:]) + time.Duration(max(0, wanted-round-1))*b.length(turns)
 			}
 			if !b.take(ctx, t, round, wanted, left) {
-				b.report.Partial = fmt.Sprintf("the budget of %s ended in run %d, at %s %s", p.Budget, round+1, t.line.Platform, t.side.name)
-				b.sweep()
+				b.stopped(fmt.Sprintf("the budget of %s ended in run %d, at %s %s", p.Budget, round+1, t.line.Platform, t.side.name))
 				return
 			}
 		}
 		b.sweep()
-		b.rounds++
 		if wanted == 0 {
 			wanted = usualRuns
 			if b.length(turns) < quick {
@@ -96,6 +94,19 @@ func (b *bench) measure(ctx context.Context) {
 				wanted = min(wanted, fit)
 			}
 			b.report.Runs = wanted
+		}
+	}
+}
+
+// stopped notes that the budget, or somebody, ended the benchmark. What is on
+// the disk stays for the workspace to remove: the report is written first.
+func (b *bench) stopped(why string) {
+	b.report.Partial = why
+	for _, l := range b.lines {
+		for _, s := range l.sides() {
+			if len(s.legs[0].Runs) == 0 && s.legs[0].Failure == "" {
+				s.fail(0, "not begun")
+			}
 		}
 	}
 }
@@ -123,23 +134,35 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 		t.side.fail(0, err.Error())
 		return true
 	}
-	defer os.RemoveAll(filepath.Join(dir, "cache"))
+	defer func() {
+		if ctx.Err() == nil {
+			os.RemoveAll(filepath.Join(dir, "cache"))
+		}
+	}()
 	of := ""
 	if wanted > 0 {
 		of = fmt.Sprintf(" of %d", wanted)
 	}
 	for i, name := range caseNames {
 		end := b.w.plan.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
-		usage, text, err := b.build(ctx, t, i, round, dir)
-		end("")
-		if ctx.Err() != nil {
+		limited, cancel := context.WithTimeoutCause(ctx, t.line.patience(i), errPatience)
+		usage, text, err := b.build(limited, t, i, round, dir)
+		hangs := errors.Is(context.Cause(limited), errPatience)
+		cancel()
+		after := time.Since(usage.Start).Round(100 * time.Millisecond)
+		if err != nil && ctx.Err() != nil {
+			end("cut off")
 			if len(t.side.legs[i].Runs) == 0 && errors.Is(context.Cause(ctx), errBudget) {
-				t.side.fail(i, fmt.Sprintf("cut off by the budget after %s", time.Since(usage.Start).Round(100*time.Millisecond)))
+				t.side.fail(i, fmt.Sprintf("cut off by the budget after %s", after))
 			}
 			return false
 		}
 		if err != nil {
+			end("failed")
 			why := err.Error()
+			if hangs {
+				why = fmt.Sprintf("still not done after %s, many times what it takes natively", after)
+			}
 			if how, crashed := emulate.Crashed(err, text); crashed {
 				why = "crashed: " + how
 				if e := t.line.emulator; t.side == t.line.emulated && e.Version != "" {
@@ -149,6 +172,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			t.side.fail(i, strings.TrimSpace(why+"\n"+tail(text)))
 			return true
 		}
+		end("")
 		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
 		if err := b.collect(t, i, filepath.Join(dir, name)); err != nil {
 			t.side.fail(i, err.Error())
@@ -158,6 +182,23 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 	return true
 }
 
+// errPatience is the cause of a context that ended a build that hangs.
+var errPatience = errors.New("the build hangs")
+
+// patience is how long a build may take: compilers are known to hang under
+// QEMU, and the rest is to go on. It is far more than emulation has been seen
+// to take.
+func (l *benchLine) patience(leg int) time.Duration {
+	longest := 0.0
+	for _, run := range l.native.legs[leg].Runs {
+		longest = max(longest, run.Wall)
+	}
+	if longest == 0 {
+		return 24 * time.Hour // it is the native one itself
+	}
+	return max(10*time.Minute, time.Duration(100*longest*float64(time.Second)))
+}
+
 // fail notes that a leg gave no result, and that the side is not run again.
 func (s *benchSide) fail(leg int, why string) {
 	s.legs[leg].Failure, s.ended = why, true
@@ -165,14 +206,17 @@ func (s *benchSide) fail(leg int, why string) {
 
 func asRun(u measure.Usage) report.Run {
 	n := u.Noise
-	return report.Run{
+	run := report.Run{
 		Start: u.Start, Wall: u.Wall.Seconds(), User: u.User.Seconds(), System: u.System.Seconds(),
 		MaxRSS: u.MaxRSS, PSS: u.PSS, Noisy: n.Reasons(),
-		Noise: &report.Noise{
+	}
+	if n.Known {
+		run.Noise = &report.Noise{
 			Steal: n.Steal, Others: n.Others, Throttled: n.Throttled.Seconds(),
 			PressureCPU: n.PressureCPU, PressureMemory: n.PressureMemory, PressureIO: n.PressureIO,
-		},
+		}
 	}
+	return run
 }
 
 // build runs the builds of a leg and measures them, as if they were one. The
@@ -186,7 +230,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 			return sum, "", err
 		}
 		args := append(append([]string{}, t.side.argv[1:]...), "build")
-		args = append(append(args, t.side.flags...), c.Args...)
+		args = append(append(args, c.Args...), t.side.flags...)
 		if caseNames[leg] == report.Warm {
 			file, err := t.line.overlays[i].write(filepath.Join(b.w.scratch.Dir, "overlay"), round)
 			if err != nil {
@@ -201,9 +245,9 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		var said bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
 		cmd.Dir = b.w.plan.Dir
-		cmd.Env = append(os.Environ(), b.env...)
-		cmd.Env = append(cmd.Env, t.side.env...)
-		cmd.Env = append(append(cmd.Env, c.Env...),
+		cmd.Env = append(append(os.Environ(), b.env...), c.Env...)
+		cmd.Env = append(cmd.Env, b.pins...) // over what the Project sets
+		cmd.Env = append(append(cmd.Env, t.side.env...),
 			"GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+filepath.Join(dir, "tmp"), "PWD="+cmd.Dir)
 		cmd.Stdout, cmd.Stderr = &said, &said
 		release := process.Guard(cmd)
@@ -312,7 +356,16 @@ func (b *bench) compare(l *benchLine, leg int, binary string, files [2]builtFile
 	if files[0].sum == files[1].sum || l.difference[leg] != "" {
 		return nil
 	}
-	kept := filepath.Join(b.w.plan.Output, "bench", "different", filepath.FromSlash(l.Platform), caseNames[leg])
+	what, err := binaryDifference(files[0].path, files[1].path)
+	if err != nil {
+		what = err.Error()
+	}
+	l.difference[leg] = fmt.Sprintf("%s: %s", binary, what)
+	if !b.different {
+		b.different = true
+		os.RemoveAll(b.differentDir()) // of an earlier benchmark
+	}
+	kept := filepath.Join(b.differentDir(), filepath.FromSlash(l.Platform), caseNames[leg])
 	if err := os.MkdirAll(kept, 0o755); err != nil {
 		return err
 	}
@@ -321,12 +374,13 @@ func (b *bench) compare(l *benchLine, leg int, binary string, files [2]builtFile
 			return err
 		}
 	}
-	what, err := binaryDifference(files[0].path, files[1].path)
-	if err != nil {
-		return err
-	}
-	l.difference[leg] = fmt.Sprintf("%s: %s (both are kept in %s)", binary, what, kept)
+	l.difference[leg] += fmt.Sprintf(" (both are kept in %s)", kept)
 	return nil
+}
+
+// differentDir is for binaries that should be equal.
+func (b *bench) differentDir() string {
+	return filepath.Join(b.w.plan.Output, "bench", "different")
 }
 
 // sweep removes what a round built.
@@ -334,8 +388,10 @@ func (b *bench) sweep() {
 	for _, l := range b.lines {
 		l.outputs = [2]map[string]*[2]builtFile{}
 	}
-	all, _ := filepath.Glob(filepath.Join(b.w.scratch.Dir, "bench-*"))
-	for _, dir := range all {
-		os.RemoveAll(dir)
+	all, _ := os.ReadDir(b.w.scratch.Dir)
+	for _, e := range all {
+		if strings.HasPrefix(e.Name(), "bench-") {
+			os.RemoveAll(filepath.Join(b.w.scratch.Dir, e.Name()))
+		}
 	}
 }

@@ -120,7 +120,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, "step summary", string(said), string(report))
+	wantText(t, "step summary", strings.TrimSpace(string(said)), strings.TrimSpace(string(report)))
 	chart, err := os.Open(filepath.Join(dir, "dist", "bench", "chart.svg"))
 	if err != nil {
 		t.Fatal(err)

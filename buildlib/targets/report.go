@@ -107,9 +107,12 @@ func (c *console) benched(result *buildlib.BenchResult) {
 	if result.Comparison != "" {
 		fmt.Fprint(c.results, "\n", result.Comparison)
 	}
-	c.say("the report is %s", near(filepath.Join(result.Folder, "report.md")))
+	if result.Folder != "" {
+		c.say("the report is %s", near(filepath.Join(result.Folder, "report.md")))
+	}
 	if summary := os.Getenv("GITHUB_STEP_SUMMARY"); summary != "" {
-		if err := appendTo(summary, result.Markdown); err != nil {
+		// An empty line, so that the heading is one whatever stands before it.
+		if err := appendTo(summary, "\n"+result.Markdown); err != nil {
 			c.say("warning: GITHUB_STEP_SUMMARY: %v", err)
 		}
 	}

@@ -4,6 +4,7 @@ package measure
 
 import (
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -11,7 +12,8 @@ import (
 type Usage struct {
 	Start time.Time
 	Wall  time.Duration
-	// User and System are processor time, of all processes together.
+	// User and System are processor time, of all processes together; both 0:
+	// unknown.
 	User, System time.Duration
 	// MaxRSS is the peak of the largest process, in bytes; 0: unknown.
 	MaxRSS int64
@@ -50,11 +52,13 @@ func Run(cmd *exec.Cmd) (Usage, error) {
 	pss, rss := sampler.stop()
 	u.PSS = pss
 	if state := cmd.ProcessState; state != nil {
-		u.User, u.System = state.UserTime(), state.SystemTime()
+		if runtime.GOOS != "windows" { // which doesn't count children's
+			u.User, u.System = state.UserTime(), state.SystemTime()
+		}
 		// What the kernel kept is exact, but also the peak of this process if
 		// that is higher; then what was sampled is nearer to the truth.
 		u.MaxRSS = maxRSS(state)
-		if u.MaxRSS <= floor {
+		if u.MaxRSS <= floor+floor/20 { // it may grow while the child is made
 			u.MaxRSS = rss
 		}
 	}

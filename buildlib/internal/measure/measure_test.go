@@ -124,7 +124,7 @@ func TestNoise(t *testing.T) {
 		throttled: 3 * time.Second, pressure: [3]time.Duration{5 * time.Second, time.Second, 2 * time.Second},
 	}
 	n := between(before, after, 10*time.Second, 6*time.Second)
-	want := Noise{Steal: 0.05, Others: 0.1, Throttled: 3 * time.Second, PressureCPU: 0.5, PressureMemory: 0.1, PressureIO: 0.2}
+	want := Noise{Known: true, Steal: 0.05, Others: 0.1, Throttled: 3 * time.Second, PressureCPU: 0.5, PressureMemory: 0.1, PressureIO: 0.2}
 	if n != want {
 		t.Errorf("got %+v, want %+v", n, want)
 	}

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Noise is what may have slowed a command down from outside. All of it is zero
-// where the system doesn't tell.
+// Noise is what may have slowed a command down from outside.
 type Noise struct {
+	// Known is set if the system tells; where it doesn't, all is zero.
+	Known bool
 	// Steal is the share of the machine's processor time that the hypervisor
 	// gave to others, 0 to 1.
 	Steal float64
@@ -62,6 +63,7 @@ func (n Noise) mean(o Noise, d, e time.Duration) Noise {
 		return (a*d.Seconds() + b*e.Seconds()) / (d + e).Seconds()
 	}
 	return Noise{
+		Known: n.Known && o.Known,
 		Steal: at(n.Steal, o.Steal), Others: at(n.Others, o.Others), Throttled: n.Throttled + o.Throttled,
 		PressureCPU: at(n.PressureCPU, o.PressureCPU), PressureMemory: at(n.PressureMemory, o.PressureMemory), PressureIO: at(n.PressureIO, o.PressureIO),
 	}
@@ -81,14 +83,14 @@ type machine struct {
 // between is the noise between two readings, of which span passed and mine is
 // the processor time of what was measured.
 func between(a, b machine, span, mine time.Duration) Noise {
-	n := Noise{Throttled: max(0, b.throttled-a.throttled)}
+	n := Noise{Known: a.known && b.known, Throttled: max(0, b.throttled-a.throttled)}
 	share := func(part, whole time.Duration) float64 {
 		if whole <= 0 {
 			return 0
 		}
 		return min(1, max(0, part.Seconds()/whole.Seconds()))
 	}
-	if all := b.all - a.all; a.known && b.known {
+	if all := b.all - a.all; n.Known {
 		n.Steal = share(b.steal-a.steal, all)
 		n.Others = share(b.busy-a.busy-mine, all)
 	}

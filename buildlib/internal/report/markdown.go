@@ -44,12 +44,17 @@ func (r Report) headline(all []Summary) []string {
 		what = "the project"
 	}
 	var said []string
+	few := false // runs: too few for a test
 	for _, name := range caseNames(all) {
 		low, high := math.Inf(1), 0.0
 		for _, s := range all {
 			// What may be chance is nothing to boast of.
 			ratio, ok := s.Ratio[Wall]
+			if s.platform.Emulator != nil && s.platform.Emulator.Kind == "native" {
+				continue // the kernel ran it: no emulation
+			}
 			if ok && s.Case == name && (ratio.Significant == nil || *ratio.Significant) {
+				few = few || ratio.Significant == nil
 				low, high = min(low, ratio.Ratio), max(high, ratio.Ratio)
 			}
 		}
@@ -68,7 +73,11 @@ func (r Report) headline(all []Summary) []string {
 	if len(said) == 0 {
 		return append(lines, "No difference was found between native and emulated builds of "+what+": see the table for what was measured.")
 	}
-	lines = append(lines, fmt.Sprintf("Compared with native cross-compilation, an emulated build of %s takes %s.", what, strings.Join(said, ", and ")))
+	caveat := ""
+	if few {
+		caveat = " These are medians of too few runs for a test of significance."
+	}
+	lines = append(lines, fmt.Sprintf("Compared with native cross-compilation, an emulated build of %s takes %s.%s", what, strings.Join(said, ", and "), caveat))
 	return append(lines, sameSentence(all))
 }
 

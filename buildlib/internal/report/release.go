@@ -19,7 +19,7 @@ type cost struct{ wall, cpu float64 }
 func (r Report) release() (sum release, ok bool) {
 	cpuKnown := true
 	for _, s := range r.Summaries() {
-		if s.Case != Cold {
+		if s.Case != Cold || s.platform.Reference {
 			continue
 		}
 		native, hasNative := s.Native[Wall]
@@ -38,9 +38,12 @@ func (r Report) release() (sum release, ok bool) {
 		sum.emulated.add(emulated.Median, emulatedCPU.Median)
 	}
 	for _, p := range r.Platforms {
-		if name := clean(p.Platform); !slices.Contains(sum.platforms, name) {
+		if name := clean(p.Platform); !p.Reference && !slices.Contains(sum.platforms, name) {
 			sum.left = append(sum.left, name)
 		}
+	}
+	for _, name := range r.Left {
+		sum.left = append(sum.left, clean(name))
 	}
 	if !cpuKnown {
 		sum.native.cpu, sum.emulated.cpu = 0, 0

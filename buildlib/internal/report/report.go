@@ -35,13 +35,16 @@ type Report struct {
 	// the packages.
 	Flags []string `json:"flags,omitempty"`
 	// Runs is how many runs of each leg were wanted.
-	// Zero: as many as the pilot run suggested.
+	// Zero: the pilot run, which decides, didn't end.
 	Runs int `json:"runs,omitempty"`
 	// Budget is the time that the whole was given, in seconds. Zero: no limit.
 	Budget float64 `json:"budget,omitempty"`
 	// Partial says why less was measured than was wanted: "interrupted", "the
 	// budget of 10m0s was used up". Empty: all was.
-	Partial   string     `json:"partial,omitempty"`
+	Partial string `json:"partial,omitempty"`
+	// Left are the platforms and binaries of the project that were not to be
+	// measured.
+	Left      []string   `json:"left,omitempty"`
 	Platforms []Platform `json:"platforms"` // in the project's order
 }
 
@@ -71,6 +74,9 @@ type Platform struct {
 	// Host is set on the reference line: the host's own platform, which needs
 	// no emulation and so has native legs only.
 	Host bool `json:"host,omitempty"`
+	// Reference is set if the project isn't built for this platform, which is
+	// the host's, and no release has it.
+	Reference bool `json:"reference,omitempty"`
 	// Emulator is what ran the emulated legs; nil if there are none.
 	Emulator *Emulator `json:"emulator,omitempty"`
 	// Toolchain is where the foreign Go toolchain came from, for people.
@@ -163,7 +169,7 @@ type Noise struct {
 	// Throttled is how long the control group was held back, in seconds.
 	Throttled float64 `json:"throttled,omitempty"`
 	// Pressures are shares (0 to 1) of the run in which some task waited
-	// (Linux PSI, "some").
+	// for a processor, or all tasks for memory or disk (Linux PSI).
 	PressureCPU    float64 `json:"pressureCPU,omitempty"`
 	PressureMemory float64 `json:"pressureMemory,omitempty"`
 	PressureIO     float64 `json:"pressureIO,omitempty"`
