@@ -48,13 +48,13 @@ func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 	return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
 		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags)
-			return done, collected(b, err)
+			return done, collected(b, done, err)
 		})
 	})
 }
 
 // collected says what to do about images that Push pushed and that are gone.
-func collected(b *built, err error) error {
+func collected(b *built, done publish.Published, err error) error {
 	var missing *publish.Missing
 	if !errors.As(err, &missing) {
 		return err
@@ -68,7 +68,11 @@ func collected(b *built, err error) error {
 	if len(again) > 1 {
 		it = "them"
 	}
-	return fmt.Errorf("%w: the registry may have collected %s since ci:push, as no tag led to %s: run ci:push for %s again", err, it, it, strings.Join(again, ","))
+	why := fmt.Sprintf(", as no tag led to %s", it)
+	if slices.ContainsFunc(done.Tags, func(t publish.TagState) bool { return t.Current }) {
+		why = ", though a tag leads to the index"
+	}
+	return fmt.Errorf("%w: the registry may have collected %s since ci:push%s: run ci:push for %s again", err, it, why, strings.Join(again, ","))
 }
 
 // merger joins records into images, and notes all that is wrong with them.

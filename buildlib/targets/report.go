@@ -158,7 +158,7 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 			if p.Err != nil {
 				columns = 4
 				if failed == "" {
-					failed = "the index" // an image without tags
+					failed = "the index" // it has no tags, or they lead to one that lacks an image
 				}
 			}
 			rows = append(rows, []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", "), failed})

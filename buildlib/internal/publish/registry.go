@@ -117,17 +117,17 @@ func (p *publication) run(ctx context.Context) error {
 		return err
 	}
 	missing := slices.ContainsFunc(p.out.Tags, func(t TagState) bool { return t.Pushed })
-	if known && !missing {
+	// What others pushed is looked for even so: a registry may have collected
+	// the images of an index that tags lead to.
+	if known && !missing && !p.elsewhere {
 		return nil
 	}
 	written := make([]bool, len(p.out.Tags))
 	t := p.s.trial("push")
 	for round := 0; ; round++ {
-		if !known || round > 0 {
-			err = p.seeToChildren(ctx, round > 0)
-			if err == nil {
-				err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
-			}
+		err = p.seeToChildren(ctx, round > 0)
+		if err == nil && (!known || round > 0) {
+			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
 		}
 		if err == nil {
 			err = p.writeTags(ctx, written)
