@@ -183,13 +183,13 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 	return nil, nil
 }
 
-// bases notes the images whose platforms stand on one base that was not the
-// same when each was built: its tag has moved meanwhile.
+// bases notes the bases that were not the same when each platform of each
+// image was built: the tag has moved meanwhile.
 func (m *merger) bases() {
+	var refs []string
+	digests := map[string][]v1.Hash{} // by base
+	files := map[string][]string{}    // by base and digest
 	for _, ip := range m.plan.ImagePlans {
-		var refs []string
-		digests := map[string][]v1.Hash{} // by base
-		files := map[v1.Hash][]string{}
 		for _, pp := range ip.Platforms {
 			for _, f := range m.parts[ip.Name+" "+pp.Platform] {
 				if f.Base == nil {
@@ -202,19 +202,19 @@ func (m *merger) bases() {
 				if !slices.Contains(digests[pp.Base], h) {
 					digests[pp.Base] = append(digests[pp.Base], h)
 				}
-				files[h] = append(files[h], f.path)
+				files[pp.Base+h.String()] = append(files[pp.Base+h.String()], f.path)
 			}
 		}
-		for _, ref := range refs {
-			if len(digests[ref]) < 2 {
-				continue
-			}
-			var has []string
-			for _, h := range digests[ref] {
-				has = append(has, fmt.Sprintf("%s in %s", h, strings.Join(files[h], ", ")))
-			}
-			m.mistake("image %s: base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ip.Name, ref, strings.Join(has, "; "))
+	}
+	for _, ref := range refs {
+		if len(digests[ref]) < 2 {
+			continue
 		}
+		var has []string
+		for _, h := range digests[ref] {
+			has = append(has, fmt.Sprintf("%s in %s", h, strings.Join(files[ref+h.String()], ", ")))
+		}
+		m.mistake("base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ref, strings.Join(has, "; "))
 	}
 }
 

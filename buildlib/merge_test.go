@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/multimage/multimage/buildlib/internal/testenv"
@@ -88,6 +90,35 @@ func TestMerge(t *testing.T) {
 		}
 		if _, err := plan(t, dir, p, o).Merge(t.Context(), at); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("registries %q: error %v, want %s", registries, err, want)
+		}
+	}
+}
+
+// A reference is one base for all images of a run, as it is on one machine.
+func TestMergeBasesOfSeveralImages(t *testing.T) {
+	dir := project(t, oneMain())
+	registry := testenv.MemoryRegistry(t)
+	ref := registry + "/library/base:1"
+	p := Project{
+		Version: "1.0", Registries: []string{registry}, Platforms: []string{"linux/amd64", "linux/arm64"},
+		Images: []Image{
+			{Name: "one", Binaries: []string{"server"}, Base: ref, Platforms: []string{"linux/amd64"}},
+			{Name: "two", Binaries: []string{"server"}, Base: ref, Platforms: []string{"linux/arm64"}},
+		},
+	}
+	at := filepath.Join(dir, "records")
+	for i, platform := range p.Platforms {
+		base := testenv.Tiny()
+		base.Config = func(_ string, c *v1.ConfigFile) { c.Config.User = strconv.Itoa(1000 + i) } // the tag moves
+		testenv.Push(t, ref, base.Index(t))
+		if _, err := plan(t, dir, p, Overrides{Platforms: []string{platform}, Output: filepath.Join("records", strconv.Itoa(i))}).Push(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := plan(t, dir, p, Overrides{}).Merge(t.Context(), at)
+	for _, want := range []string{"base " + ref + " is not one base", "one+linux-amd64.json", "two+linux-arm64.json"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v doesn't say %q", err, want)
 		}
 	}
 }
