@@ -74,7 +74,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	picked := r.pick(&img, binaries)
 	r.checkConfig(&img)
 	labels := r.labels(img)
-	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels)}
+	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
 	if named {
 		ip.Repositories = r.repositories(img)
 	}
@@ -145,6 +145,15 @@ func (r *resolver) pick(img *image, binaries []binary) bool {
 		img.platforms = append(img.platforms, p)
 	}
 	return !unknown && len(r.mistakes) == before
+}
+
+// buildOf is a RecordGo's Build.
+func buildOf(binaries []binary) string {
+	var keys []string
+	for _, b := range binaries {
+		keys = append(keys, b.go_.key())
+	}
+	return digits(fmt.Sprintf("%q", keys))
 }
 
 // mayHave reports whether the project may have a binary of that name that was

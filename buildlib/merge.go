@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/oci"
 	"github.com/multimage/multimage/buildlib/internal/publish"
@@ -23,7 +22,8 @@ import (
 //
 // Every image of the plan must be there once for each of its platforms, pushed
 // to all its repositories, made of the commit, version and time of this plan
-// and, platforms of one image, on one base. Whatever isn't so is in the one
+// and, as on one machine, on bases that were the same for all and with one Go.
+// That of this machine doesn't matter. Whatever isn't so is in the one
 // error, and then nothing is published. Records of what the plan doesn't have
 // are such an error too, unless Overrides narrow the plan.
 //
@@ -113,7 +113,7 @@ func (m *merger) merge(dir string, list []found) []built {
 		}
 		all = append(all, b)
 	}
-	m.bases()
+	m.agree()
 	return all
 }
 
@@ -181,41 +181,6 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 		}
 	}
 	return nil, nil
-}
-
-// bases notes the bases that were not the same when each platform of each
-// image was built: the tag has moved meanwhile.
-func (m *merger) bases() {
-	var refs []string
-	digests := map[string][]v1.Hash{} // by base
-	files := map[string][]string{}    // by base and digest
-	for _, ip := range m.plan.ImagePlans {
-		for _, pp := range ip.Platforms {
-			for _, f := range m.parts[ip.Name+" "+pp.Platform] {
-				if f.Base == nil {
-					continue
-				}
-				if !slices.Contains(refs, pp.Base) {
-					refs = append(refs, pp.Base)
-				}
-				h := f.Base.Index
-				if !slices.Contains(digests[pp.Base], h) {
-					digests[pp.Base] = append(digests[pp.Base], h)
-				}
-				files[pp.Base+h.String()] = append(files[pp.Base+h.String()], f.path)
-			}
-		}
-	}
-	for _, ref := range refs {
-		if len(digests[ref]) < 2 {
-			continue
-		}
-		var has []string
-		for _, h := range digests[ref] {
-			has = append(has, fmt.Sprintf("%s in %s", h, strings.Join(files[ref+h.String()], ", ")))
-		}
-		m.mistake("base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ref, strings.Join(has, "; "))
-	}
 }
 
 // joinRecords makes an image's index of its records, in plan order, as join

@@ -85,6 +85,8 @@ type ImagePlan struct {
 	Tags         []string          `json:"tags,omitempty"`
 	Annotations  map[string]string `json:"annotations"` // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
+
+	build string // as RecordGo's
 }
 
 // PlatformPlan is an image's share for one platform.

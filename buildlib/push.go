@@ -104,7 +104,8 @@ func (p *Plan) records(b *built) ([]Record, error) {
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
 			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Created: p.Epoch,
-			Base: recordBase(b.bases[i]), Repositories: append([]string{}, b.plan.Repositories...),
+			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.build},
+			Repositories: append([]string{}, b.plan.Repositories...),
 		}
 	}
 	return list, nil

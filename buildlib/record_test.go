@@ -29,6 +29,7 @@ func aRecord() Record {
 			Platform: &v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}},
 		Size: 31_400_000, Version: "v1.2.3", Revision: strings.Repeat("c", 40), Created: time.Unix(1750000000, 0).UTC(),
 		Base:         &RecordBase{Name: "docker.io/library/alpine:3.24", Index: sum("d"), Child: sum("e")},
+		Go:           RecordGo{"go1.26.8", digits("settings"), digits("build")},
 		Repositories: []string{"ghcr.io/acme/team/router"},
 	}
 }
@@ -70,6 +71,9 @@ func TestRecordDamaged(t *testing.T) {
 		"no size":                  func(r *Record) { r.Size = 0 },
 		"less than the manifest":   func(r *Record) { r.Size = 699 },
 		"a negative size":          func(r *Record) { r.Descriptor.Size = -1 },
+		"no version of Go":         func(r *Record) { r.Go.Version = "" },
+		"no settings":              func(r *Record) { r.Go.Settings = "" },
+		"no build":                 func(r *Record) { r.Go.Build = "" },
 		"no digest of the base":    func(r *Record) { r.Base.Index = v1.Hash{} },
 	} {
 		t.Run(name, func(t *testing.T) {
