@@ -1,12 +1,8 @@
 package buildlib
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -305,32 +301,6 @@ func (r *resolver) base(img image, facts Facts) string {
 		r.mistake(field, "%q is no base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
 	}
 	return base
-}
-
-// source checks a file's source and returns it relative to the project.
-func (r *resolver) source(field, source string) string {
-	at := source
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(r.plan.Dir, at)
-	}
-	rel, err := filepath.Rel(r.plan.Dir, at)
-	if err != nil || !filepath.IsLocal(rel) {
-		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
-		return source
-	}
-	root, err := os.OpenRoot(r.plan.Dir)
-	if err != nil {
-		r.check(field, err)
-		return source
-	}
-	defer root.Close()
-	switch _, err := root.Stat(rel); {
-	case errors.Is(err, fs.ErrNotExist):
-		r.mistake(field, "%q: no such file or folder in %s", source, r.plan.Dir)
-	case err != nil:
-		r.mistake(field, "%q can't be read, or leaves the project through a link: copy what it leads to into %s: %w", source, r.plan.Dir, err)
-	}
-	return filepath.ToSlash(rel)
 }
 
 // onlyNeeded drops the binaries that no image of a restricted run needs.

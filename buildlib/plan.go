@@ -44,6 +44,7 @@ type Plan struct {
 	run      runState
 	module   moduleFiles
 	narrowed bool // by Overrides' Platforms or Images
+	absent   []*absent
 }
 
 // Toolchain is the go command that builds.

@@ -31,7 +31,7 @@ func (p *Plan) Push(ctx context.Context) ([]Record, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.pushed.do(func() ([]Record, error) {
-		if err := p.mergeable(); err != nil {
+		if err := errors.Join(p.mergeable(), p.hasSources()); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]Record, error) {
