@@ -88,7 +88,9 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 
 // trial begins an operation on the repository.
 func (s *session) trial(what string) *trial {
-	return s.c.wire.newTrial(Written(s.repo)+": "+what, s.c.plain(s.repo.RegistryStr()))
+	t := s.c.wire.newTrial(Written(s.repo)+": "+what, s.c.plain(s.repo.RegistryStr()))
+	t.registry = s.repo.RegistryStr()
+	return t
 }
 
 // url returns the address of something in the repository.
