@@ -25,7 +25,8 @@ import (
 // and, as on one machine, on bases that were the same for all and with one Go.
 // That of this machine doesn't matter. Whatever isn't so is in the one
 // error, and then nothing is published. Records of what the plan doesn't have
-// are such an error too, unless Overrides narrow the plan.
+// are such an error too, but for those of images that Overrides.Images leave out:
+// an index of fewer platforms than were pushed would take the place of one of all.
 //
 // An image that a repository doesn't have any more (registries may collect what
 // no tag leads to) keeps that repository from being published to. Failures and
@@ -130,7 +131,11 @@ func paths(records []found) string {
 func (m *merger) sort(f found) {
 	ip, pp := m.plan.find(f.Image, f.Platform)
 	if pp == nil {
-		if !m.plan.narrowed {
+		switch {
+		case m.plan.onlyImages != nil && !slices.Contains(m.plan.onlyImages, f.Image):
+		case m.plan.fewerPlatforms:
+			m.mistake("%s: image %q for %s is not among what MULTIMAGE_PLATFORMS leaves: unset it, as ci:merge publishes all platforms, or remove the record", f.path, f.Image, f.Platform)
+		default:
 			m.mistake("%s: image %q for %s is not in the plan of this checkout: push and merge with one configuration, or remove the record", f.path, f.Image, f.Platform)
 		}
 		return

@@ -41,10 +41,12 @@ type Plan struct {
 	// Nil: nobody looks.
 	Progress func(Event) `json:"-"`
 
-	run      runState
-	module   moduleFiles
-	narrowed bool // by Overrides' Platforms or Images
-	absent   []*absent
+	run    runState
+	module moduleFiles
+	absent []*absent
+	// What Overrides narrow the plan to.
+	fewerPlatforms bool
+	onlyImages     []string // nil: all
 }
 
 // Toolchain is the go command that builds.

@@ -147,7 +147,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 		go_: gotool.Go{Dir: dir},
 		plan: &Plan{
 			Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
-			narrowed: o.Platforms != nil || o.Images != nil,
+			fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
 		},
 	}
 	return r, nil
