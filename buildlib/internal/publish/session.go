@@ -198,7 +198,8 @@ func (s *session) hasBlob(ctx context.Context, h v1.Hash) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	resp, err := s.do(req, http.StatusOK, http.StatusNotFound, http.StatusForbidden)
+	// As with manifests, what is taken for missing is pushed.
+	resp, err := s.do(req, http.StatusOK, http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed)
 	if err != nil {
 		return false, err
 	}
