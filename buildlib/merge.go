@@ -37,16 +37,17 @@ func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 	if err := p.mergeable(); err != nil {
 		return nil, err
 	}
-	list, damaged, err := gather(ctx, dir)
-	if err != nil {
-		return nil, fmt.Errorf("merge: %w", err)
-	}
-	m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
-	all := m.merge(dir, list)
-	if len(m.mistakes) > 0 {
-		return nil, errors.Join(m.mistakes...)
-	}
 	return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+		// dir may be the one that a run of ci:push here is writing to.
+		list, damaged, err := gather(ctx, dir)
+		if err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
+		all := m.merge(dir, list)
+		if len(m.mistakes) > 0 {
+			return nil, errors.Join(m.mistakes...)
+		}
 		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags)
 			return done, collected(b, done, err)

@@ -2,6 +2,8 @@ package buildlib
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -13,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
@@ -198,6 +201,35 @@ func TestSettings(t *testing.T) {
 		if got := settings(tt.env, tt.value); (got == base) != tt.same {
 			t.Errorf("%s=%s: settings %s, without it %s, want the same: %v", tt.env, tt.value, got, base, tt.same)
 		}
+	}
+}
+
+// The folder may be what a run of Push is about to replace: records are read
+// once it is done.
+func TestMergeWaitsForPush(t *testing.T) {
+	dir := project(t, oneMain())
+	p := Project{Version: "1.0", Registries: []string{testenv.MemoryRegistry(t)}, Platforms: []string{"linux/amd64"}}
+	if _, err := plan(t, dir, p, Overrides{}).Push(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	digests, away := filepath.Join(dir, "dist", "digests"), filepath.Join(dir, "away")
+	if err := os.Rename(digests, away); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := disk.TryLock(filepath.Join(dir, "dist", ".multimage", "lock"), "process 4711 (mage ci:push)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	merging := plan(t, dir, p, Overrides{})
+	merging.Progress = func(e Event) {
+		if e.Step == StepWait {
+			if err := errors.Join(os.Rename(away, digests), lock.Unlock()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := merging.Merge(t.Context(), digests); err != nil {
+		t.Error(err)
 	}
 }
 
