@@ -1,12 +1,8 @@
 package buildlib
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -74,7 +70,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	picked := r.pick(&img, binaries)
 	r.checkConfig(&img)
 	labels := r.labels(img)
-	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels)}
+	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
 	if named {
 		ip.Repositories = r.repositories(img)
 	}
@@ -145,6 +141,15 @@ func (r *resolver) pick(img *image, binaries []binary) bool {
 		img.platforms = append(img.platforms, p)
 	}
 	return !unknown && len(r.mistakes) == before
+}
+
+// buildOf is a RecordGo's Build.
+func buildOf(binaries []binary) string {
+	var keys []string
+	for _, b := range binaries {
+		keys = append(keys, b.go_.key())
+	}
+	return digits(fmt.Sprintf("%q", keys))
 }
 
 // mayHave reports whether the project may have a binary of that name that was
@@ -296,32 +301,6 @@ func (r *resolver) base(img image, facts Facts) string {
 		r.mistake(field, "%q is no base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
 	}
 	return base
-}
-
-// source checks a file's source and returns it relative to the project.
-func (r *resolver) source(field, source string) string {
-	at := source
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(r.plan.Dir, at)
-	}
-	rel, err := filepath.Rel(r.plan.Dir, at)
-	if err != nil || !filepath.IsLocal(rel) {
-		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
-		return source
-	}
-	root, err := os.OpenRoot(r.plan.Dir)
-	if err != nil {
-		r.check(field, err)
-		return source
-	}
-	defer root.Close()
-	switch _, err := root.Stat(rel); {
-	case errors.Is(err, fs.ErrNotExist):
-		r.mistake(field, "%q: no such file or folder in %s", source, r.plan.Dir)
-	case err != nil:
-		r.mistake(field, "%q can't be read, or leaves the project through a link: copy what it leads to into %s: %w", source, r.plan.Dir, err)
-	}
-	return filepath.ToSlash(rel)
 }
 
 // onlyNeeded drops the binaries that no image of a restricted run needs.

@@ -21,7 +21,7 @@ func (p *Plan) Load(ctx context.Context) ([]LoadResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.loaded.do(func() ([]LoadResult, error) {
-		if err := p.hasImages(); err != nil {
+		if err := errors.Join(p.hasImages(), p.hasSources()); err != nil {
 			return nil, err
 		}
 		engine, err := publish.FindEngine(ctx)

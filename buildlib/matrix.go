@@ -114,6 +114,19 @@ func (p *Plan) cacheKey(platform, modules string) string {
 	}, "-")
 }
 
+// settings is a RecordGo's Settings.
+func (t Toolchain) settings() string {
+	flags := slices.DeleteFunc(fields(t.Flags), func(flag string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
+		return slices.Contains(mannerless, name)
+	})
+	return digits(fmt.Sprintf("%q %q %q", flags, t.Experiment, t.FIPS140))
+}
+
+// mannerless are flags of go build that say how it works or what it prints, and
+// nothing of what it makes (go help build).
+var mannerless = []string{"p", "v", "x", "a", "work", "modcacherw"}
+
 // digits names a text.
 func digits(text string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]

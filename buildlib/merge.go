@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/oci"
 	"github.com/multimage/multimage/buildlib/internal/publish"
@@ -23,9 +22,11 @@ import (
 //
 // Every image of the plan must be there once for each of its platforms, pushed
 // to all its repositories, made of the commit, version and time of this plan
-// and, platforms of one image, on one base. Whatever isn't so is in the one
+// and, as on one machine, on bases that were the same for all and with one Go.
+// That of this machine doesn't matter. Whatever isn't so is in the one
 // error, and then nothing is published. Records of what the plan doesn't have
-// are such an error too, unless Overrides narrow the plan.
+// are such an error too, but for those of images that Overrides.Images leave out:
+// an index of fewer platforms than were pushed would take the place of one of all.
 //
 // An image that a repository doesn't have any more (registries may collect what
 // no tag leads to) keeps that repository from being published to. Failures and
@@ -36,25 +37,26 @@ func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 	if err := p.mergeable(); err != nil {
 		return nil, err
 	}
-	list, damaged, err := gather(ctx, dir)
-	if err != nil {
-		return nil, fmt.Errorf("merge: %w", err)
-	}
-	m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
-	all := m.merge(dir, list)
-	if len(m.mistakes) > 0 {
-		return nil, errors.Join(m.mistakes...)
-	}
 	return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+		// dir may be the one that a run of ci:push here is writing to.
+		list, damaged, err := gather(ctx, dir)
+		if err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
+		all := m.merge(dir, list)
+		if len(m.mistakes) > 0 {
+			return nil, errors.Join(m.mistakes...)
+		}
 		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags)
-			return done, collected(b, err)
+			return done, collected(b, done, err)
 		})
 	})
 }
 
 // collected says what to do about images that Push pushed and that are gone.
-func collected(b *built, err error) error {
+func collected(b *built, done publish.Published, err error) error {
 	var missing *publish.Missing
 	if !errors.As(err, &missing) {
 		return err
@@ -68,7 +70,11 @@ func collected(b *built, err error) error {
 	if len(again) > 1 {
 		it = "them"
 	}
-	return fmt.Errorf("%w: the registry may have collected %s since ci:push, as no tag led to %s: run ci:push for %s again", err, it, it, strings.Join(again, ","))
+	why := fmt.Sprintf(", as no tag led to %s", it)
+	if slices.ContainsFunc(done.Tags, func(t publish.TagState) bool { return t.Current }) {
+		why = ", though a tag leads to the index"
+	}
+	return fmt.Errorf("%w: the registry may have collected %s since ci:push%s: run ci:push for %s again", err, it, why, strings.Join(again, ","))
 }
 
 // merger joins records into images, and notes all that is wrong with them.
@@ -109,7 +115,7 @@ func (m *merger) merge(dir string, list []found) []built {
 		}
 		all = append(all, b)
 	}
-	m.bases()
+	m.agree()
 	return all
 }
 
@@ -126,7 +132,11 @@ func paths(records []found) string {
 func (m *merger) sort(f found) {
 	ip, pp := m.plan.find(f.Image, f.Platform)
 	if pp == nil {
-		if !m.plan.narrowed {
+		switch {
+		case m.plan.onlyImages != nil && !slices.Contains(m.plan.onlyImages, f.Image):
+		case m.plan.fewerPlatforms:
+			m.mistake("%s: image %q for %s is not among what MULTIMAGE_PLATFORMS leaves: unset it, as ci:merge publishes all platforms, or remove the record", f.path, f.Image, f.Platform)
+		default:
 			m.mistake("%s: image %q for %s is not in the plan of this checkout: push and merge with one configuration, or remove the record", f.path, f.Image, f.Platform)
 		}
 		return
@@ -177,41 +187,6 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 		}
 	}
 	return nil, nil
-}
-
-// bases notes the images whose platforms stand on one base that was not the
-// same when each was built: its tag has moved meanwhile.
-func (m *merger) bases() {
-	for _, ip := range m.plan.ImagePlans {
-		var refs []string
-		digests := map[string][]v1.Hash{} // by base
-		files := map[v1.Hash][]string{}
-		for _, pp := range ip.Platforms {
-			for _, f := range m.parts[ip.Name+" "+pp.Platform] {
-				if f.Base == nil {
-					continue
-				}
-				if !slices.Contains(refs, pp.Base) {
-					refs = append(refs, pp.Base)
-				}
-				h := f.Base.Index
-				if !slices.Contains(digests[pp.Base], h) {
-					digests[pp.Base] = append(digests[pp.Base], h)
-				}
-				files[h] = append(files[h], f.path)
-			}
-		}
-		for _, ref := range refs {
-			if len(digests[ref]) < 2 {
-				continue
-			}
-			var has []string
-			for _, h := range digests[ref] {
-				has = append(has, fmt.Sprintf("%s in %s", h, strings.Join(files[h], ", ")))
-			}
-			m.mistake("image %s: base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ip.Name, ref, strings.Join(has, "; "))
-		}
-	}
 }
 
 // joinRecords makes an image's index of its records, in plan order, as join

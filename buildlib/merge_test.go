@@ -2,14 +2,20 @@ package buildlib
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
@@ -89,6 +95,141 @@ func TestMerge(t *testing.T) {
 		if _, err := plan(t, dir, p, o).Merge(t.Context(), at); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("registries %q: error %v, want %s", registries, err, want)
 		}
+	}
+}
+
+// A reference is one base for all images of a run, as it is on one machine.
+func TestMergeBasesOfSeveralImages(t *testing.T) {
+	dir := project(t, oneMain())
+	registry := testenv.MemoryRegistry(t)
+	ref := registry + "/library/base:1"
+	p := Project{
+		Version: "1.0", Registries: []string{registry}, Platforms: []string{"linux/amd64", "linux/arm64"},
+		Images: []Image{
+			{Name: "one", Binaries: []string{"server"}, Base: ref, Platforms: []string{"linux/amd64"}},
+			{Name: "two", Binaries: []string{"server"}, Base: ref, Platforms: []string{"linux/arm64"}},
+		},
+	}
+	at := filepath.Join(dir, "records")
+	for i, platform := range p.Platforms {
+		base := testenv.Tiny()
+		base.Config = func(_ string, c *v1.ConfigFile) { c.Config.User = strconv.Itoa(1000 + i) } // the tag moves
+		testenv.Push(t, ref, base.Index(t))
+		if _, err := plan(t, dir, p, Overrides{Platforms: []string{platform}, Output: filepath.Join("records", strconv.Itoa(i))}).Push(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := plan(t, dir, p, Overrides{}).Merge(t.Context(), at)
+	for _, want := range []string{"base " + ref + " is not one base", "one+linux-amd64.json", "two+linux-arm64.json"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v doesn't say %q", err, want)
+		}
+	}
+}
+
+// What one machine's Go can't be two of is not two for an index.
+func TestMergeToolchains(t *testing.T) {
+	dir := project(t, oneMain())
+	registry := testenv.MemoryRegistry(t)
+	p := Project{
+		Version: "1.0", Registries: []string{registry}, Platforms: []string{"linux/amd64", "linux/arm64"},
+		Go:     GoBuild{Ldflags: "-X main.version={{.Arch}}"},
+		Images: []Image{{Name: "one", Binaries: []string{"server"}}, {Name: "two", Binaries: []string{"server"}, Platforms: []string{"linux/arm64"}}},
+	}
+	push := func(p Project, platform, to string) {
+		t.Helper()
+		o := Overrides{Platforms: []string{platform}, Output: filepath.Join("records", to)}
+		if _, err := plan(t, dir, p, o).Push(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merge := func() error {
+		_, err := plan(t, dir, p, Overrides{}).Merge(t.Context(), filepath.Join(dir, "records"))
+		return err
+	}
+	refused := func(wants ...string) {
+		t.Helper()
+		err := merge()
+		for _, want := range wants {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v\ndoesn't say %q", err, want)
+			}
+		}
+	}
+	amd64 := filepath.Join(dir, "records", "amd64", "digests", "one+linux-amd64.json")
+	push(p, "linux/amd64", "amd64")
+	push(p, "linux/arm64", "arm64")
+	t.Setenv("GOFLAGS", "-tags=merge") // of the machine that compiles nothing
+	if err := merge(); err != nil {
+		t.Errorf("templates with the platform in them are another build: %v", err)
+	}
+	push(p, "linux/arm64", "arm64")
+	refused("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same", amd64, "arm64/digests/one+linux-arm64.json", "two+linux-arm64.json")
+	t.Setenv("GOFLAGS", "")
+	p.Go.Tags = []string{"other"}
+	push(p, "linux/arm64", "arm64")
+	refused("image one: how its binaries are built", amd64)
+	push(p, "linux/amd64", "amd64")
+	write(t, amd64, strings.Replace(read(t, amd64), runtime.Version(), "go1.99.1", 1))
+	refused("go is not of one version, but go1.99.1 in "+amd64+"; "+runtime.Version()+" in ", "one+linux-arm64.json", "two+linux-arm64.json")
+}
+
+// Of the settings, those count that change what is built.
+func TestSettings(t *testing.T) {
+	dir := project(t, oneMain())
+	settings := func(env, value string) string {
+		t.Helper()
+		if env != "" {
+			t.Setenv(env, value)
+			defer t.Setenv(env, "")
+		}
+		return plan(t, dir, Project{}, Overrides{}).Go.settings()
+	}
+	base := settings("", "")
+	for _, tt := range []struct {
+		env, value string
+		same       bool
+	}{
+		{"GOFLAGS", "-p=3 -v -modcacherw --x", true},
+		{"GOFLAGS", "-tags=x", false},
+		{"GOFLAGS", "-ldflags=-s", false},
+		{"GOFLAGS", "-mod=mod", false},
+		{"GOEXPERIMENT", "nosimd", false},
+		{"GOFIPS140", "latest", false},
+		{"GOAMD64", "v3", true}, // is the platform's
+	} {
+		if got := settings(tt.env, tt.value); (got == base) != tt.same {
+			t.Errorf("%s=%s: settings %s, without it %s, want the same: %v", tt.env, tt.value, got, base, tt.same)
+		}
+	}
+}
+
+// The folder may be what a run of Push is about to replace: records are read
+// once it is done.
+func TestMergeWaitsForPush(t *testing.T) {
+	dir := project(t, oneMain())
+	p := Project{Version: "1.0", Registries: []string{testenv.MemoryRegistry(t)}, Platforms: []string{"linux/amd64"}}
+	if _, err := plan(t, dir, p, Overrides{}).Push(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	digests, away := filepath.Join(dir, "dist", "digests"), filepath.Join(dir, "away")
+	if err := os.Rename(digests, away); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := disk.TryLock(filepath.Join(dir, "dist", ".multimage", "lock"), "process 4711 (mage ci:push)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	merging := plan(t, dir, p, Overrides{})
+	merging.Progress = func(e Event) {
+		if e.Step == StepWait {
+			if err := errors.Join(os.Rename(away, digests), lock.Unlock()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := merging.Merge(t.Context(), digests); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // mistakes are the lines of what Plan says is wrong.
@@ -180,7 +182,7 @@ Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
 Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294
-Images[0].Files[0].Source: "none.txt": no such file or folder in DIR
+Images[0].Files[0].Source: "none.txt": no such file or folder in DIR: correct it, or make it first
 Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR`},
 		{name: "config", project: server(func(i *Image) {
 			i.WorkDir, i.BinDir, i.Volumes = "srv", "/a/../b", []string{"", "/data"}
@@ -214,6 +216,58 @@ Images[0].Cmd[0]: "a\x00b" holds a NUL`},
 				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
 			}
 		})
+	}
+}
+
+// A Source that a step of the project has yet to make is missed only by who
+// reads it, and before anything is compiled.
+func TestAbsentSource(t *testing.T) {
+	dir := project(t, oneMain())
+	registry := testenv.MemoryRegistry(t)
+	p := server(func(i *Image) {
+		i.Files = []File{{Source: "gen/{{.Arch}}.txt", Path: "/a"}, {Source: "go.mod", Path: "/b"}}
+	})
+	p.Version, p.Platforms, p.Registries = "1.0", []string{"linux/amd64"}, []string{registry}
+	want := `Images[0].Files[0].Source: "gen/amd64.txt": no such file or folder in ` + dir + ": correct it, or make it first"
+	resolve := func() *Plan { return plan(t, dir, p, Overrides{}) }
+	reading := map[string]func(*Plan) error{
+		"images":   func(p *Plan) error { _, err := p.Images(t.Context()); return err },
+		"manifest": func(p *Plan) error { _, err := p.Manifest(t.Context()); return err },
+		"push":     func(p *Plan) error { _, err := p.Push(t.Context()); return err },
+		"load":     func(p *Plan) error { _, err := p.Load(t.Context()); return err },
+	}
+	for name, stage := range reading {
+		if err := stage(resolve()); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v\nwant %s", name, err, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {
+		t.Error("there is a dist")
+	}
+	early := resolve()
+	if text := early.String(); !strings.Contains(text, `warning: Images[0].Files[0].Source: "gen/amd64.txt" is not there`) {
+		t.Errorf("the plan says nothing of it:\n%s", text)
+	}
+	if m := matrix(t, early); len(m.Include) != 1 {
+		t.Errorf("matrix %+v", m)
+	}
+	if _, err := early.Binaries(t.Context()); err != nil {
+		t.Errorf("binaries: %v", err)
+	}
+
+	// Made meanwhile, it is there; and gone again where records are merged.
+	write(t, filepath.Join(dir, "gen", "amd64.txt"), "made")
+	delete(reading, "load") // needs an engine
+	for name, stage := range reading {
+		if err := stage(early); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "gen")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resolve().Merge(t.Context(), filepath.Join(dir, "dist", "digests")); err != nil {
+		t.Errorf("merge: %v", err)
 	}
 }
 

@@ -41,9 +41,12 @@ type Plan struct {
 	// Nil: nobody looks.
 	Progress func(Event) `json:"-"`
 
-	run      runState
-	module   moduleFiles
-	narrowed bool // by Overrides' Platforms or Images
+	run    runState
+	module moduleFiles
+	absent []*absent
+	// What Overrides narrow the plan to.
+	fewerPlatforms bool
+	onlyImages     []string // nil: all
 }
 
 // Toolchain is the go command that builds.
@@ -85,6 +88,8 @@ type ImagePlan struct {
 	Tags         []string          `json:"tags,omitempty"`
 	Annotations  map[string]string `json:"annotations"` // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
+
+	build string // as RecordGo's
 }
 
 // PlatformPlan is an image's share for one platform.

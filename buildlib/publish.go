@@ -28,7 +28,7 @@ func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.published.do(func() ([]ImageResult, error) {
-		if err := p.publishable(); err != nil {
+		if err := errors.Join(p.publishable(), p.hasSources()); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {

@@ -1,13 +1,13 @@
 package buildlib
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,18 +23,22 @@ import (
 // into OUTPUT/digests, once all its repositories have it. Plan.Merge makes the
 // index of all machines' records.
 //
-// Records that earlier runs left for another version or commit are removed, and
-// those of the images that are pushed now are replaced, so that OUTPUT/digests
-// holds those of one commit. A repository that fails doesn't stop the others;
-// the image that wanted it gets no record.
+// Before that, records that earlier runs left of the images to be pushed, and of
+// any for another version or commit, are removed: OUTPUT/digests holds those of
+// one commit, and none of what failed. A repository that fails doesn't stop the
+// others; the image that wanted it gets no record. The records that were written
+// are returned beside the error.
 func (p *Plan) Push(ctx context.Context) ([]Record, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.pushed.do(func() ([]Record, error) {
-		if err := p.mergeable(); err != nil {
+		if err := errors.Join(p.mergeable(), p.hasSources()); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]Record, error) {
+			if err := w.removeStale(); err != nil {
+				return nil, fmt.Errorf("records: %w", err)
+			}
 			all, err := w.images(ctx)
 			if err != nil {
 				return nil, err
@@ -57,34 +61,27 @@ func (p *Plan) mergeable() error {
 
 func (p *Plan) recordDir() string { return filepath.Join(p.Output, "digests") }
 
-// push pushes the images and records them.
+// push pushes the images and records them. With an error it returns the records
+// that were written all the same.
 func (w *workspace) push(ctx context.Context, all []built) ([]Record, error) {
 	records := make([][]Record, len(all))
-	var list []Record
 	for i := range all {
 		var err error
 		if records[i], err = w.plan.records(&all[i]); err != nil {
 			return nil, fmt.Errorf("image %s: %w", all[i].Name, err)
 		}
-		list = append(list, records[i]...)
 	}
-	if err := w.removeStale(list); err != nil {
-		return nil, fmt.Errorf("records: %w", err)
-	}
-	failed := make([]error, len(all))
+	written, failed := make([][]Record, len(all)), make([]error, len(all))
 	var wait sync.WaitGroup
 	for i := range all {
 		wait.Go(func() {
 			if failed[i] = w.pushImage(ctx, &all[i]); failed[i] == nil {
-				failed[i] = w.writeRecords(records[i])
+				written[i], failed[i] = w.writeRecords(records[i])
 			}
 		})
 	}
 	wait.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return nil, err
-	}
-	return list, nil
+	return slices.Concat(written...), errors.Join(failed...)
 }
 
 // records are those of an image's platforms.
@@ -104,7 +101,8 @@ func (p *Plan) records(b *built) ([]Record, error) {
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
 			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Created: p.Epoch,
-			Base: recordBase(b.bases[i]), Repositories: append([]string{}, b.plan.Repositories...),
+			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.build},
+			Repositories: append([]string{}, b.plan.Repositories...),
 		}
 	}
 	return list, nil
@@ -158,16 +156,14 @@ func describePush(done publish.Published) string {
 }
 
 // removeStale removes the records in OUTPUT/digests that are not of this
-// version, and those of the images in list that say something else. One that
-// is damaged is removed, what isn't a record is not.
-func (w *workspace) removeStale(list []Record) error {
-	now := map[string][]byte{} // by file
-	for i := range list {
-		data, err := list[i].encode()
-		if err != nil {
-			return err
+// version, and those of the plan's images. One that is damaged is removed, what
+// isn't a record is not.
+func (w *workspace) removeStale() error {
+	planned := map[string]bool{} // by file
+	for _, ip := range w.plan.ImagePlans {
+		for _, pp := range ip.Platforms {
+			planned[recordName(ip.Name, pp.Platform)] = true
 		}
-		now[recordName(list[i].Image, list[i].Platform)] = data
 	}
 	entries, err := os.ReadDir(w.plan.recordDir())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -181,13 +177,11 @@ func (w *workspace) removeStale(list []Record) error {
 		if !e.Type().IsRegular() || filepath.Ext(at) != ".json" {
 			continue
 		}
-		data, err := readLimited(at, recordLimit)
-		if err != nil {
-			return err
-		}
-		if want, ok := now[e.Name()]; ok && bytes.Equal(data, want) {
-			continue
-		} else if !ok {
+		if !planned[e.Name()] {
+			data, err := readLimited(at, recordLimit)
+			if err != nil {
+				return err
+			}
 			if !isRecord(at, data) {
 				continue
 			}
@@ -208,17 +202,18 @@ func (p *Plan) made(r *Record) bool {
 	return r.Version == p.Version && r.Revision == p.Revision && r.Created.Equal(p.Epoch)
 }
 
-func (w *workspace) writeRecords(list []Record) error {
+// writeRecords returns the records that it has written.
+func (w *workspace) writeRecords(list []Record) ([]Record, error) {
 	for i := range list {
 		r := &list[i]
 		data, err := r.encode()
-		if err != nil {
-			return fmt.Errorf("record of %s: %w", r.of(), err)
+		if err == nil {
+			at := filepath.Join(w.plan.recordDir(), recordName(r.Image, r.Platform))
+			err = disk.WriteBytes(at, w.scratch.Dir, 0o644, data)
 		}
-		at := filepath.Join(w.plan.recordDir(), recordName(r.Image, r.Platform))
-		if err := disk.WriteBytes(at, w.scratch.Dir, 0o644, data); err != nil {
-			return fmt.Errorf("record of %s: %w", r.of(), err)
+		if err != nil {
+			return list[:i], fmt.Errorf("record of %s: %w", r.of(), err)
 		}
 	}
-	return nil
+	return list, nil
 }

@@ -32,6 +32,7 @@ type Record struct {
 	Revision     string        `json:"revision"` // empty without git
 	Created      time.Time     `json:"created"`  // the epoch
 	Base         *RecordBase   `json:"base,omitempty"`
+	Go           RecordGo      `json:"go"`
 	// Repositories are those that have the image.
 	Repositories []string `json:"repositories"`
 }
@@ -41,6 +42,19 @@ type RecordBase struct {
 	Name  string  `json:"name,omitempty"` // in full; empty for an oci:PATH
 	Index v1.Hash `json:"digest"`         // what Name named: the index of all platforms, or a single image
 	Child v1.Hash `json:"child"`          // the platform's image in it
+}
+
+// RecordGo is what decides the bytes of the binaries, besides their source: the
+// same on all machines that build for one index. It holds digests, as flags may
+// name folders of the machine.
+type RecordGo struct {
+	Version string `json:"version"` // of the toolchain, like go1.26.8
+	// Settings is a digest of GOFLAGS, GOEXPERIMENT and GOFIPS140 in effect.
+	Settings string `json:"settings"`
+	// Build is a digest of the GoBuilds of the image's binaries, before their
+	// templates are executed: what they say of one platform may differ from
+	// what they say of another.
+	Build string `json:"build"`
 }
 
 const (
@@ -104,6 +118,8 @@ func decodeRecord(data []byte) (Record, error) {
 		return r, errors.New("it lacks a sha256 digest")
 	case d.Size <= 0 || r.Size <= d.Size:
 		return r, errors.New("its sizes can't be right")
+	case r.Go.Version == "" || r.Go.Settings == "" || r.Go.Build == "":
+		return r, errors.New("what Go built it with is missing")
 	case r.Base != nil && (!isSHA256(r.Base.Index) || !isSHA256(r.Base.Child)):
 		return r, errors.New("its base lacks a sha256 digest")
 	}

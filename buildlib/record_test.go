@@ -2,14 +2,20 @@ package buildlib
 
 import (
 	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	memoryregistry "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -29,6 +35,7 @@ func aRecord() Record {
 			Platform: &v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}},
 		Size: 31_400_000, Version: "v1.2.3", Revision: strings.Repeat("c", 40), Created: time.Unix(1750000000, 0).UTC(),
 		Base:         &RecordBase{Name: "docker.io/library/alpine:3.24", Index: sum("d"), Child: sum("e")},
+		Go:           RecordGo{"go1.26.8", digits("settings"), digits("build")},
 		Repositories: []string{"ghcr.io/acme/team/router"},
 	}
 }
@@ -70,6 +77,9 @@ func TestRecordDamaged(t *testing.T) {
 		"no size":                  func(r *Record) { r.Size = 0 },
 		"less than the manifest":   func(r *Record) { r.Size = 699 },
 		"a negative size":          func(r *Record) { r.Descriptor.Size = -1 },
+		"no version of Go":         func(r *Record) { r.Go.Version = "" },
+		"no settings":              func(r *Record) { r.Go.Settings = "" },
+		"no build":                 func(r *Record) { r.Go.Build = "" },
 		"no digest of the base":    func(r *Record) { r.Base.Index = v1.Hash{} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,6 +236,55 @@ func TestPushReplacesRecords(t *testing.T) {
 	if text := read(t, filepath.Join(digests, "server+linux-arm64.json")); strings.Contains(text, filepath.Base(dir)) {
 		t.Errorf("the record names a folder of this machine:\n%s", text)
 	}
+
+	// A registry that fails leaves no record, be it of a push before that said
+	// the same; of the image that doesn't go there, there is one.
+	var down atomic.Bool
+	memory := memoryregistry.New(memoryregistry.Logger(log.New(io.Discard, "", 0)))
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		memory.ServeHTTP(w, r)
+	}))
+	defer failing.Close()
+	project := Project{Version: "1.1", Images: []Image{
+		{Name: "server", Registries: []string{strings.TrimPrefix(failing.URL, "http://")}},
+		{Name: "well", Binaries: []string{"server"}, Registries: []string{registry}},
+	}}
+	for _, fails := range []bool{false, true} {
+		down.Store(fails)
+		records, err := plan(t, dir, project, Overrides{Platforms: arm64}).Push(t.Context())
+		var images []string
+		for _, r := range records {
+			images = append(images, r.Image)
+		}
+		want := []string{"server", "well"}
+		if fails {
+			want = want[1:]
+		}
+		if (err != nil) != fails || !slices.Equal(images, want) {
+			t.Errorf("registry down: %v, records of %q, error %v", fails, images, err)
+		}
+		for _, image := range []string{"server", "well"} {
+			_, err := os.Stat(filepath.Join(digests, image+"+linux-arm64.json"))
+			if (err == nil) != slices.Contains(want, image) {
+				t.Errorf("registry down: %v, record of %s: %v", fails, image, err)
+			}
+		}
+	}
+
+	// So does a build that fails.
+	write(t, filepath.Join(digests, "server+linux-arm64.json"), "{}")
+	write(t, filepath.Join(dir, "cmd", "server", "main.go"), "package main\n\nfunc main() { undefined() }\n")
+	if records, err := plan(t, dir, project, Overrides{Platforms: arm64}).Push(t.Context()); err == nil {
+		t.Errorf("pushed %v", records)
+	}
+	if _, err := os.Stat(filepath.Join(digests, "server+linux-arm64.json")); err == nil {
+		t.Error("the record is there, though the build failed")
+	}
+	write(t, filepath.Join(dir, "cmd", "server", "main.go"), program)
 
 	// One that can't be pushed leaves no record that says it was.
 	p := plan(t, dir, Project{Version: "1.1"}, Overrides{Platforms: arm64, Registries: []string{registry, refusingRegistry(t)}})

@@ -20,7 +20,8 @@ import (
 // Plan resolves p, as o changes it, into a Plan. It runs the go command to
 // find main packages and git for the version, and touches no registry. All of
 // the Project's mistakes are in the one error, each with its field, the value
-// and the fix.
+// and the fix. If nothing is wrong but that Sources of Files are not there, that
+// is an error of the stages that read them.
 func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	r, err := newResolver(ctx, p, o)
 	if err != nil {
@@ -50,6 +51,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	r.compiles(binaries)
 	r.images(binaries)
 	r.bench(binaries)
+	r.allowAbsent()
 	if len(r.mistakes) > 0 {
 		return nil, errors.Join(r.mistakes...)
 	}
@@ -145,7 +147,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 		go_: gotool.Go{Dir: dir},
 		plan: &Plan{
 			Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
-			narrowed: o.Platforms != nil || o.Images != nil,
+			fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
 		},
 	}
 	return r, nil

@@ -78,7 +78,7 @@ func (p *Plan) Binaries(ctx context.Context) ([]BinaryResult, error) {
 func (p *Plan) Images(ctx context.Context) ([]ImageResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
-	if err := p.hasImages(); err != nil {
+	if err := errors.Join(p.hasImages(), p.hasSources()); err != nil {
 		return nil, err
 	}
 	all, err := within(ctx, p, func(ctx context.Context, w *workspace) ([]built, error) { return w.images(ctx) })

@@ -35,6 +35,7 @@ func (CI) Push(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
 		records, err := plan.Push(ctx)
 		if err != nil {
+			out.pushFailed(ctx, plan, records)
 			return err
 		}
 		out.pushed(plan, records)

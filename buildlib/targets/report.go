@@ -64,6 +64,25 @@ func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) 
 // pushed prints where each platform's image is, and where the records are.
 func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) {
 	c.stop()
+	c.recorded(plan, records)
+	c.skipped(plan)
+	for _, r := range records {
+		for _, repo := range r.Repositories {
+			fmt.Fprintln(c.results, buildlib.Ref{Repository: repo, Digest: r.Digest})
+		}
+	}
+}
+
+// pushFailed prints what was pushed and recorded, though not all could be.
+func (c *console) pushFailed(ctx context.Context, plan *buildlib.Plan, records []buildlib.Record) {
+	c.stop()
+	if ctx.Err() == nil && len(records) > 0 {
+		c.recorded(plan, records)
+	}
+}
+
+// recorded prints a table of the records, and where they are.
+func (c *console) recorded(plan *buildlib.Plan, records []buildlib.Record) {
 	c.write(func(w io.Writer) {
 		fmt.Fprintln(w, "IMAGE\tPLATFORM\tSIZE\tDIGEST")
 		last := ""
@@ -76,13 +95,7 @@ func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, r.Platform, bytes(r.Size), short(r.Digest))
 		}
 	})
-	c.skipped(plan)
 	c.say("records for ci:merge are in %s", near(filepath.Join(plan.Output, "digests")))
-	for _, r := range records {
-		for _, repo := range r.Repositories {
-			fmt.Fprintln(c.results, buildlib.Ref{Repository: repo, Digest: r.Digest})
-		}
-	}
 }
 
 // loaded prints what the engine has now, and how to run it.
@@ -161,7 +174,7 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 			if p.Err != nil {
 				columns = 4
 				if failed == "" {
-					failed = "the index" // an image without tags
+					failed = "the index" // it has no tags, or they lead to one that lacks an image
 				}
 			}
 			rows = append(rows, []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", "), failed})

@@ -26,7 +26,7 @@ type Options struct {
 	// speak plain HTTP; loopback addresses may without being named.
 	Insecure []string
 	// Jobs is how many blobs are uploaded at once, over all registries; 0
-	// means 4.
+	// means 4. Other requests are bounded to four times as many.
 	Jobs int
 	// Patience is for how long after its first failure an operation (one
 	// blob, manifest or tag) is tried again; 0 means two minutes.
@@ -44,10 +44,9 @@ type Options struct {
 // Client talks to registries for one run: one transport, one keychain, one
 // bound on uploads. It is safe for use by several goroutines. Close it.
 type Client struct {
-	ctx   context.Context // of the run: lazy reads of bases outlive any one call
-	o     Options
-	wire  *wire
-	slots chan struct{} // one for each upload under way
+	ctx  context.Context // of the run: lazy reads of bases outlive any one call
+	o    Options
+	wire *wire
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -82,12 +81,11 @@ func NewClient(ctx context.Context, o Options) *Client {
 	c := &Client{
 		ctx:      ctx,
 		o:        o,
-		slots:    make(chan struct{}, o.Jobs),
 		sessions: map[string]*session{},
 		homes:    map[place]name.Repository{},
 		turns:    map[place]chan struct{}{},
 	}
-	c.wire = newWire(o, c.plain, c.slots)
+	c.wire = newWire(o, c.plain)
 	return c
 }
 

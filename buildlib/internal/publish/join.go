@@ -20,8 +20,9 @@ func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.Im
 }
 
 // Join is Publish of an index whose children others have pushed: it looks for
-// them, opens none, and uploads no blob. Those that the repository doesn't have
-// are a *Missing, and then neither the index nor a tag is written.
+// them, even if all tags lead to the index, opens none, and uploads no blob.
+// Those that the repository doesn't have are a *Missing, and then neither the
+// index nor a tag is written.
 func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
 		p.elsewhere = true

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 // elsewhere is an index whose images nobody here has.
@@ -92,8 +93,23 @@ func TestJoin(t *testing.T) {
 	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
 		t.Errorf("joined again: %+v, %v", out, err)
 	}
-	if got := srv.requests(); !slices.Equal(got, []string{"GET /v2/", "HEAD /v2/acme/app/manifests/v1"}) {
+	got := srv.requests()
+	if len(got) != 4 || !slices.Equal(got[:2], []string{"GET /v2/", "HEAD /v2/acme/app/manifests/v1"}) || count(got, "HEAD /v2/acme/app/manifests/sha256:") != 2 {
 		t.Errorf("an index that is there took %q", got)
+	}
+
+	// A registry may collect an image though a tag leads to its index.
+	gone := children(t, idx)[0]
+	if err := remote.Delete(repo.Digest(gone.Digest.String())); err != nil {
+		t.Fatal(err)
+	}
+	srv.requests()
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != gone.Digest {
+		t.Errorf("joined an index whose tags are there and whose image is gone: %+v, %v", out, err)
+	}
+	if got := srv.requests(); count(got, "PUT") > 0 {
+		t.Errorf("something was written:\n%s", strings.Join(got, "\n"))
 	}
 }
 

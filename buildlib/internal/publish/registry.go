@@ -51,6 +51,7 @@ func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.Image
 	if err != nil {
 		return Published{}, fmt.Errorf("%s: %w", Written(repo), err)
 	}
+	defer c.wire.begin(repo.RegistryStr())()
 	if p.s, err = c.session(ctx, repo); err == nil {
 		err = run(p, ctx)
 	}
@@ -117,17 +118,19 @@ func (p *publication) run(ctx context.Context) error {
 		return err
 	}
 	missing := slices.ContainsFunc(p.out.Tags, func(t TagState) bool { return t.Pushed })
-	if known && !missing {
+	// What others pushed is looked for even so: a registry may have collected
+	// the images of an index that tags lead to.
+	if known && !missing && !p.elsewhere {
 		return nil
 	}
 	written := make([]bool, len(p.out.Tags))
 	t := p.s.trial("push")
 	for round := 0; ; round++ {
-		if !known || round > 0 {
+		if !known || p.elsewhere || round > 0 {
 			err = p.seeToChildren(ctx, round > 0)
-			if err == nil {
-				err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
-			}
+		}
+		if err == nil && (!known || round > 0) {
+			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
 		}
 		if err == nil {
 			err = p.writeTags(ctx, written)

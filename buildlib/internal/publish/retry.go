@@ -35,7 +35,9 @@ type trial struct {
 	w     *wire
 	what  string // for people: "ghcr.io/acme/x: push tag v1"
 	plain bool   // plain HTTP is acceptable at all
-	held  bool   // a slot is held, and given back while waiting
+	// registry is the one that slots are for; empty if none is known.
+	registry string
+	held     bool // a slot for uploads is held, and given back while waiting
 
 	mu       sync.Mutex
 	failures int
@@ -127,19 +129,15 @@ func (t *trial) pause(ctx context.Context, d time.Duration) error {
 }
 
 func (t *trial) acquire(ctx context.Context) error {
-	select {
-	case t.w.slots <- struct{}{}:
-		t.held = true
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	err := t.w.uploads.acquire(ctx, t.registry)
+	t.held = err == nil
+	return err
 }
 
 func (t *trial) release() {
 	if t.held {
 		t.held = false
-		<-t.w.slots
+		t.w.uploads.release(t.registry)
 	}
 }
 

@@ -88,7 +88,9 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 
 // trial begins an operation on the repository.
 func (s *session) trial(what string) *trial {
-	return s.c.wire.newTrial(Written(s.repo)+": "+what, s.c.plain(s.repo.RegistryStr()))
+	t := s.c.wire.newTrial(Written(s.repo)+": "+what, s.c.plain(s.repo.RegistryStr()))
+	t.registry = s.repo.RegistryStr()
+	return t
 }
 
 // url returns the address of something in the repository.
@@ -196,7 +198,8 @@ func (s *session) hasBlob(ctx context.Context, h v1.Hash) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	resp, err := s.do(req, http.StatusOK, http.StatusNotFound, http.StatusForbidden)
+	// As with manifests, what is taken for missing is pushed.
+	resp, err := s.do(req, http.StatusOK, http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed)
 	if err != nil {
 		return false, err
 	}

@@ -142,3 +142,16 @@ func TestMountRefused(t *testing.T) {
 	}
 	pullBack(t, repo, "v1", out.Digest)
 }
+
+// A registry that knows no HEAD isn't one that accepts no pushes.
+func TestNoHeadOfBlobs(t *testing.T) {
+	srv := newServer(t, &fault{"HEAD /blobs/", 0, 0, answer(http.StatusMethodNotAllowed)})
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	out, err := c.Publish(t.Context(), repo, twoPlatforms(t), []string{"v1"}, nil)
+	if err != nil || out.Uploaded != 5 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	srv.heal()
+	pullBack(t, repo, "v1", out.Digest)
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +19,8 @@ import (
 type wire struct {
 	base      *http.Transport
 	plain     func(hostport string) bool
-	slots     chan struct{}
+	uploads   *slots
+	requests  *slots // of the others, that take no time
 	patience  time.Duration
 	stall     time.Duration
 	firstWait time.Duration
@@ -30,14 +32,24 @@ type wire struct {
 	pings map[string]*ping // by URL
 }
 
-func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
+// smallRequests are how many requests run at once for each upload that may.
+// Their answer comes at once, or from far away.
+const smallRequests = 4
+
+// begin says that there is work for a registry, until end is called.
+func (w *wire) begin(registry string) (end func()) {
+	uploads, requests := w.uploads.begin(registry), w.requests.begin(registry)
+	return func() { uploads(); requests() }
+}
+
+func newWire(o Options, plain func(string) bool) *wire {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	w := &wire{
 		base: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           dialer.DialContext,
 			ForceAttemptHTTP2:     true,
-			MaxIdleConnsPerHost:   2 * o.Jobs,
+			MaxIdleConnsPerHost:   (1 + smallRequests) * o.Jobs,
 			IdleConnTimeout:       90 * time.Second,
 			TLSHandshakeTimeout:   15 * time.Second,
 			ExpectContinueTimeout: time.Second,
@@ -46,7 +58,8 @@ func newWire(o Options, plain func(string) bool, slots chan struct{}) *wire {
 			ReadBufferSize:        64 << 10,
 		},
 		plain:     plain,
-		slots:     slots,
+		uploads:   newSlots(o.Jobs),
+		requests:  newSlots(smallRequests * o.Jobs),
 		patience:  o.Patience,
 		stall:     o.Stall,
 		firstWait: firstWait,
@@ -163,7 +176,7 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 			drop(req)
 			return nil, err
 		}
-		resp, err := w.send(req)
+		resp, err := w.sendInTurn(req, t)
 		if ctx.Err() != nil {
 			if resp != nil {
 				resp.Body.Close()
@@ -251,6 +264,27 @@ func (w *wire) gate(ctx context.Context, host string, t *trial) error {
 			return err
 		}
 	}
+}
+
+// sendInTurn is send, once a slot is free for a request that isn't of a blob's
+// data. It is held until the answer begins, and not while a next try is waited
+// for.
+func (w *wire) sendInTurn(req *http.Request, t *trial) (*http.Response, error) {
+	data := req.Header.Get("Content-Type") == octets ||
+		req.Method == http.MethodGet && !strings.Contains(req.URL.Path, "/manifests/")
+	if data {
+		return w.send(req)
+	}
+	registry := t.registry
+	if registry == "" {
+		registry = req.URL.Host
+	}
+	if err := w.requests.acquire(req.Context(), registry); err != nil {
+		drop(req)
+		return nil, err
+	}
+	defer w.requests.release(registry)
+	return w.send(req)
 }
 
 // send makes one try at the request.
