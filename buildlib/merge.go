@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/oci"
 	"github.com/multimage/multimage/buildlib/internal/publish"
@@ -49,7 +50,7 @@ func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 			return nil, errors.Join(m.mistakes...)
 		}
 		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
-			done, err := w.client.Join(ctx, at, b.index, b.Tags)
+			done, err := w.client.Join(ctx, at, b.index, b.Tags, m.check)
 			return done, collected(b, done, err)
 		})
 	})
@@ -187,6 +188,27 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 		}
 	}
 	return nil, nil
+}
+
+// check compares the manifest of an image that a registry has with the records
+// of it: the index takes over what they say.
+func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest) error {
+	size := d.Size + manifest.Config.Size
+	for _, l := range manifest.Layers {
+		size += l.Size
+	}
+	for _, records := range m.parts {
+		for _, f := range records {
+			switch {
+			case f.Digest != d.Digest:
+			case f.ConfigDigest != manifest.Config.Digest:
+				return fmt.Errorf("its config is %s, but %s in %s: run ci:push for %s again", manifest.Config.Digest, f.ConfigDigest, f.path, f.Platform)
+			case f.Size != size:
+				return fmt.Errorf("it takes %d bytes, but %d in %s: run ci:push for %s again", size, f.Size, f.path, f.Platform)
+			}
+		}
+	}
+	return nil
 }
 
 // joinRecords makes an image's index of its records, in plan order, as join

@@ -1,10 +1,9 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,10 +21,11 @@ func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.Im
 // Join is Publish of an index whose children others have pushed: it looks for
 // them, even if all tags lead to the index, opens none, and uploads no blob.
 // Those that the repository doesn't have are a *Missing, and then neither the
-// index nor a tag is written.
-func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string) (Published, error) {
+// index nor a tag is written. The same is so if check, which is given the
+// manifest of each and may be nil, returns an error.
+func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check func(v1.Descriptor, *v1.Manifest) error) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
-		p.elsewhere = true
+		p.elsewhere, p.check = true, check
 		return p.run(ctx)
 	})
 }
@@ -84,38 +84,33 @@ func (p *publication) findChildren(ctx context.Context) error {
 	return nil
 }
 
-// findChild checks that the repository has the image that d describes.
+// findChild checks that the repository has the image that d describes. It gets
+// the manifest, for a HEAD may call missing what is hidden from it, and tells
+// nothing of what is in it.
 func (p *publication) findChild(ctx context.Context, d v1.Descriptor) error {
-	var size int64
+	var raw []byte
 	err := p.expect(ctx, "look for image "+d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent",
 		func(ctx context.Context) (h v1.Hash, err error) {
-			h, size, err = p.stat(ctx, d.Digest.String())
+			h, raw, err = p.s.get(ctx, d.Digest.String())
 			return h, err
 		})
-	if err == nil && size != d.Size {
-		err = fmt.Errorf("%s: image %s has %d bytes, not the %d that the index says", Written(p.s.repo), d.Digest, size, d.Size)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// stat asks for a manifest's digest and size: with HEAD, which doesn't count as
-// a pull. But it believes a yes only, as what a HEAD calls missing may be hidden
-// from it, and asks with GET then.
-func (p *publication) stat(ctx context.Context, id string) (v1.Hash, int64, error) {
-	resp, err := p.s.manifest(ctx, http.MethodHead, id)
-	if err != nil && passing(err) {
-		return v1.Hash{}, 0, err
+	wrong := func(err error) error {
+		return fmt.Errorf("%s: image %s: %w", Written(p.s.repo), d.Digest, err)
 	}
-	if err == nil {
-		resp.Body.Close()
-		h, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
-		if err == nil && h.String() == id && resp.ContentLength > 0 {
-			return h, resp.ContentLength, nil
+	if int64(len(raw)) != d.Size {
+		return wrong(fmt.Errorf("it has %d bytes, not the %d that the index says", len(raw), d.Size))
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return wrong(err)
+	}
+	if p.check != nil {
+		if err := p.check(d, m); err != nil {
+			return wrong(err)
 		}
 	}
-	if resp, err = p.s.manifest(ctx, http.MethodGet, id); err != nil {
-		return v1.Hash{}, 0, err
-	}
-	defer resp.Body.Close()
-	return v1.SHA256(io.LimitReader(resp.Body, manifestLimit))
+	return nil
 }

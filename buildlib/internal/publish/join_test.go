@@ -54,7 +54,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("more than an image was pushed:\n%s", strings.Join(got, "\n"))
 	}
 
-	_, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	_, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
 	var missing *Missing
 	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != children(t, idx)[1].Digest {
 		t.Errorf("joined without the second image: %v", err)
@@ -79,7 +79,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("to find that all is there took %q", got)
 	}
 
-	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +90,11 @@ func TestJoin(t *testing.T) {
 		pullBack(t, repo, tag.Tag, digestOf(t, idx))
 	}
 	srv.requests()
-	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
+	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, nil); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
 		t.Errorf("joined again: %+v, %v", out, err)
 	}
 	got := srv.requests()
-	if len(got) != 4 || !slices.Equal(got[:2], []string{"GET /v2/", "HEAD /v2/acme/app/manifests/v1"}) || count(got, "HEAD /v2/acme/app/manifests/sha256:") != 2 {
+	if len(got) != 4 || !slices.Equal(got[:2], []string{"GET /v2/", "HEAD /v2/acme/app/manifests/v1"}) || count(got, "GET /v2/acme/app/manifests/sha256:") != 2 {
 		t.Errorf("an index that is there took %q", got)
 	}
 
@@ -104,7 +104,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.requests()
-	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"})
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
 	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != gone.Digest {
 		t.Errorf("joined an index whose tags are there and whose image is gone: %+v, %v", out, err)
 	}
@@ -113,22 +113,20 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// What looks missing may be there: HEAD may not be allowed, and a replica may
-// not have it yet. What may not be looked at is not called missing.
+// What looks missing may be there: a replica may not have it yet. What may not
+// be looked at is not called missing, and what others pushed under a digest is
+// looked into.
 func TestJoinLooks(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		method  string
 		status  int
 		times   int
 		missing bool
 		wants   string // of the error
 	}{
-		{name: "no HEAD", method: "HEAD", status: http.StatusMethodNotAllowed},
-		{name: "HEAD hides it", method: "HEAD", status: http.StatusForbidden},
-		{name: "not yet there", method: "GET", status: http.StatusNotFound, times: 1},
-		{name: "gone", method: "GET", status: http.StatusNotFound, missing: true, wants: "not there: linux/amd64"},
-		{name: "forbidden", method: "GET", status: http.StatusForbidden, wants: "403 Forbidden"},
+		{name: "not yet there", status: http.StatusNotFound, times: 1},
+		{name: "gone", status: http.StatusNotFound, missing: true, wants: "not there: linux/amd64"},
+		{name: "forbidden", status: http.StatusForbidden, wants: "403 Forbidden"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := newServer(t)
@@ -139,16 +137,10 @@ func TestJoinLooks(t *testing.T) {
 				t.Fatal(err)
 			}
 			id := children(t, idx)[0].Digest.String()
-			answer := func(status int) func(http.ResponseWriter, *http.Request, http.Handler) {
-				return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(status) }
-			}
 			srv.mu.Lock()
-			srv.faults = append(srv.faults, &fault{tt.method + " /manifests/" + id, 0, tt.times, answer(tt.status)})
-			if tt.method == "GET" {
-				srv.faults = append(srv.faults, &fault{"HEAD /manifests/" + id, 0, tt.times, answer(http.StatusNotFound)})
-			}
+			srv.faults = append(srv.faults, &fault{"GET /manifests/" + id, 0, tt.times, answer(tt.status)})
 			srv.mu.Unlock()
-			_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"})
+			_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, nil)
 			if (err == nil) != (tt.wants == "") || err != nil && !strings.Contains(err.Error(), tt.wants) {
 				t.Errorf("error %v, want %q", err, tt.wants)
 			}
@@ -181,9 +173,37 @@ func TestJoinSize(t *testing.T) {
 		d.Size++
 		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: d})
 	}
-	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"})
+	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "not the ") {
 		t.Errorf("joined with wrong sizes: %v", err)
+	}
+	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/v1") > 0 {
+		t.Error("the tag was written")
+	}
+}
+
+// What the caller knows of the images is compared with what they are.
+func TestJoinChecks(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	idx := twoPlatforms(t)
+	if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+		t.Fatal(err)
+	}
+	other := errors.New("another config than recorded")
+	last := children(t, idx)[1]
+	_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, func(d v1.Descriptor, m *v1.Manifest) error {
+		if len(m.Layers) != 2 || m.Config.Size == 0 {
+			t.Errorf("manifest %+v", m)
+		}
+		if d.Digest == last.Digest {
+			return other
+		}
+		return nil
+	})
+	if !errors.Is(err, other) || !strings.Contains(err.Error(), srv.host+"/acme/app: image "+last.Digest.String()+": another config") {
+		t.Errorf("joined with error %v", err)
 	}
 	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/v1") > 0 {
 		t.Error("the tag was written")

@@ -169,13 +169,23 @@ func (s *session) head(ctx context.Context, id string) (v1.Hash, error) {
 // read gets a manifest and returns the digest of the bytes that came, whatever
 // the registry says it is.
 func (s *session) read(ctx context.Context, id string) (v1.Hash, error) {
+	h, _, err := s.get(ctx, id)
+	return h, err
+}
+
+// get is read, and returns the bytes.
+func (s *session) get(ctx context.Context, id string) (v1.Hash, []byte, error) {
 	resp, err := s.manifest(ctx, http.MethodGet, id)
 	if err != nil {
-		return v1.Hash{}, err
+		return v1.Hash{}, nil, err
 	}
 	defer resp.Body.Close()
-	h, _, err := v1.SHA256(io.LimitReader(resp.Body, manifestLimit))
-	return h, err
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, manifestLimit))
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	h, _, err := v1.SHA256(bytes.NewReader(raw))
+	return h, raw, err
 }
 
 // put writes a manifest under a tag or its digest.
