@@ -28,7 +28,9 @@ func TestRegistryThatHangs(t *testing.T) {
 				next.ServeHTTP(w, r)
 			}})
 			// The good one is logged in to once the bad one has all it gets.
+			begun := make(chan struct{})
 			good := newServer(t, &fault{"GET /v2/", 0, 1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				close(begun)
 				<-hanging
 				time.Sleep(50 * time.Millisecond)
 				next.ServeHTTP(w, r)
@@ -38,6 +40,10 @@ func TestRegistryThatHangs(t *testing.T) {
 				_, err := c.Publish(t.Context(), repository(t, c, to), twoPlatforms(t), []string{"v1"}, nil)
 				return err
 			}
+			published := make(chan error, 1)
+			go func() { published <- publish(good.host + "/acme/app") }()
+			// Who begins after another has taken all slots has to wait.
+			<-begun
 			var bads sync.WaitGroup
 			var failed atomic.Int32
 			for i := range 12 {
@@ -47,8 +53,6 @@ func TestRegistryThatHangs(t *testing.T) {
 					}
 				})
 			}
-			published := make(chan error, 1)
-			go func() { published <- publish(good.host + "/acme/app") }()
 			select {
 			case err := <-published:
 				if err != nil {
