@@ -18,7 +18,7 @@ import (
 // has what the index over all platforms will say of it. Plan.Push writes
 // records as JSON files and Plan.Merge reads them; the keys containerimage.*
 // are those of docker buildx's metadata file. It holds no secret, and nothing
-// of the machine that wrote it.
+// that names the machine that wrote it.
 type Record struct {
 	// Format is recordFormat. Its key tells a record from other JSON files.
 	Format       int           `json:"multimage.record"`
