@@ -125,10 +125,12 @@ func TestEachFaultLasting(t *testing.T) {
 			return merr
 		}
 		s.Plan(nil)
+		start := time.Now()
 		if err := s.publish(Options{Jobs: 2, Patience: time.Minute, Stall: time.Minute}); err != nil {
 			return fmt.Errorf("run again: %w", err)
 		}
-		requests := s.requests()
+		// An upload that the first run left may end only now.
+		requests := slices.DeleteFunc(s.requests(), func(r testenv.Request) bool { return r.At.Before(start) })
 		if err := errors.Join(problem(), s.whole("v1")); err != nil {
 			return fmt.Errorf("run again: %w", err)
 		}
