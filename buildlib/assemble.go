@@ -196,11 +196,16 @@ func pullSize(img v1.Image) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size += m.Config.Size
+	return size + contentSize(m), nil
+}
+
+// contentSize is what a manifest's config and layers take, in bytes.
+func contentSize(m *v1.Manifest) int64 {
+	size := m.Config.Size
 	for _, l := range m.Layers {
 		size += l.Size
 	}
-	return size, nil
+	return size
 }
 
 // ociPlatform parses a platform of the plan again: the plan is text, so that

@@ -193,10 +193,7 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 // check compares the manifest of an image that a registry has with the records
 // of it: the index takes over what they say.
 func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest) error {
-	size := d.Size + manifest.Config.Size
-	for _, l := range manifest.Layers {
-		size += l.Size
-	}
+	size := d.Size + contentSize(manifest)
 	for _, records := range m.parts {
 		for _, f := range records {
 			switch {

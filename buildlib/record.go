@@ -104,7 +104,7 @@ func decodeRecord(data []byte) (Record, error) {
 	p, err := ociPlatform(r.Platform)
 	d := r.Descriptor
 	switch {
-	case err != nil || strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/") != r.Platform:
+	case err != nil || p.String() != r.Platform:
 		return r, fmt.Errorf("%q is no platform", r.Platform)
 	case r.Image == "" || r.Version == "" || r.Created.IsZero():
 		return r, errors.New("image, version or created is missing")

@@ -1,7 +1,6 @@
 package measure
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -65,7 +64,10 @@ func (s *sampler) look(group int) {
 	var total int64
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !inGroup(pid, group) {
+		if err != nil {
+			continue
+		}
+		if its, err := syscall.Getpgid(pid); err != nil || its != group {
 			continue
 		}
 		if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
@@ -76,18 +78,6 @@ func (s *sampler) look(group int) {
 		}
 	}
 	s.pss = max(s.pss, total)
-}
-
-// inGroup reports whether a process is of the group: the fifth field of its
-// stat, the third after the name in parentheses (proc_pid_stat(5)).
-func inGroup(pid, group int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	after := data[bytes.LastIndexByte(data, ')')+1:]
-	fields := strings.Fields(string(after))
-	return len(fields) > 2 && fields[2] == strconv.Itoa(group)
 }
 
 // kilobytes returns the value of a line like "VmHWM:   123 kB", in bytes.
