@@ -1,7 +1,9 @@
 package targets_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -41,7 +43,9 @@ const helloOnMerged = `//go:build mage
 package main
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/multimage/multimage/buildlib"
 	//mage:import
@@ -89,25 +93,35 @@ func TestPodman(t *testing.T) {
 	if os.Getuid() != 0 {
 		testenv.Missing(t, "podman", "as another user than root it wants id ranges set up")
 	}
-	// A storage of its own: the driver vfs mounts nothing, so that it can be
-	// removed like any folder. Sockets below it want a short name.
-	dir, err := os.MkdirTemp("", "podman-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	storage := filepath.Join(dir, "storage.conf")
-	writeFile(t, storage, "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/graph\"\nrunroot = \""+dir+"/run\"\n")
+	// The driver vfs mounts nothing, so that running takes no privileges.
+	storage := podmanStorage(t, "vfs")
 	engine := container{
 		program: "podman", flags: []string{"--cgroup-manager=cgroupfs"}, // systemd may not be there
 		env: append(os.Environ(), "CONTAINERS_STORAGE_CONF="+storage),
 	}
 
 	e := newExample(t, "hello", filepath.Join(t.TempDir(), "hello"))
-	e.env = append(e.env, "CONTAINERS_STORAGE_CONF="+storage, "DOCKER_HOST=unix://"+filepath.Join(dir, "nobody"))
+	e.env = append(e.env, "CONTAINERS_STORAGE_CONF="+storage, "DOCKER_HOST=unix://"+storage+".nobody")
 	if loaded := e.mage(t, "load"); !slices.Equal(loaded, []string{"localhost/hello:v1.2.3"}) {
 		t.Errorf("loaded %q", loaded)
 	}
 	// Podman raises the limits of containers, which not every root may.
 	wantText(t, "podman run", engine.run(t, "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "hello:v1.2.3", "--version"), "hello dev linux/"+runtime.GOARCH+" "+runtime.Version())
+}
+
+// podmanStorage makes a storage of the test's own and returns its storage.conf.
+func podmanStorage(t *testing.T, driver string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "podman-") // sockets below it want a short name
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(dir, "storage.conf")
+	t.Cleanup(func() {
+		unmount := exec.Command("umount", filepath.Join(dir, "graph", driver))
+		_ = unmount.Run() // what Podman leaves bind-mounted on itself, if it does
+		_ = os.RemoveAll(dir)
+	})
+	writeFile(t, conf, fmt.Sprintf("[storage]\ndriver = %q\ngraphroot = %q\nrunroot = %q\n", driver, dir+"/graph", dir+"/run"))
+	return conf
 }

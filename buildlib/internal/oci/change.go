@@ -29,10 +29,11 @@ type change struct {
 	Type     byte   // tar.TypeDir, tar.TypeReg or tar.TypeSymlink
 	Mode     int64  // permission bits, setuid, setgid and sticky
 	UID, GID int
-	Link     string  // a symlink's target
-	Size     int64   // of a file, in bytes
-	Digest   v1.Hash // sha256 of a file's content
-	Source   string  // where a file's content is from
+	Link     string            // a symlink's target
+	Xattrs   map[string]string // of a directory, as Node's
+	Size     int64             // of a file, in bytes
+	Digest   v1.Hash           // sha256 of a file's content
+	Source   string            // where a file's content is from
 	// Identity is that of the file at Source when Digest was taken. As long
 	// as it is the same, the content is not hashed again. Zero: unknown.
 	Identity disk.Identity
@@ -65,10 +66,14 @@ func (c change) header() *tar.Header {
 	if c.Type == tar.TypeDir {
 		name += "/"
 	}
-	return &tar.Header{
+	h := &tar.Header{
 		Typeflag: c.Type, Name: name, Linkname: c.Link, Size: c.Size,
 		Mode: c.Mode, Uid: c.UID, Gid: c.GID, ModTime: time.Unix(0, 0),
 	}
+	for key, value := range c.Xattrs {
+		set(&h.PAXRecords, xattrPrefix+key, value)
+	}
+	return h
 }
 
 // write writes the change to w, with buf for copying. A file whose content
@@ -158,8 +163,20 @@ func newRootfs(base *Tree) *rootfs {
 }
 
 // take returns the layer's changes in the order of their paths, parents before
-// children, and starts the next layer.
+// children, and starts the next layer. The directories above a change are among
+// them, as they are by now: Docker's overlay2 and Podman unpack each layer into
+// a folder of its own, where a parent that the layer lacks becomes root's, 0755,
+// and hides the one below. The root itself, which is the engine's, is left out.
 func (r *rootfs) take() []change {
+	for _, p := range slices.Collect(maps.Keys(r.changes)) {
+		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+			if _, ok := r.changes[d]; ok {
+				break // and so are those above, or they come with it
+			}
+			n := r.tree.Nodes[d]
+			r.changes[d] = change{Path: d, Type: n.Type, Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
+		}
+	}
 	list := make([]change, 0, len(r.changes))
 	for _, p := range slices.Sorted(maps.Keys(r.changes)) {
 		list = append(list, r.changes[p])
@@ -220,7 +237,7 @@ func (r *rootfs) chdir(c change) error {
 	if want.Mode == was.Mode && want.UID == was.UID && want.GID == was.GID {
 		return nil
 	}
-	want.Path = resolved
+	want.Path, want.Xattrs = resolved, was.Xattrs
 	r.add(want)
 	return nil
 }
@@ -256,8 +273,7 @@ func (r *rootfs) put(c change, by string) error {
 	return nil
 }
 
-// parents makes the directories above p that aren't there. Those that are
-// must not be emitted again: an entry would reset their mode and owner.
+// parents makes the directories above p that aren't there.
 func (r *rootfs) parents(p string) {
 	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
 		if _, ok := r.tree.Nodes[d]; ok {
@@ -269,7 +285,7 @@ func (r *rootfs) parents(p string) {
 
 func (r *rootfs) add(c change) {
 	r.changes[c.Path] = c
-	r.tree.Nodes[c.Path] = Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID}
+	r.tree.Nodes[c.Path] = Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID, Xattrs: c.Xattrs}
 }
 
 // checkPath refuses a path that does not say by itself where it leads, and

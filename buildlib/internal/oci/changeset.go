@@ -108,7 +108,12 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 				return err
 			}
 		}
-	case tar.TypeDir, tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+	case tar.TypeDir:
+		e.node.Type = tar.TypeDir
+		if e.node.Xattrs, err = s.xattrs(h); err != nil {
+			return err
+		}
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		e.node.Type = h.Typeflag
 	case tar.TypeSymlink:
 		if h.Linkname == "" {
@@ -126,6 +131,25 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 		return fmt.Errorf("unknown type %q", h.Typeflag)
 	}
 	return s.put(parent, name, e)
+}
+
+// xattrPrefix starts the PAX records that hold extended attributes: tar(5) has
+// no others that engines read.
+const xattrPrefix = "SCHILY.xattr."
+
+// xattrs returns a directory's extended attributes, but those by which
+// overlayfs tells what it hides: written again, they would hide the base.
+func (s *scanner) xattrs(h *tar.Header) (map[string]string, error) {
+	var all map[string]string
+	for key, value := range h.PAXRecords {
+		name, ok := strings.CutPrefix(key, xattrPrefix)
+		if !ok || strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") {
+			continue
+		}
+		s.names += int64(len(name) + len(value))
+		set(&all, name, value)
+	}
+	return all, s.enough()
 }
 
 // elements splits an archive's path, which is meant from the root whether it

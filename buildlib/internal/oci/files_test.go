@@ -31,7 +31,7 @@ func TestFiles(t *testing.T) {
 	}{
 		"file": {
 			[]File{{Source: in("app.yaml"), Path: "/etc/app.yaml"}},
-			[]string{"0 0644 0:0 etc/app.yaml"},
+			[]string{"5 0755 0:0 etc/", "0 0644 0:0 etc/app.yaml"},
 		},
 		"executable": {
 			[]File{{Source: in("run.sh"), Path: "/opt/run"}},
@@ -73,15 +73,15 @@ func TestFiles(t *testing.T) {
 		},
 		"a folder over one of the base's": {
 			[]File{{Source: in("web/css"), Path: "/var/lib/secret"}},
-			[]string{"0 0644 0:0 var/lib/secret/a.css"},
+			[]string{"5 0755 0:0 var/", "5 0755 0:0 var/lib/", "5 0700 7:8 var/lib/secret/", "0 0644 0:0 var/lib/secret/a.css"},
 		},
 		"through the base's links": {
 			[]File{{Source: in("run.sh"), Path: "/bin/run"}, {Source: in("web/css"), Path: "/var/run/css"}},
-			[]string{"5 0755 0:0 run/", "5 0755 0:0 run/css/", "0 0644 0:0 run/css/a.css", "0 0755 0:0 usr/bin/run"},
+			[]string{"5 0755 0:0 run/", "5 0755 0:0 run/css/", "0 0644 0:0 run/css/a.css", "5 0755 0:0 usr/", "5 0755 0:0 usr/bin/", "0 0755 0:0 usr/bin/run"},
 		},
 		"in place of a link": {
 			[]File{{Source: in("etc"), Path: "/etc"}},
-			[]string{"0 0644 0:0 etc/mtab"},
+			[]string{"5 0755 0:0 etc/", "0 0644 0:0 etc/mtab"},
 		},
 		"directory": {
 			[]File{{Path: "/data/x", Mode: 0o700, UID: 4, GID: 4}},
@@ -92,8 +92,8 @@ func TestFiles(t *testing.T) {
 			[]string{"5 1777 0:0 scratch/"},
 		},
 		"directory that is there":               {[]File{{Path: "/var/lib/secret"}}, nil},
-		"directory that is there, with a mode":  {[]File{{Path: "/var/lib/secret", Mode: 0o750}}, []string{"5 0750 7:8 var/lib/secret/"}},
-		"directory that is there, with an user": {[]File{{Path: "/var/lib/secret", UID: 3, GID: 3}}, []string{"5 0700 3:3 var/lib/secret/"}},
+		"directory that is there, with a mode":  {[]File{{Path: "/var/lib/secret", Mode: 0o750}}, []string{"5 0755 0:0 var/", "5 0755 0:0 var/lib/", "5 0750 7:8 var/lib/secret/"}},
+		"directory that is there, with an user": {[]File{{Path: "/var/lib/secret", UID: 3, GID: 3}}, []string{"5 0755 0:0 var/", "5 0755 0:0 var/lib/", "5 0700 3:3 var/lib/secret/"}},
 		"directory behind a link":               {[]File{{Path: "/bin"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

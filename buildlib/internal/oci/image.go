@@ -160,6 +160,9 @@ func (a *Assembler) Image(ctx context.Context, s Spec) (v1.Image, error) {
 }
 
 func (b Executable) addTo(to *rootfs) error {
+	if err := checkPath(b.Path); err != nil {
+		return fmt.Errorf("%s: %w", b.Path, err)
+	}
 	if b.Digest.Algorithm != "sha256" {
 		return fmt.Errorf("%s: its digest %q is no sha256", b.Path, b.Digest)
 	}

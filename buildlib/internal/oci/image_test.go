@@ -33,13 +33,12 @@ func TestImageFromScratch(t *testing.T) {
 		"5 0755 0:0 home/", "5 0755 65532:65532 home/nonroot/",
 		"5 0755 0:0 srv/", "5 0755 0:0 srv/app/",
 		"5 1777 0:0 tmp/",
-		"5 0755 0:0 usr/", "5 0755 0:0 usr/local/", "5 0755 0:0 usr/local/bin/",
 	}, {
-		"5 0755 0:0 etc/app/", "0 0644 0:0 etc/app/app.yaml",
+		"5 0755 0:0 etc/", "5 0755 0:0 etc/app/", "0 0644 0:0 etc/app/app.yaml",
 	}, {
-		"0 0755 0:0 usr/local/bin/app",
+		"5 0755 0:0 usr/", "5 0755 0:0 usr/local/", "5 0755 0:0 usr/local/bin/", "0 0755 0:0 usr/local/bin/app",
 	}, {
-		"0 0755 0:0 usr/local/bin/ctl",
+		"5 0755 0:0 usr/", "5 0755 0:0 usr/local/", "5 0755 0:0 usr/local/bin/", "0 0755 0:0 usr/local/bin/ctl",
 	}}
 	if got := listing(t, img); !reflect.DeepEqual(got, want) {
 		t.Errorf("layers:\n%q\nwant\n%q", got, want)
@@ -77,7 +76,7 @@ func TestImageOnBase(t *testing.T) {
 	if err := validate.Image(img); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := listing(t, img)[1], []string{"0 0755 0:0 usr/bin/app"}; !reflect.DeepEqual(got, want) {
+	if got, want := listing(t, img)[1], []string{"5 0755 0:0 usr/", "5 0755 0:0 usr/bin/", "0 0755 0:0 usr/bin/app"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("layer %q, want %q: a bin/ entry would replace the link", got, want)
 	}
 	c := configOf(t, img)
@@ -184,7 +183,7 @@ func TestGoldenImage(t *testing.T) {
 		Ports:    []string{"8080"},
 	})
 	want := map[string]string{
-		"v1.20.3": "sha256:79c629ca7c193a39f8ea548b0d00afbd03b8e8a62517df6585354bf6298a8ed4",
+		"v1.20.3": "sha256:63ab2bb9bbb1324bfa758173d2fffbcdc347d452fcadf4338a0fb64bf380b6d8",
 	}[flateVersion]
 	if got := digestOf(t, img); got != want {
 		raw, _ := img.RawManifest()

@@ -16,7 +16,7 @@ import (
 
 // layerFormat is the version of how changes become bytes: another one makes
 // all layers anew.
-const layerFormat = 1
+const layerFormat = 2
 
 // layerRecords is the kind of the records by which layers are found again.
 const layerRecords = "layer"
@@ -71,7 +71,7 @@ func (l *layer) unzip() (io.ReadCloser, error) {
 func layerKey(changes []change) string {
 	sum := sha256.New()
 	for _, c := range changes {
-		fmt.Fprintf(sum, "%q %c %o %d:%d %q %d %s\n", c.Path, c.Type, c.Mode, c.UID, c.GID, c.Link, c.Size, c.Digest)
+		fmt.Fprintf(sum, "%q %c %o %d:%d %q %d %s %q\n", c.Path, c.Type, c.Mode, c.UID, c.GID, c.Link, c.Size, c.Digest, c.Xattrs)
 	}
 	return fmt.Sprintf("format %d, %s, %x", layerFormat, compressorName(), sum.Sum(nil))
 }

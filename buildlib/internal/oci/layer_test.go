@@ -114,6 +114,7 @@ func TestLayerKey(t *testing.T) {
 		"mode":    func(c *change) { c.Mode = 0o600 },
 		"uid":     func(c *change) { c.UID = 1 },
 		"gid":     func(c *change) { c.GID = 1 },
+		"xattrs":  func(c *change) { c.Xattrs = map[string]string{"user.a": "b"} },
 		"content": func(c *change) { c.Digest = textFile("", 0, []byte("y"), "").Digest },
 	} {
 		c := base

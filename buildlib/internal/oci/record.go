@@ -11,7 +11,7 @@ import (
 
 // treeFormat is part of the key of a tree's record: count it up with every
 // change to the record or to what a scan finds.
-const treeFormat = "1"
+const treeFormat = "2"
 
 // treeRecord is how a Tree is kept between runs. A base has ten thousand paths
 // and more, and a run that has nothing to do reads them all: so it is not the
@@ -41,6 +41,11 @@ func newTreeRecord(t *Tree) treeRecord {
 		number(n.Mode)
 		number(int64(n.UID))
 		number(int64(n.GID))
+		number(int64(len(n.Xattrs)))
+		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
+			text(name)
+			text(n.Xattrs[name])
+		}
 		last = p
 	}
 	number(int64(len(t.Files)))
@@ -94,6 +99,13 @@ func (r treeRecord) tree() (*Tree, error) {
 		n := Node{Type: b[0]}
 		b = b[1:]
 		n.Link, n.Mode, n.UID, n.GID = text(), number(), int(number()), int(number())
+		for range number() {
+			if !ok {
+				break
+			}
+			name := text()
+			set(&n.Xattrs, name, text())
+		}
 		t.Nodes[last] = n
 	}
 	for range number() {

@@ -11,7 +11,7 @@ import (
 func TestTreeRecord(t *testing.T) {
 	tree := &Tree{
 		Nodes: map[string]Node{
-			"/a":          {Type: tar.TypeDir, Mode: 0o1777, UID: 1, GID: 1 << 31},
+			"/a":          {Type: tar.TypeDir, Mode: 0o1777, UID: 1, GID: 1 << 31, Xattrs: map[string]string{"user.a": "", "user.b": "\x00\xff"}},
 			"/a/b":        {Type: tar.TypeSymlink, Link: "../\xff\xfe", Mode: 0o777},
 			"/a\n\xff<&>": {Type: tar.TypeReg, UID: -1},
 			"/ab":         {Type: tar.TypeReg},

@@ -55,17 +55,6 @@ func (a *Assembler) addRuntime(to *rootfs, s *Spec) error {
 			return fmt.Errorf("working directory: %w", err)
 		}
 	}
-	// The binaries' directories are here and not in the binaries' layers, so
-	// that a binary's layer is the same in all images that it is in.
-	for _, b := range s.Binaries {
-		err := checkPath(b.Path)
-		if err == nil {
-			err = to.mkdir(directory(path.Dir(b.Path), 0o755, 0, 0))
-		}
-		if err != nil {
-			return fmt.Errorf("binary %s: %w", b.Path, err)
-		}
-	}
 	return nil
 }
 

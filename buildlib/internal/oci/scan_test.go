@@ -149,6 +149,9 @@ func TestScanAppliesLayers(t *testing.T) {
 func TestScanKeepsNodes(t *testing.T) {
 	tmp := dir("tmp")
 	tmp.Mode = 0o1777
+	tmp.PAXRecords = map[string]string{
+		"SCHILY.xattr.user.note": "a\x00b", "SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.overlay.opaque": "y",
+	}
 	own := file("home/x", "")
 	own.Uid, own.Gid, own.Mode = 1000, 2_000_000_000, 0o4755
 	null := item{Header: tar.Header{Typeflag: tar.TypeChar, Name: "dev/null", Mode: 0o666}}
@@ -157,7 +160,7 @@ func TestScanKeepsNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]Node{
-		"/tmp":      {Type: tar.TypeDir, Mode: 0o1777},
+		"/tmp":      {Type: tar.TypeDir, Mode: 0o1777, Xattrs: map[string]string{"user.note": "a\x00b"}},
 		"/home":     {Type: tar.TypeDir, Mode: 0o755},
 		"/home/x":   {Type: tar.TypeReg, Mode: 0o4755, UID: 1000, GID: 2_000_000_000},
 		"/home/y":   {Type: tar.TypeReg, Mode: 0o4755, UID: 1000, GID: 2_000_000_000},

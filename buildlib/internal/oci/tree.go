@@ -25,6 +25,9 @@ type Node struct {
 	Mode int64  `json:"m,omitempty"` // permission bits
 	UID  int    `json:"u,omitempty"`
 	GID  int    `json:"g,omitempty"`
+	// Xattrs are a directory's extended attributes (xattr(7)), by name: layers
+	// that pass through the directory have them again.
+	Xattrs map[string]string `json:"x,omitempty"`
 }
 
 // maxLinks is where the kernel stops following links (path_resolution(7)).

@@ -1,0 +1,115 @@
+package oci
+
+import (
+	"archive/tar"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+// Each layer has the folders above its entries as they are below: in the base,
+// or in an earlier layer of the image.
+func TestLayersHoldParents(t *testing.T) {
+	dir := project(t, map[string]string{"a": "x"})
+	at := func(p string) File { return File{Source: filepath.Join(dir, "a"), Path: p, Root: dir} }
+	bin := func(p string) []Executable { return []Executable{executable(t, p, []byte("x"))} }
+	base := debianTree()
+	base.Nodes["/var/lib/secret/deep"] = Node{Type: tar.TypeDir, Mode: 0o2770, UID: 1, GID: 2}
+	for name, c := range map[string]struct {
+		spec Spec
+		want [][]string // our layers
+	}{
+		"the base's": {
+			Spec{Base: baseOf(t, base, nil), Files: []File{at("/tmp/a"), at("/var/lib/secret/deep/new/a")}},
+			[][]string{{
+				"5 1777 0:0 tmp/", "0 0644 0:0 tmp/a",
+				"5 0755 0:0 var/", "5 0755 0:0 var/lib/", "5 0700 7:8 var/lib/secret/", "5 2770 1:2 var/lib/secret/deep/",
+				"5 0755 0:0 var/lib/secret/deep/new/", "0 0644 0:0 var/lib/secret/deep/new/a",
+			}},
+		},
+		"behind the base's links": {
+			Spec{Base: baseOf(t, base, nil), Files: []File{at("/bin/a"), at("/var/run/x/a")}},
+			[][]string{{
+				"5 0755 0:0 run/", "5 0755 0:0 run/x/", "0 0644 0:0 run/x/a",
+				"5 0755 0:0 usr/", "5 0755 0:0 usr/bin/", "0 0644 0:0 usr/bin/a",
+			}},
+		},
+		"those of an earlier layer": {
+			Spec{Base: baseOf(t, base, nil), Files: []File{{Path: "/opt/x", Mode: 0o750, UID: 5, GID: 6}}, Binaries: bin("/opt/x/y/app")},
+			[][]string{{
+				"5 0755 0:0 opt/", "5 0750 5:6 opt/x/",
+			}, {
+				"5 0755 0:0 opt/", "5 0750 5:6 opt/x/", "5 0755 0:0 opt/x/y/", "0 0755 0:0 opt/x/y/app",
+			}},
+		},
+		"those that an earlier layer changes": {
+			Spec{Base: baseOf(t, base, nil), Files: []File{at("/tmp/a"), {Path: "/tmp", Mode: 0o700}}, Binaries: bin("/tmp/app")},
+			[][]string{{
+				"5 0700 0:0 tmp/", "0 0644 0:0 tmp/a",
+			}, {
+				"5 0700 0:0 tmp/", "0 0755 0:0 tmp/app",
+			}},
+		},
+		"on scratch": {
+			Spec{User: User{UID: 7}, Files: []File{at("/tmp/a")}, Binaries: bin("/tmp/b/app")},
+			[][]string{{
+				"5 0755 0:0 etc/", "0 0644 0:0 etc/group", "0 0644 0:0 etc/passwd", "5 1777 0:0 tmp/",
+			}, {
+				"5 1777 0:0 tmp/", "0 0644 0:0 tmp/a",
+			}, {
+				"5 1777 0:0 tmp/", "5 0755 0:0 tmp/b/", "0 0755 0:0 tmp/b/app",
+			}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := listing(t, mustImage(t, newAssembler(t), c.spec))
+			if c.spec.Base != nil {
+				got = got[1:]
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got\n%q\nwant\n%q", got, c.want)
+			}
+		})
+	}
+}
+
+// A binary's layer is another one where the folders above it are others.
+func TestParentsAreInTheKey(t *testing.T) {
+	other := debianTree()
+	other.Nodes["/usr/local/bin"] = Node{Type: tar.TypeDir, Mode: 0o2775, GID: 50}
+	a, bin := newAssembler(t), []Executable{executable(t, "/usr/local/bin/app", []byte("x"))}
+	layerOf := func(tree *Tree) []string {
+		return listing(t, mustImage(t, a, Spec{Base: baseOf(t, tree, nil), Binaries: bin}))[1]
+	}
+	layerOf(debianTree())
+	want := []string{"5 0755 0:0 usr/", "5 0755 0:0 usr/local/", "5 2775 0:50 usr/local/bin/", "0 0755 0:0 usr/local/bin/app"}
+	if got := layerOf(other); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestParentsKeepExtendedAttributes(t *testing.T) {
+	acl := map[string]string{"system.posix_acl_default": "\x02\x00\x00\x00\x01\x00\x07\x00"}
+	tree := debianTree()
+	tree.Nodes["/tmp"] = Node{Type: tar.TypeDir, Mode: 0o1777, Xattrs: acl}
+	dir := project(t, map[string]string{"a": "x"})
+	img := mustImage(t, newAssembler(t), Spec{Base: baseOf(t, tree, nil), Files: []File{{Source: filepath.Join(dir, "a"), Path: "/tmp/a", Root: dir}}})
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := layers[1].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	h, err := tar.NewReader(r).Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{xattrPrefix + "system.posix_acl_default": acl["system.posix_acl_default"]}
+	if h.Name != "tmp/" || !maps.Equal(h.PAXRecords, want) {
+		t.Errorf("got %s %q, want tmp/ %q", h.Name, h.PAXRecords, want)
+	}
+}
