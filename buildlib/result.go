@@ -90,7 +90,7 @@ type Step string
 
 // The steps of a build.
 const (
-	StepWait    Step = "wait"    // for another run's lock; Subject is who holds it
+	StepWait    Step = "wait"    // for another run's lock, or a registry; Subject says for whom, and why
 	StepCompile Step = "compile" // one go build
 	StepBase    Step = "base"    // resolving and reading one base
 	StepImage   Step = "image"   // assembling one image for one platform

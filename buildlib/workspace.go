@@ -59,7 +59,11 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 	if w.store, err = store.Open(ctx, p.Cache); err != nil {
 		return w, ctx, err
 	}
-	w.client = publish.NewClient(ctx, publish.Options{Insecure: p.Insecure, Jobs: p.Jobs, Log: p.log})
+	w.client = publish.NewClient(ctx, publish.Options{
+		Insecure: p.Insecure, Jobs: p.Jobs, Log: p.log,
+		Wait: func(text string) { p.tell(StepWait, text) },
+		Warn: func(text string) { p.tell(StepWarn, text) },
+	})
 	return w, ctx, nil
 }
 

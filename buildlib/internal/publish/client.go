@@ -36,6 +36,11 @@ type Options struct {
 	Stall time.Duration
 	// Log is told what is tried again and why; nil: nobody is.
 	Log func(format string, args ...any)
+	// Wait is told that a registry is waited for and why: at the first
+	// failure, and then every 30 seconds. Nil: nobody is.
+	Wait func(text string)
+	// Warn is told what is wrong and no error; nil: nobody is.
+	Warn func(text string)
 	// Keychain finds credentials; nil means those of Docker and Podman,
 	// then GITHUB_TOKEN for ghcr.io.
 	Keychain authn.Keychain
@@ -74,6 +79,12 @@ func NewClient(ctx context.Context, o Options) *Client {
 	}
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
+	}
+	if o.Wait == nil {
+		o.Wait = func(string) {}
+	}
+	if o.Warn == nil {
+		o.Warn = func(string) {}
 	}
 	if o.Keychain == nil {
 		o.Keychain = authn.NewMultiKeychain(authn.DefaultKeychain, github.Keychain)

@@ -46,7 +46,7 @@ func (s *session) failed(t *trial, err error) error {
 // again waits before t tries again what failed with err, and returns nil; or
 // err, if t doesn't.
 func (t *trial) again(ctx context.Context, err error) error {
-	if t.wait(ctx, brief(err), 0) == nil {
+	if t.wait(ctx, t.host(err), "", brief(err), 0) == nil {
 		return nil
 	}
 	if ctx.Err() != nil {

@@ -2,6 +2,8 @@ package publish
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -68,16 +72,30 @@ func (w *wire) trialOf(ctx context.Context) *trial {
 // errImpatient ends a trial.
 var errImpatient = errors.New("patience is at its end")
 
-// wait waits before the next try, because of what went wrong in the last one,
-// at least for the time that the registry asked for. It returns errImpatient
-// if there is to be no next try, or the end of ctx.
-func (t *trial) wait(ctx context.Context, reason string, asked time.Duration) error {
+// wait waits before the next try, because of what went wrong with host in the
+// last one, at least for the time that the registry asked for. at says more of
+// the request for the log, if it isn't empty. wait returns errImpatient if there
+// is to be no next try, or the end of ctx.
+func (t *trial) wait(ctx context.Context, host, at, reason string, asked time.Duration) error {
 	d, ok := t.next(asked)
 	if !ok {
 		return errImpatient
 	}
-	t.w.log("%s: %s: trying again in %s", t.what, reason, d.Round(time.Millisecond))
-	return t.pause(ctx, d)
+	if at != "" {
+		at += ": "
+	}
+	t.w.log("%s: %s%s: trying again in %s", t.what, at, reason, d.Round(time.Millisecond))
+	return t.pause(ctx, host, reason, d)
+}
+
+// progress says that a try got somewhere: patience starts anew, or what is
+// large would never get through a connection that breaks now and then.
+func (t *trial) progress() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.failures, t.since = 0, time.Time{}
+	}
 }
 
 func (t *trial) next(asked time.Duration) (time.Duration, bool) {
@@ -117,15 +135,22 @@ func (t *trial) effort() string {
 }
 
 // pause sleeps, letting another upload have the slot meanwhile.
-func (t *trial) pause(ctx context.Context, d time.Duration) error {
-	if t.held {
-		t.release()
-		if err := sleep(ctx, d); err != nil {
+func (t *trial) pause(ctx context.Context, host, reason string, d time.Duration) error {
+	again := t.held
+	t.release()
+	for ; ; d -= tellAgain {
+		t.w.tell(host, reason)
+		if err := sleep(ctx, min(d, tellAgain)); err != nil {
 			return err
 		}
+		if d <= tellAgain {
+			break
+		}
+	}
+	if again {
 		return t.acquire(ctx)
 	}
-	return sleep(ctx, d)
+	return nil
 }
 
 func (t *trial) acquire(ctx context.Context) error {
@@ -166,7 +191,7 @@ func (t *trial) do(ctx context.Context, f func(context.Context) error) error {
 		if !passing(err) {
 			return err
 		}
-		switch werr := t.wait(ctx, brief(err), 0); {
+		switch werr := t.wait(ctx, t.host(err), "", brief(err), 0); {
 		case errors.Is(werr, errImpatient):
 			return err
 		case werr != nil:
@@ -175,13 +200,36 @@ func (t *trial) do(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
+// host is the one that failed with err.
+func (t *trial) host(err error) string {
+	if host := hostOf(err); host != "" {
+		return host
+	}
+	return t.registry
+}
+
+// hostOf is the host that err is of, which a redirect may have led to; empty if
+// that isn't known.
+func hostOf(err error) string {
+	var terr *transport.Error
+	var nerr *netError
+	switch {
+	case errors.As(err, &terr) && terr.Request != nil:
+		return terr.Request.URL.Host
+	case errors.As(err, &nerr):
+		return nerr.host
+	}
+	return ""
+}
+
 // passing reports whether err may be gone at the next try of the whole
 // operation. Beyond what a request is repeated for, that is an upload whose
 // session the registry has lost.
 func passing(err error) bool {
 	var terr *transport.Error
 	if !errors.As(err, &terr) {
-		return passingNet(err)
+		var nerr *netError
+		return errors.As(err, &nerr) && nerr.passing()
 	}
 	return passingStatus(terr.StatusCode) ||
 		terr.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
@@ -207,10 +255,11 @@ func passingStatus(code int) bool {
 	return false
 }
 
-// passingNet reports whether err is of a connection that may work next time:
-// refused, reset, ended early, timed out. A name that doesn't exist and a
-// certificate that isn't valid stay so.
-func passingNet(err error) bool {
+// passing reports whether the connection may work next time: it was refused,
+// reset, ended early, timed out. A name that doesn't exist and a certificate
+// that isn't valid stay so.
+func (e *netError) passing() bool {
+	err := e.err
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return dns.IsTemporary || dns.IsTimeout
@@ -263,6 +312,14 @@ func brief(err error) string {
 	if text == io.EOF.Error() || text == io.ErrUnexpectedEOF.Error() {
 		text = "the connection was closed in the middle (" + text + ")"
 	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		text = "it doesn't speak TLS" // the error shows what it spoke
+	}
+	// ggcr's text goes on with what the token server said, perhaps a token.
+	if at := strings.Index(text, "no token in bearer response"); at >= 0 {
+		text = "the token server's answer has no token"
+	}
 	// ggcr tries TLS first, and reports both.
 	var plain *plainError
 	if errors.As(err, &plain) && !strings.Contains(text, plain.Error()) {
@@ -275,16 +332,64 @@ func status(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }
 
+// diagnostics is what the registry says itself (OCI distribution spec, "Error
+// Codes"), or else what is in an answer that isn't of that form.
 func diagnostics(terr *transport.Error) []string {
 	var all []string
-	for _, d := range terr.Errors {
-		all = append(all, clip(strings.TrimSuffix(string(d.Code)+" "+d.Message, " ")))
+	for _, d := range terr.Errors[:min(len(terr.Errors), 5)] {
+		text := strings.TrimSpace(string(d.Code) + " " + d.Message)
+		if more := detail(d.Detail); more != "" && more != d.Message {
+			text += ": " + more
+		}
+		all = append(all, clip(text))
+	}
+	if len(all) == 0 {
+		_, raw, _ := strings.Cut(terr.Error(), fmt.Sprintf("unexpected status code %d %s: ", terr.StatusCode, http.StatusText(terr.StatusCode)))
+		if raw = clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // a page for a browser
+			all = append(all, raw)
+		}
 	}
 	return all
 }
 
-// clip keeps foreign text to one line of a bearable length.
+// detail is a diagnostic's detail as text: some registries say there what
+// others say in the message, in a form of their own.
+func detail(d any) string {
+	switch d := d.(type) {
+	case nil:
+		return ""
+	case string:
+		return d
+	case map[string]any:
+		if m, ok := d["message"].(string); ok && len(d) == 1 {
+			return m
+		}
+		if len(d) == 0 {
+			return ""
+		}
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// clip keeps foreign text to one line of a bearable length, without what a
+// terminal would take for an order.
 func clip(s string) string {
+	if len(s) > refusal {
+		s = s[:refusal]
+	}
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), r == utf8.RuneError:
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, s)
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > 300 {
 		s = string(r[:300]) + "..."

@@ -80,7 +80,7 @@ func TestPatience(t *testing.T) {
 	start := time.Now()
 	var err error
 	for err == nil {
-		err = tr.wait(t.Context(), "test", 0)
+		err = tr.wait(t.Context(), "", "", "test", 0)
 	}
 	if d := time.Since(start); !errors.Is(err, errImpatient) || d > time.Second {
 		t.Errorf("%v after %s", err, d)
@@ -91,7 +91,7 @@ func TestPatience(t *testing.T) {
 	// The slow get their tries, too.
 	tr = c.wire.newTrial("test", true)
 	tr.failures, tr.since = 1, time.Now().Add(-time.Hour)
-	if err := tr.wait(t.Context(), "test", 0); err != nil {
+	if err := tr.wait(t.Context(), "", "", "test", 0); err != nil {
 		t.Errorf("no second try after a long first one: %v", err)
 	}
 }

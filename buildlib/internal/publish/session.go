@@ -68,13 +68,6 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 			return err
 		}
 		rt, err = transport.NewWithContext(ctx, s.repo.Registry, auth, s.c.wire, scopes)
-		if errors.Is(err, http.ErrSchemeMismatch) {
-			// Where plain HTTP is allowed ggcr tries TLS all the same, and
-			// that this fails is no news.
-			if perr := s.c.wire.pingError("http", s.repo.RegistryStr()); perr != nil {
-				err = perr
-			}
-		}
 		return err
 	})
 	if err != nil {

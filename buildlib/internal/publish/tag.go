@@ -113,7 +113,7 @@ func (p *publication) expect(ctx context.Context, what string, want v1.Hash, why
 		if err == nil {
 			err = fmt.Errorf("got %s, want %s: %s", got, want, why)
 		}
-		if i == mismatches || t.wait(ctx, brief(err), 0) != nil {
+		if i == mismatches || t.wait(ctx, t.host(err), "", brief(err), 0) != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

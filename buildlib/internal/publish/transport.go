@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,13 +24,16 @@ type wire struct {
 	requests  *slots // of the others, that take no time
 	patience  time.Duration
 	stall     time.Duration
+	answer    time.Duration // how long an answer that is no blob may take
 	firstWait time.Duration
 	log       func(format string, args ...any)
+	waiting   func(text string)
 	secrets   secrets
 
 	mu    sync.Mutex
-	until map[string]hold  // by host
-	pings map[string]*ping // by URL
+	until map[string]hold      // by host
+	pings map[string]*ping     // by URL
+	told  map[string]time.Time // by host: when it was last told that it is waited for
 }
 
 // smallRequests are how many requests run at once for each upload that may.
@@ -56,20 +60,45 @@ func newWire(o Options, plain func(string) bool) *wire {
 			DisableCompression:    true, // digests are of the bytes as stored
 			WriteBufferSize:       64 << 10,
 			ReadBufferSize:        64 << 10,
+
+			MaxResponseHeaderBytes: 1 << 20,
 		},
 		plain:     plain,
 		uploads:   newSlots(o.Jobs),
 		requests:  newSlots(smallRequests * o.Jobs),
 		patience:  o.Patience,
 		stall:     o.Stall,
+		answer:    answerTime,
 		firstWait: firstWait,
 		until:     map[string]hold{},
 		pings:     map[string]*ping{},
+		told:      map[string]time.Time{},
 	}
+	w.waiting = func(text string) { o.Wait(w.secrets.scrub(text)) }
 	w.log = func(format string, args ...any) {
 		o.Log("%s", w.secrets.scrub(fmt.Sprintf(format, args...)))
 	}
 	return w
+}
+
+// netError is a fault of the connection to a host. Only what goes over the
+// network gets one: what else fails (a file, a login) fails the same next time.
+type netError struct {
+	host string
+	err  error
+}
+
+func (e *netError) Error() string { return e.err.Error() }
+func (e *netError) Unwrap() error { return e.err }
+
+// maxRedirects is how often a request may be sent on, as in net/http.
+const maxRedirects = 10
+
+// redirectError says that a host sends requests on and on.
+type redirectError struct{ host string }
+
+func (e *redirectError) Error() string {
+	return fmt.Sprintf("%s: stopped after %d redirects", e.host, maxRedirects)
 }
 
 // plainError says that a request would have gone out in plain HTTP.
@@ -94,9 +123,14 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.repeat(req, t)
 }
 
-// guard refuses plain HTTP unless the host may speak it, and so may the
-// registry that the request is for, and no redirect led here from TLS.
+// guard refuses what was redirected too often (ggcr's clients look at where a
+// redirect leads, and then no longer count), and plain HTTP unless the host may
+// speak it, and so may the registry that the request is for, and no redirect
+// led here from TLS.
 func (w *wire) guard(req *http.Request, t *trial) error {
+	if _, redirects := first(req); redirects > maxRedirects {
+		return &redirectError{req.URL.Host}
+	}
 	if req.URL.Scheme != "http" {
 		return nil
 	}
@@ -105,6 +139,14 @@ func (w *wire) guard(req *http.Request, t *trial) error {
 		return &plainError{req.URL.Host}
 	}
 	return nil
+}
+
+// first returns the request that led to req, and by how many redirects.
+func first(req *http.Request) (_ *http.Request, redirects int) {
+	for req.Response != nil && req.Response.Request != nil {
+		req, redirects = req.Response.Request, redirects+1
+	}
+	return req, redirects
 }
 
 // drop closes the body of a request that is not sent, as RoundTrippers must.
@@ -116,54 +158,101 @@ func drop(req *http.Request) {
 
 // ping is what a registry answered to GET /v2/.
 type ping struct {
-	asking chan struct{} // held by who asks
+	asking chan struct{} // held by who asks, and looks at the rest
 	status int           // 0: not known yet
 	header http.Header
-
-	err error // of the last try, if it got no answer; guarded by wire.mu
+	err    error // of the last try, if it got no answer
 }
 
-// pingError is why the last handshake by that scheme got no answer; nil if it
-// did, or there was none.
-func (w *wire) pingError(scheme, host string) error {
+func (w *wire) pingOf(scheme, host string) *ping {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if p := w.pings[scheme+"://"+host]; p != nil {
-		return p.err
-	}
-	return nil
-}
-
-func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
-	key := req.URL.Scheme + "://" + req.URL.Host
-	w.mu.Lock()
-	p, ok := w.pings[key]
+	p, ok := w.pings[scheme+"://"+host]
 	if !ok {
 		p = &ping{asking: make(chan struct{}, 1)}
-		w.pings[key] = p
+		w.pings[scheme+"://"+host] = p
 	}
-	w.mu.Unlock()
+	return p
+}
+
+// ping asks a registry for its ways of authentication. Where plain HTTP is
+// allowed ggcr tries TLS first, then both, and may report the wrong one's
+// error: so what speaks plain HTTP answers to the request for TLS, too, and a
+// certificate that isn't valid is the error of both.
+func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
+	resp, err := w.pingOnce(req, t)
+	either := t.plain && w.plain(req.URL.Host)
+	switch {
+	case req.URL.Scheme == "https" && either && (errors.Is(err, http.ErrSchemeMismatch) || badRecord(err)):
+		plain := req.Clone(req.Context())
+		plain.URL.Scheme = "http"
+		return w.pingOnce(plain, t)
+	case req.URL.Scheme == "http" && err == nil && !answersPing(resp.StatusCode):
+		secure := w.pingOf("https", req.URL.Host)
+		select {
+		case secure.asking <- struct{}{}:
+		case <-time.After(5 * time.Second): // a handshake takes less
+			return resp, nil
+		case <-req.Context().Done():
+			return resp, nil
+		}
+		defer func() { <-secure.asking }()
+		if untrusted(secure.err) {
+			resp.Body.Close()
+			return nil, secure.err
+		}
+	}
+	return resp, err
+}
+
+func answersPing(status int) bool {
+	return status == http.StatusOK || status == http.StatusUnauthorized
+}
+
+// badRecord reports whether what answered to TLS doesn't speak it.
+func badRecord(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record)
+}
+
+// untrusted reports whether err is of a certificate that this machine doesn't
+// trust.
+func untrusted(err error) bool {
+	var invalid *tls.CertificateVerificationError
+	return errors.As(err, &invalid)
+}
+
+// pingOnce is the request, unless it was answered before.
+func (w *wire) pingOnce(req *http.Request, t *trial) (*http.Response, error) {
+	p := w.pingOf(req.URL.Scheme, req.URL.Host)
 	select {
 	case p.asking <- struct{}{}:
 		defer func() { <-p.asking }()
 	case <-req.Context().Done():
 		return nil, context.Cause(req.Context())
 	}
-	if p.status != 0 {
-		return &http.Response{
-			Status: status(p.status), StatusCode: p.status,
-			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: p.header.Clone(), Body: http.NoBody, Request: req,
-		}, nil
-	}
-	resp, err := w.repeat(req, t)
-	if err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized) {
+	if p.status == 0 {
+		ctx, cancel := context.WithCancel(req.Context())
+		resp, err := w.repeat(req.WithContext(ctx), t)
+		p.err = err
+		if err != nil || !answersPing(resp.StatusCode) {
+			context.AfterFunc(req.Context(), cancel)
+			return resp, err
+		}
 		p.status, p.header = resp.StatusCode, resp.Header.Clone()
+		// The body says nothing. It is read, so that the connection is used
+		// again, if it is here.
+		soon := time.AfterFunc(time.Second, cancel)
+		_, _ = io.CopyN(io.Discard, resp.Body, refusal)
+		soon.Stop()
+		resp.Body.Close()
+		cancel()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p.err = err
-	return resp, err
+	return &http.Response{
+		Status: status(p.status), StatusCode: p.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: p.header.Clone(), Body: http.NoBody, Request: req,
+	}, nil
 }
 
 // repeat sends the request until the answer is one to keep. What can't be
@@ -187,7 +276,7 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 		var asked time.Duration
 		switch {
 		case err != nil:
-			if !passingNet(err) {
+			if !passing(err) {
 				return nil, err
 			}
 			reason = brief(err)
@@ -198,14 +287,17 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 		default:
 			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
 				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body, size: resp.ContentLength}
+				if isManifest(req) {
+					resp.Body = &bounded{resp.Body, manifestLimit}
+				}
 			}
 			return resp, nil
 		}
 		if !repeatable(req) {
 			return resp, err
 		}
-		reason = fmt.Sprintf("%s %s: %s", req.Method, req.URL.Host+req.URL.Path, reason)
-		if werr := t.wait(ctx, reason, asked); errors.Is(werr, errImpatient) {
+		at := fmt.Sprintf("%s %s", req.Method, req.URL.Host+req.URL.Path)
+		if werr := t.wait(ctx, w.waitedFor(req, t), at, reason, asked); errors.Is(werr, errImpatient) {
 			return resp, err
 		} else if werr != nil {
 			if resp != nil {
@@ -218,6 +310,45 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 			resp.Body.Close()
 		}
 	}
+}
+
+// waitedFor is the host that the request waits for; empty for the search for
+// TLS where plain HTTP will do: that it fails says nothing.
+func (w *wire) waitedFor(req *http.Request, t *trial) string {
+	if req.URL.Path == "/v2/" && req.URL.Scheme == "https" && t.plain && w.plain(req.URL.Host) {
+		return ""
+	}
+	return req.URL.Host
+}
+
+// isManifest reports whether req is for a manifest, wherever it was sent on to.
+func isManifest(req *http.Request) bool {
+	req, _ = first(req)
+	return strings.Contains(req.URL.Path, "/manifests/")
+}
+
+// isBlob reports whether req gets or sends a blob's data, which takes time.
+func isBlob(req *http.Request) bool {
+	if req.Header.Get("Content-Type") == octets {
+		return true
+	}
+	req, _ = first(req)
+	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")
+}
+
+// bounded is a body of which no more than left bytes are read.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, fmt.Errorf("a manifest of more than %d bytes", manifestLimit)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+	b.left -= int64(n)
+	return n, err
 }
 
 // repeatable reports whether req can be sent again: all but a blob's data,
@@ -260,9 +391,31 @@ func (w *wire) gate(ctx context.Context, host string, t *trial) error {
 		if d > w.patience {
 			return fmt.Errorf("%s answered %s and asks to be left alone for %s, which is longer than it will be waited for", host, h.status, d.Round(time.Second))
 		}
-		if err := t.pause(ctx, d); err != nil {
+		if err := t.pause(ctx, host, h.status, d); err != nil {
 			return err
 		}
+	}
+}
+
+// tellAgain is how often it is told that a registry is waited for.
+const tellAgain = 30 * time.Second
+
+// tell says that a host is waited for, and why: at once, and then every now and
+// then, however many requests wait.
+func (w *wire) tell(host, reason string) {
+	if host == "" {
+		return
+	}
+	w.mu.Lock()
+	now := time.Now()
+	last, ok := w.told[host]
+	due := !ok || now.Sub(last) >= tellAgain
+	if due {
+		w.told[host] = now
+	}
+	w.mu.Unlock()
+	if due {
+		w.waiting(fmt.Sprintf("registry %s: %s: trying again, for up to %s", host, reason, w.patience))
 	}
 }
 
@@ -270,9 +423,7 @@ func (w *wire) gate(ctx context.Context, host string, t *trial) error {
 // data. It is held until the answer begins, and not while a next try is waited
 // for.
 func (w *wire) sendInTurn(req *http.Request, t *trial) (*http.Response, error) {
-	data := req.Header.Get("Content-Type") == octets ||
-		req.Method == http.MethodGet && !strings.Contains(req.URL.Path, "/manifests/")
-	if data {
+	if isBlob(req) || req.Method == http.MethodGet && !isManifest(req) {
 		return w.send(req)
 	}
 	registry := t.registry
@@ -295,7 +446,8 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	}
 	w.secrets.learn(req)
 	ctx, cancel := context.WithCancelCause(req.Context())
-	stalled := func() { cancel(fmt.Errorf("%w for %s", errStalled, w.stall)) }
+	stalled := func() { cancel(&netError{req.URL.Host, fmt.Errorf("%w in %s", errStalled, w.stall)}) }
+	var fault localFault
 	sending := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
 	out := req.Clone(ctx)
 	out.Header.Set("User-Agent", "multimage")
@@ -305,27 +457,39 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 		if req.Header.Get("Content-Type") == octets {
 			digesting = 4 // with all the data, the registry verifies and moves it
 		}
-		out.Body = &watched{body, sending, digesting}
+		out.Body = &watched{body, sending, digesting, &fault}
 		if get := req.GetBody; get != nil {
 			out.GetBody = func() (io.ReadCloser, error) {
 				b, err := get()
-				return &watched{b, sending, digesting}, err
+				return &watched{b, sending, digesting, &fault}, err
 			}
 		}
 	}
 	resp, err := w.base.RoundTrip(out)
 	sending.end()
+	local := fault.end()
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
-			err = cause
-		}
+		cause := context.Cause(ctx)
 		cancel(nil)
-		return nil, err
+		switch {
+		case errors.Is(cause, errStalled):
+			return nil, cause
+		case local != nil:
+			return nil, local
+		}
+		// As http.Client does, which doesn't see it in a netError.
+		var record tls.RecordHeaderError
+		if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+			err = http.ErrSchemeMismatch
+		}
+		return nil, &netError{req.URL.Host, err}
 	}
 	resp.Request = req
-	receiving := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
-	receiving.rest()
-	resp.Body = &received{body: resp.Body, ctx: ctx, dog: receiving, cancel: func() { cancel(nil) }}
+	got := &received{body: resp.Body, ctx: ctx, cancel: cancel, host: req.URL.Host, limit: w.stall, left: w.stall}
+	if !isBlob(req) {
+		got.whole = w.answer
+	}
+	resp.Body = got
 	if resp.StatusCode >= http.StatusBadRequest {
 		resp.Body, resp.ContentLength = &scrubbed{ReadCloser: resp.Body, secrets: &w.secrets}, -1
 	}
