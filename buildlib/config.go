@@ -56,7 +56,11 @@ func (r *resolver) checkConfig(img *image) {
 	img.Files = slices.Clone(img.Files)
 	for i := range img.Files {
 		f, field := &img.Files[i], fmt.Sprintf("%s.Files[%d]", img.field, i)
+		into := strings.HasSuffix(f.Path, "/")
 		f.Path = r.imagePath(field+".Path", or(f.Path, " "))
+		if into && f.Path != "" && f.Path != "/" {
+			f.Path += "/" // says that a file goes into that folder
+		}
 		if f.Mode&^0o7777 != 0 {
 			r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(f.Mode))
 		}

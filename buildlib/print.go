@@ -178,7 +178,7 @@ func shellWords(words []string) string {
 
 func (f File) print() string {
 	if f.Source == "" {
-		return f.Path + "/"
+		return strings.TrimSuffix(f.Path, "/") + "/"
 	}
 	return f.Path + " from " + f.Source
 }

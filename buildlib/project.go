@@ -93,8 +93,8 @@ type Image struct {
 	Binaries []string
 	// BinDir is the folder that binaries go to. Zero: /usr/local/bin.
 	BinDir string
-	// WorkDir is the working directory, made if the base lacks it. Zero: the
-	// base's.
+	// WorkDir is the working directory, made, as the User's, if the base lacks
+	// it. Zero: the base's.
 	WorkDir string
 	// Platforms are what the image is made for. Zero: the Project's, those
 	// for linux.
@@ -117,7 +117,8 @@ type Image struct {
 	// Ports are the ports that the image exposes, as PORT[-PORT][/PROTOCOL],
 	// joined to the base's.
 	Ports []string
-	// Volumes are the paths of volumes, joined to the base's.
+	// Volumes are the paths of volumes, joined to the base's. A folder that
+	// the base lacks is made as WorkDir is.
 	Volumes []string
 	// StopSignal is the signal that asks the container to stop, like
 	// SIGQUIT or 3. Zero: the base's.
@@ -151,7 +152,8 @@ type File struct {
 	// Source is the file or folder, relative to the Project's Dir; a folder
 	// is copied with all below it. Empty: Path is a folder to make.
 	Source string `json:"source,omitempty"`
-	// Path is where it goes in the image, absolute.
+	// Path is where it goes in the image, absolute. With a slash at its end
+	// it is the folder that a file goes into.
 	Path string `json:"path"`
 	// Mode is the permissions of what is copied. Zero: 0755 for folders and
 	// executables, 0644 for other files.

@@ -147,11 +147,12 @@ type rootfs struct {
 	tree    Tree
 	changes map[string]change // of the layer at hand
 	taken   map[string]string // who put the file at that path, of those who may not be overruled
+	implied map[string]bool   // directories that the layer at hand has because others are below them
 }
 
 // newRootfs returns the file system that the base leaves; nil is scratch.
 func newRootfs(base *Tree) *rootfs {
-	r := &rootfs{changes: map[string]change{}, taken: map[string]string{}}
+	r := &rootfs{changes: map[string]change{}, taken: map[string]string{}, implied: map[string]bool{}}
 	if base != nil {
 		r.tree.Files = base.Files // only read
 		r.tree.Nodes = maps.Clone(base.Nodes)
@@ -181,12 +182,13 @@ func (r *rootfs) take() []change {
 	for _, p := range slices.Sorted(maps.Keys(r.changes)) {
 		list = append(list, r.changes[p])
 	}
-	r.changes = map[string]change{}
+	r.changes, r.implied = map[string]change{}, map[string]bool{}
 	return list
 }
 
 // mkdir makes sure that there is a directory at c.Path, links followed. One
-// that is there stays as it is.
+// that is there stays as it is, unless this layer has it only because something
+// is below it.
 func (r *rootfs) mkdir(c change) error {
 	_, _, err := r.dir(c)
 	return err
@@ -209,7 +211,10 @@ func (r *rootfs) dir(c change) (resolved string, was *Node, err error) {
 		if n.Type != tar.TypeDir {
 			return "", nil, fmt.Errorf("%s: is a file in the image, not a folder", c.Path)
 		}
-		return resolved, &n, nil
+		if !r.implied[resolved] {
+			return resolved, &n, nil
+		}
+		delete(r.implied, resolved)
 	}
 	c.Path = resolved
 	r.parents(resolved)
@@ -258,7 +263,7 @@ func (r *rootfs) put(c change, by string) error {
 	if _, n, ok := r.tree.Lookup(c.Path); ok && n.Type == tar.TypeDir {
 		at := r.tree.Nodes[resolved]
 		if c.Type != tar.TypeSymlink || at.Type != tar.TypeSymlink || at.Link != c.Link {
-			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it", c.Path)
+			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it (%s/ puts one into it)", c.Path, strings.TrimSuffix(c.Path, "/"))
 		}
 	}
 	if other, ok := r.taken[resolved]; ok {
@@ -273,6 +278,12 @@ func (r *rootfs) put(c change, by string) error {
 	return nil
 }
 
+// has reports whether somebody who may not be overruled put a file at p.
+func (r *rootfs) has(p string) bool {
+	resolved, _, ok := r.tree.Lookup(p)
+	return ok && r.taken[resolved] != ""
+}
+
 // parents makes the directories above p that aren't there.
 func (r *rootfs) parents(p string) {
 	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
@@ -280,6 +291,7 @@ func (r *rootfs) parents(p string) {
 			return
 		}
 		r.add(directory(d, 0o755, 0, 0))
+		r.implied[d] = true
 	}
 }
 

@@ -22,7 +22,8 @@ type File struct {
 	// Source is the file or folder on this machine; a folder is copied with
 	// all below it. Empty: Path is a directory to make.
 	Source string
-	// Path is where it goes in the image, absolute and clean.
+	// Path is where it goes in the image, absolute and clean. With a slash at
+	// its end it is the folder that a Source that is a file goes into.
 	Path string
 	// Mode is that of the file, or of all files of a folder, whose
 	// directories are 0755, or of the directory to make. Zero: 0755 for
@@ -59,6 +60,10 @@ func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
 	if f.UID < 0 || f.GID < 0 {
 		return fmt.Errorf("owner %d:%d is negative", f.UID, f.GID)
 	}
+	into := strings.HasSuffix(f.Path, "/")
+	if into {
+		f.Path = path.Clean(f.Path)
+	}
 	if f.Source == "" {
 		return to.chdir(directory(f.Path, mode, f.UID, f.GID))
 	}
@@ -72,7 +77,7 @@ func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
 		return fmt.Errorf("source %s: %w", f.Source, err)
 	}
 	defer root.Close()
-	s := &sources{a: a, to: to, file: f, mode: mode, root: root, tree: root.FS()}
+	s := &sources{a: a, to: to, file: f, into: into, mode: mode, root: root, tree: root.FS()}
 	if err := s.start(ctx, filepath.ToSlash(rel)); err != nil {
 		return fmt.Errorf("source %s: %w", f.Source, err)
 	}
@@ -84,6 +89,7 @@ type sources struct {
 	a     *Assembler
 	to    *rootfs
 	file  File
+	into  bool // file.Path is the folder to copy a file into
 	mode  int64
 	root  *os.Root
 	tree  fs.FS
@@ -104,7 +110,11 @@ func (s *sources) start(ctx context.Context, rel string) error {
 	case info.IsDir():
 		return s.folder(ctx, rel, s.file.Path)
 	case info.Mode().IsRegular():
-		return s.regular(ctx, rel, s.file.Path, info)
+		dst := s.file.Path
+		if s.into {
+			dst = path.Join(dst, path.Base(rel))
+		}
+		return s.regular(ctx, rel, dst, info)
 	}
 	return fmt.Errorf("is %s, and only files, folders and links can be copied", kind(info.Mode()))
 }

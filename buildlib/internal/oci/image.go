@@ -51,7 +51,7 @@ type Spec struct {
 	// Binaries get a layer each, over that of the Files.
 	Binaries []Executable
 	Files    []File
-	// WorkDir is made if it isn't there. Empty: the base's.
+	// WorkDir is made, as the User's, if it isn't there. Empty: the base's.
 	WorkDir string
 	User    User
 	// Entrypoint is the command. Nil: the first binary. It drops the base's
@@ -61,7 +61,7 @@ type Spec struct {
 	// base's. Empty, not nil: the base's.
 	Cmd []string
 	// Env, as KEY=VALUE, Ports, as PORT[-PORT][/PROTOCOL], and Volumes are
-	// joined to the base's.
+	// joined to the base's. Volumes' folders are made as WorkDir is.
 	Env     []string
 	Ports   []string
 	Volumes []string
@@ -110,9 +110,9 @@ type part struct {
 // one layer that several images share is made under the ctx of the first.
 func (a *Assembler) Image(ctx context.Context, s Spec) (v1.Image, error) {
 	var tree *Tree
-	var user string
+	var fromBase string
 	if s.Base != nil {
-		tree, user = s.Base.Tree, s.Base.Config.Config.User
+		tree, fromBase = s.Base.Tree, s.Base.Config.Config.User
 	}
 	fs := newRootfs(tree)
 	var parts []part
@@ -121,11 +121,11 @@ func (a *Assembler) Image(ctx context.Context, s Spec) (v1.Image, error) {
 			parts = append(parts, part{what, changes})
 		}
 	}
-	user, err := addUser(fs, s.User, user, s.Base == nil)
+	user, err := addUser(fs, s.User, fromBase, s.Base == nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.addRuntime(fs, &s); err != nil {
+	if err := a.addRuntime(fs, &s, user); err != nil {
 		return nil, err
 	}
 	take("runtime files")
@@ -139,7 +139,11 @@ func (a *Assembler) Image(ctx context.Context, s Spec) (v1.Image, error) {
 		}
 		take("binary " + b.Path)
 	}
-	config, err := s.config(user)
+	if user.config != fromBase && (fs.has(passwdPath) || fs.has(groupPath)) {
+		// Accounts of the user's own: what engines would find there isn't known.
+		user.config = user.numbers()
+	}
+	config, err := s.config(user.config)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func TestImageFromScratch(t *testing.T) {
 	want := [][]string{{
 		"5 0755 0:0 etc/", "0 0644 0:0 etc/group", "0 0644 0:0 etc/passwd",
 		"5 0755 0:0 home/", "5 0755 65532:65532 home/nonroot/",
-		"5 0755 0:0 srv/", "5 0755 0:0 srv/app/",
+		"5 0755 0:0 srv/", "5 0755 65532:65532 srv/app/",
 		"5 1777 0:0 tmp/",
 	}, {
 		"5 0755 0:0 etc/", "5 0755 0:0 etc/app/", "0 0644 0:0 etc/app/app.yaml",
@@ -217,6 +217,7 @@ func TestImageRefuses(t *testing.T) {
 		"no digest":           {Spec{Binaries: []Executable{{Path: "/app", Source: bin.Source}}}, []string{"binary /app: its digest"}},
 		"missing binary":      {Spec{Base: debian, Binaries: []Executable{nowhere}}, []string{"binary /app: open /nowhere/app"}},
 		"relative workdir":    {Spec{WorkDir: "srv"}, []string{"working directory: ", "write /srv"}},
+		"volume is a file":    {Spec{Base: debian, Volumes: []string{"/etc/passwd"}}, []string{"volume: /etc/passwd: is a file"}},
 		"workdir is a file":   {Spec{Base: debian, WorkDir: "/etc/passwd"}, []string{"working directory: /etc/passwd: is a file"}},
 		"env":                 {Spec{Env: []string{"APP"}}, []string{`env "APP": is not KEY=VALUE`}},
 		"port":                {Spec{Ports: []string{"http"}}, []string{`port "http"`}},

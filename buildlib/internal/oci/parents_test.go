@@ -5,7 +5,10 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Each layer has the folders above its entries as they are below: in the base,
@@ -111,5 +114,67 @@ func TestParentsKeepExtendedAttributes(t *testing.T) {
 	want := map[string]string{xattrPrefix + "system.posix_acl_default": acl["system.posix_acl_default"]}
 	if h.Name != "tmp/" || !maps.Equal(h.PAXRecords, want) {
 		t.Errorf("got %s %q, want tmp/ %q", h.Name, h.PAXRecords, want)
+	}
+}
+
+// The folders made for the image's user to write in are that user's, also in
+// the layers above; the base's stay as they are.
+func TestWorkDirAndVolumesBelongToTheUser(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec Spec
+		want []string
+	}{
+		"on scratch": {
+			Spec{WorkDir: "/app/work", Volumes: []string{"/app", "/tmp", "/etc/x"}},
+			[]string{
+				"5 0755 0:0 etc/", "0 0644 0:0 etc/group", "0 0644 0:0 etc/passwd", "5 0755 65532:65532 etc/x/",
+				"5 0755 0:0 home/", "5 0755 65532:65532 home/nonroot/", "5 1777 0:0 tmp/",
+				"5 0755 65532:65532 app/", "5 0755 65532:65532 app/work/",
+			},
+		},
+		"on a base, as its user": {
+			Spec{User: User{Name: "www-data"}, WorkDir: "/srv", Volumes: []string{"/var/run/x", "/var/lib/secret"}},
+			[]string{"5 0755 0:0 run/", "5 0755 33:33 run/x/", "5 0755 33:33 srv/"},
+		},
+		"on a base, as root": {Spec{Volumes: []string{"/data"}}, []string{"5 0755 0:0 data/"}},
+		"on a base, by number": {
+			Spec{User: User{UID: 5, GID: 6}, Volumes: []string{"/data/deep"}}, []string{"5 0755 0:0 data/", "5 0755 5:6 data/deep/"},
+		},
+		"all there": {Spec{User: User{UID: 5}, WorkDir: "/tmp", Volumes: []string{"/home", "/"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			layer := 0
+			if name != "on scratch" {
+				c.spec.Base, layer = baseOf(t, debianTree(), nil), 1
+			}
+			var got []string
+			if layers := listing(t, mustImage(t, newAssembler(t), c.spec)); len(layers) > layer {
+				got = layers[layer]
+			}
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got\n%q\nwant\n%q", got, c.want)
+			}
+		})
+	}
+	img := mustImage(t, newAssembler(t), Spec{WorkDir: "/srv/app", Binaries: []Executable{executable(t, "/srv/app/bin/app", []byte("x"))}})
+	want := []string{"5 0755 0:0 srv/", "5 0755 65532:65532 srv/app/", "5 0755 0:0 srv/app/bin/", "0 0755 0:0 srv/app/bin/app"}
+	if got := listing(t, img)[1]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A passwd of the user's own may not have what a UID alone relies on.
+func TestOwnAccountsFileKeepsTheGroup(t *testing.T) {
+	dir := project(t, map[string]string{"passwd": "x"})
+	base := baseOf(t, grouped(), func(c *v1.ConfigFile) { c.Config.User = "app" })
+	s := Spec{Base: base}
+	if got := configOf(t, mustImage(t, newAssembler(t), s)).Config.User; got != "1001" {
+		t.Errorf("user %q, want 1001", got)
+	}
+	s.Files = []File{{Source: filepath.Join(dir, "passwd"), Path: "/etc/passwd", Root: dir}}
+	if got := configOf(t, mustImage(t, newAssembler(t), s)).Config.User; got != "1001:1002" {
+		t.Errorf("user %q, want 1001:1002", got)
 	}
 }

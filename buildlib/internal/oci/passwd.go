@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,8 +16,9 @@ type passwdLine struct {
 
 // groupLine is what matters of a line of group(5).
 type groupLine struct {
-	name string
-	gid  int
+	name    string
+	gid     int
+	members []string
 }
 
 type (
@@ -24,15 +26,16 @@ type (
 	groupFile  []groupLine
 )
 
-// parsePasswd reads what it understands, as the C library does: a line that
-// is no account is nobody's.
+// parsePasswd reads what it understands, as engines do: the last fields of a
+// line may be missing, and a line that is no account is nobody's.
 func parsePasswd(data []byte) passwdFile {
 	var list passwdFile
 	for line := range strings.Lines(string(data)) {
 		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
-		if len(f) < 7 || f[0] == "" {
+		if len(f) < 4 || f[0] == "" {
 			continue
 		}
+		f = append(f, "", "")
 		uid, err := strconv.ParseUint(f[2], 10, 32)
 		if err != nil {
 			continue
@@ -50,11 +53,12 @@ func parseGroup(data []byte) groupFile {
 	var list groupFile
 	for line := range strings.Lines(string(data)) {
 		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
-		if len(f) < 4 || f[0] == "" {
+		if len(f) < 3 || f[0] == "" {
 			continue
 		}
+		f = append(f, "")
 		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {
-			list = append(list, groupLine{f[0], int(gid)})
+			list = append(list, groupLine{f[0], int(gid), strings.Split(f[3], ",")})
 		}
 	}
 	return list
@@ -77,6 +81,24 @@ func (p passwdFile) uid(uid int) (passwdLine, bool) {
 		}
 	}
 	return passwdLine{}, false
+}
+
+// lookup returns the account that engines find for a user's number in a
+// config: the first one of that number, or of that name.
+func (p passwdFile) lookup(uid int) (passwdLine, bool) {
+	for _, l := range p {
+		if l.uid == uid || l.name == strconv.Itoa(uid) {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+// further reports whether the account is in other groups than its primary one.
+func (g groupFile) further(l passwdLine) bool {
+	return slices.ContainsFunc(g, func(group groupLine) bool {
+		return group.gid != l.gid && slices.Contains(group.members, l.name)
+	})
 }
 
 func (g groupFile) name(name string) (groupLine, bool) {

@@ -34,7 +34,7 @@ const zoneinfoPath = "/usr/share/zoneinfo"
 
 // addRuntime adds what a static Go program needs of a system, and what the
 // later layers' files stand on, to the layer at hand.
-func (a *Assembler) addRuntime(to *rootfs, s *Spec) error {
+func (a *Assembler) addRuntime(to *rootfs, s *Spec, user account) error {
 	if s.CACerts {
 		if err := addRoots(to); err != nil {
 			return fmt.Errorf("certificates: %w", err)
@@ -51,8 +51,14 @@ func (a *Assembler) addRuntime(to *rootfs, s *Spec) error {
 		}
 	}
 	if s.WorkDir != "" {
-		if err := to.mkdir(directory(s.WorkDir, 0o755, 0, 0)); err != nil {
+		if err := to.mkdir(directory(s.WorkDir, 0o755, user.uid, user.gid)); err != nil {
 			return fmt.Errorf("working directory: %w", err)
+		}
+	}
+	// A new volume gets the owner of the image's folder.
+	for _, v := range s.Volumes {
+		if err := to.mkdir(directory(v, 0o755, user.uid, user.gid)); err != nil {
+			return fmt.Errorf("volume: %w", err)
 		}
 	}
 	return nil

@@ -78,13 +78,34 @@ func (f *accountFile) addTo(to *rootfs) error {
 	return to.put(c, "")
 }
 
+// account is whom an image runs as.
+type account struct {
+	config   string // the config's User
+	uid, gid int    // 0 where nothing in the image tells
+}
+
+// numbers is the account by its numbers alone, whatever the image's accounts say.
+func (a account) numbers() string { return fmt.Sprintf("%d:%d", a.uid, a.gid) }
+
+// accountOf is the account of a line of passwd. The config has its UID and GID,
+// unless it is in further groups: engines look those up for a UID alone, and
+// then the primary group, too.
+func accountOf(l passwdLine, users passwdFile, groups groupFile) account {
+	a := account{uid: l.uid, gid: l.gid}
+	a.config = a.numbers()
+	if found, ok := users.lookup(l.uid); ok && found == l && groups.further(l) {
+		a.config = strconv.Itoa(l.uid)
+	}
+	return a
+}
+
 // addUser adds what the user u needs to the layer at hand, and returns the
-// config's User for it, as numbers: Kubernetes' runAsNonRoot refuses names.
-// fromBase is the base's own config.User, and scratch tells an image without
-// a base. It writes what adduser(8) would, and runs nothing.
-func addUser(to *rootfs, u User, fromBase string, scratch bool) (string, error) {
+// account, by numbers: Kubernetes' runAsNonRoot refuses names. fromBase is the
+// base's own config.User, and scratch tells an image without a base. It writes
+// what adduser(8) would, and runs nothing.
+func addUser(to *rootfs, u User, fromBase string, scratch bool) (account, error) {
 	if err := u.check(); err != nil {
-		return "", fmt.Errorf("user: %w", err)
+		return account{}, fmt.Errorf("user: %w", err)
 	}
 	if u == (User{}) && scratch {
 		u.Name = nonroot
@@ -92,47 +113,47 @@ func addUser(to *rootfs, u User, fromBase string, scratch bool) (string, error) 
 	passwd, err := readAccountFile(&to.tree, passwdPath, plainPasswd)
 	if err != nil {
 		if u == (User{}) {
-			return fromBase, nil
+			return account{config: fromBase}, nil
 		}
-		return "", fmt.Errorf("user: %w", err)
+		return account{}, fmt.Errorf("user: %w", err)
 	}
 	group, err := readAccountFile(&to.tree, groupPath, plainGroup)
 	if err != nil {
 		if u == (User{}) {
-			return fromBase, nil
+			return account{config: fromBase}, nil
 		}
-		return "", fmt.Errorf("user: %w", err)
+		return account{}, fmt.Errorf("user: %w", err)
 	}
-	var config string
+	var a account
 	switch known := parsePasswd(passwd.data); {
 	case u == (User{}):
 		return numeric(fromBase, passwd, group), nil
 	case u.Name == "":
-		config = u.numbers(known)
+		a = u.numbered(known, parseGroup(group.data))
 	default:
 		if l, ok := known.name(u.Name); ok {
 			if err := u.matches(l); err != nil {
-				return "", fmt.Errorf("user %s: %w", u.Name, err)
+				return account{}, fmt.Errorf("user %s: %w", u.Name, err)
 			}
-			config = fmt.Sprintf("%d:%d", l.uid, l.gid)
+			a = accountOf(l, known, parseGroup(group.data))
 			if !passwd.present && l.name == nonroot {
 				err = to.mkdir(directory(l.home, 0o755, l.uid, l.gid))
 			}
 		} else {
-			config, err = u.add(to, passwd, group)
+			a, err = u.add(to, passwd, group)
 		}
 		if err != nil {
-			return "", fmt.Errorf("user %s: %w", u.Name, err)
+			return account{}, fmt.Errorf("user %s: %w", u.Name, err)
 		}
 	}
 	for _, f := range []*accountFile{passwd, group} {
 		if f.changed || !f.present && (scratch || u.Name != "") {
 			if err := f.addTo(to); err != nil {
-				return "", fmt.Errorf("user: %w", err)
+				return account{}, fmt.Errorf("user: %w", err)
 			}
 		}
 	}
-	return config, nil
+	return a, nil
 }
 
 // check refuses what could not be told apart in passwd(5), or says nothing.
@@ -156,16 +177,17 @@ func (u User) check() error {
 	return nil
 }
 
-// numbers is the config's User for a user without a name.
-func (u User) numbers(known passwdFile) string {
-	gid := u.GID
-	if gid == 0 {
-		gid = u.UID
-		if l, ok := known.uid(u.UID); ok {
-			gid = l.gid
+// numbered is the account of a user without a name.
+func (u User) numbered(users passwdFile, groups groupFile) account {
+	a := account{uid: u.UID, gid: u.GID}
+	if u.GID == 0 {
+		if l, ok := users.uid(u.UID); ok {
+			return accountOf(l, users, groups)
 		}
+		a.gid = u.UID
 	}
-	return fmt.Sprintf("%d:%d", u.UID, gid)
+	a.config = a.numbers()
+	return a
 }
 
 // matches compares what is asked for with the account that the base has.
@@ -182,15 +204,15 @@ func (u User) matches(l passwdLine) error {
 }
 
 // add adds an account that the base doesn't have.
-func (u User) add(to *rootfs, passwd, group *accountFile) (string, error) {
+func (u User) add(to *rootfs, passwd, group *accountFile) (account, error) {
 	users, groups := parsePasswd(passwd.data), parseGroup(group.data)
 	if u.Name == "root" { // a zero UID means another thing for all others
-		return "0:0", nil
+		return account{config: "0:0"}, nil
 	}
 	if u.UID == 0 {
 		u.UID = users.free()
 	} else if l, ok := users.uid(u.UID); ok {
-		return "", fmt.Errorf("the base gives UID %d to %s; use that name, or choose another UID", u.UID, l.name)
+		return account{}, fmt.Errorf("the base gives UID %d to %s; use that name, or choose another UID", u.UID, l.name)
 	}
 	own, hasOwn := groups.name(u.Name)
 	switch _, taken := groups.gid(u.UID); {
@@ -204,7 +226,7 @@ func (u User) add(to *rootfs, passwd, group *accountFile) (string, error) {
 	}
 	if _, ok := groups.gid(u.GID); !ok {
 		if hasOwn {
-			return "", fmt.Errorf("the base has the group %s with GID %d, not %d; leave GID out", u.Name, own.gid, u.GID)
+			return account{}, fmt.Errorf("the base has the group %s with GID %d, not %d; leave GID out", u.Name, own.gid, u.GID)
 		}
 		group.append("%s:x:%d:", u.Name, u.GID)
 	}
@@ -215,56 +237,66 @@ func (u User) add(to *rootfs, passwd, group *accountFile) (string, error) {
 	if _, _, ok := to.tree.Lookup(shadowPath); ok {
 		shadow, err := readAccountFile(&to.tree, shadowPath, "")
 		if err != nil {
-			return "", err
+			return account{}, err
 		}
 		// No password, and no date of its last change: a 0 there would ask
 		// for a new password at login (shadow(5)).
 		shadow.append("%s:!::0:99999:7:::", u.Name)
 		if err := shadow.addTo(to); err != nil {
-			return "", err
+			return account{}, err
 		}
 	}
 	// A home that is there keeps its owner, as with adduser: it may be
 	// anything, / too.
 	if err := to.mkdir(directory(u.Home, 0o755, u.UID, u.GID)); err != nil {
-		return "", fmt.Errorf("home: %w", err)
+		return account{}, fmt.Errorf("home: %w", err)
 	}
-	return fmt.Sprintf("%d:%d", u.UID, u.GID), nil
+	users = parsePasswd(passwd.data)
+	return accountOf(users[len(users)-1], users, parseGroup(group.data)), nil
 }
 
 // numeric returns the base's own config.User with its names as numbers (OCI
 // image spec, config.md, "User": user, uid, user:group, uid:gid, uid:group,
 // user:gid). A name that the base doesn't have stays: it is the base's affair.
-func numeric(user string, passwd, group *accountFile) string {
+func numeric(user string, passwd, group *accountFile) account {
 	name, groupName, hasGroup := strings.Cut(user, ":")
-	isNumber := func(s string) bool { _, err := strconv.ParseUint(s, 10, 32); return err == nil }
-	users, groups := parsePasswd(passwd.data), parseGroup(group.data)
-	if !passwd.present {
-		users = nil
+	var users passwdFile
+	var groups groupFile
+	if passwd.present {
+		users = parsePasswd(passwd.data)
 	}
-	if !group.present {
-		groups = nil
+	if group.present {
+		groups = parseGroup(group.data)
 	}
-	uid, gid := name, groupName
-	if !isNumber(name) {
-		l, ok := users.name(name)
+	uid, isNumber := number(name)
+	l, known := users.name(name)
+	if isNumber {
+		l, known = users.lookup(uid)
+	}
+	switch {
+	case !isNumber && !known:
+		return account{config: user}
+	case !hasGroup && isNumber:
+		return account{config: user, uid: uid, gid: l.gid}
+	case !hasGroup:
+		return accountOf(l, users, groups)
+	case !isNumber:
+		uid = l.uid
+	}
+	gid, ok := number(groupName)
+	if !ok {
+		g, ok := groups.name(groupName)
 		if !ok {
-			return user
+			return account{config: user, uid: uid, gid: l.gid}
 		}
-		uid = strconv.Itoa(l.uid)
-		if !hasGroup {
-			gid, hasGroup = strconv.Itoa(l.gid), true
-		}
+		gid = g.gid
 	}
-	if !hasGroup {
-		return user
-	}
-	if !isNumber(gid) {
-		l, ok := groups.name(gid)
-		if !ok {
-			return user
-		}
-		gid = strconv.Itoa(l.gid)
-	}
-	return uid + ":" + gid
+	a := account{uid: uid, gid: gid}
+	a.config = a.numbers()
+	return a
+}
+
+func number(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return int(n), err == nil
 }

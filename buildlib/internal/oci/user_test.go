@@ -3,6 +3,7 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"reflect"
@@ -31,6 +32,19 @@ func alpineTree() *Tree {
 	}
 }
 
+// grouped is a tree with users in further groups, and what may be mistaken for them.
+func grouped() *Tree {
+	file := Node{Type: tar.TypeReg, Mode: 0o644}
+	return &Tree{
+		Nodes: map[string]Node{"/etc": {Type: tar.TypeDir, Mode: 0o755}, "/etc/passwd": file, "/etc/group": file},
+		Files: map[string][]byte{
+			"/etc/passwd": []byte("root:x:0:0::/root:/bin/sh\napp:x:1001:1002::/:/bin/sh\ntwin:x:1001:1004::/:/bin/sh\n" +
+				"own:x:1005:1002::/:/bin/sh\nshort:x:1006:1002\n77:x:78:78::/:/bin/sh\nodd:x:77:1002::/:/bin/sh\n"),
+			"/etc/group": []byte("root:x:0:\napp:x:1002:own\nextra:x:1003:twin,app,odd,late\nmore:x:1004:short\n"),
+		},
+	}
+}
+
 func TestUser(t *testing.T) {
 	empty := &Tree{}
 	for name, c := range map[string]struct {
@@ -38,6 +52,7 @@ func TestUser(t *testing.T) {
 		user    User
 		base    string // the base's config.User
 		want    string
+		numbers string // UID:GID, where want is another
 		passwd  string // the lines added to each file
 		group   string
 		shadow  string
@@ -97,28 +112,50 @@ func TestUser(t *testing.T) {
 			shadow:  "app:!::0:99999:7:::\n",
 			changes: "/etc",
 		},
-		"a name that the base has":     {tree: alpineTree(), user: User{Name: "mail"}, want: "8:12"},
-		"the same, with its numbers":   {tree: alpineTree(), user: User{Name: "mail", UID: 8, GID: 12, Home: "/var/mail"}, want: "8:12"},
-		"root":                         {tree: alpineTree(), user: User{Name: "root"}, want: "0:0"},
-		"numbers that the base has":    {tree: alpineTree(), user: User{UID: 405}, want: "405:100"},
-		"numbers":                      {tree: alpineTree(), user: User{UID: 7000, GID: 5}, want: "7000:5"},
-		"base without accounts":        {tree: empty, user: User{Name: "app", UID: 7}, want: "7:7", passwd: "app:x:7:7::/home/app:/sbin/nologin\n", group: "app:x:7:\n", changes: "/etc /home /home/app=7:7"},
-		"base without accounts, zero":  {tree: empty, base: "app", want: "app"},
-		"the base's own, root":         {tree: alpineTree(), want: ""},
-		"the base's own, a number":     {tree: alpineTree(), base: "1234", want: "1234"},
-		"the base's own, numbers":      {tree: alpineTree(), base: "1:2", want: "1:2"},
-		"the base's own, a name":       {tree: alpineTree(), base: "mail", want: "8:12"},
-		"the base's own, two names":    {tree: alpineTree(), base: "mail:kvm", want: "8:34"},
-		"the base's own, mixed":        {tree: alpineTree(), base: "77:kvm", want: "77:34"},
-		"the base's own, unknown":      {tree: alpineTree(), base: "who", want: "who"},
-		"the base's own, wrong group":  {tree: alpineTree(), base: "mail:who", want: "mail:who"},
-		"the base's own, empty in two": {tree: alpineTree(), base: ":kvm", want: ":kvm"},
+		"a name that the base has":                 {tree: alpineTree(), user: User{Name: "mail"}, want: "8:12"},
+		"the same, with its numbers":               {tree: alpineTree(), user: User{Name: "mail", UID: 8, GID: 12, Home: "/var/mail"}, want: "8:12"},
+		"root":                                     {tree: alpineTree(), user: User{Name: "root"}, want: "0:0"},
+		"numbers that the base has":                {tree: alpineTree(), user: User{UID: 405}, want: "405:100"},
+		"numbers":                                  {tree: alpineTree(), user: User{UID: 7000, GID: 5}, want: "7000:5"},
+		"base without accounts":                    {tree: empty, user: User{Name: "app", UID: 7}, want: "7:7", passwd: "app:x:7:7::/home/app:/sbin/nologin\n", group: "app:x:7:\n", changes: "/etc /home /home/app=7:7"},
+		"base without accounts, zero":              {tree: empty, base: "app", want: "app", numbers: "0:0"},
+		"the base's own, root":                     {tree: alpineTree(), want: "", numbers: "0:0"},
+		"the base's own, a number":                 {tree: alpineTree(), base: "1234", want: "1234", numbers: "1234:0"},
+		"the base's own, a number of its accounts": {tree: alpineTree(), base: "405", want: "405", numbers: "405:100"},
+		"the base's own, numbers":                  {tree: alpineTree(), base: "1:2", want: "1:2"},
+		"the base's own, a name":                   {tree: alpineTree(), base: "mail", want: "8:12"},
+		"the base's own, two names":                {tree: alpineTree(), base: "mail:kvm", want: "8:34"},
+		"the base's own, mixed":                    {tree: alpineTree(), base: "77:kvm", want: "77:34"},
+		"the base's own, unknown":                  {tree: alpineTree(), base: "who", want: "who", numbers: "0:0"},
+		"the base's own, wrong group":              {tree: alpineTree(), base: "mail:who", want: "mail:who", numbers: "8:12"},
+		"the base's own, empty in two":             {tree: alpineTree(), base: ":kvm", want: ":kvm", numbers: "0:0"},
+		// Further groups.
+		"the base's own, in groups":                {tree: grouped(), base: "app", want: "1001", numbers: "1001:1002"},
+		"the base's own, in groups, by number":     {tree: grouped(), base: "1001", want: "1001", numbers: "1001:1002"},
+		"the base's own, in groups, with a group":  {tree: grouped(), base: "app:app", want: "1001:1002"},
+		"the base's own, in groups, with numbers":  {tree: grouped(), base: "1001:1002", want: "1001:1002"},
+		"the base's own, in its primary one again": {tree: grouped(), base: "own", want: "1005:1002"},
+		"the base's own, second of its number":     {tree: grouped(), base: "twin", want: "1001:1004"},
+		"the base's own, another is called so":     {tree: grouped(), base: "odd", want: "77:1002"},
+		"a name in groups":                         {tree: grouped(), user: User{Name: "app"}, want: "1001", numbers: "1001:1002"},
+		"a name in groups, with numbers":           {tree: grouped(), user: User{Name: "app", UID: 1001, GID: 1002}, want: "1001", numbers: "1001:1002"},
+		"numbers in groups":                        {tree: grouped(), user: User{UID: 1001}, want: "1001", numbers: "1001:1002"},
+		"numbers in groups, with a group":          {tree: grouped(), user: User{UID: 1001, GID: 1002}, want: "1001:1002"},
+		"short lines":                              {tree: grouped(), base: "short", want: "1006", numbers: "1006:1002"},
+		"a new name that groups have": {
+			tree: grouped(), user: User{Name: "late"}, want: "1000", numbers: "1000:1000",
+			passwd: "late:x:1000:1000::/home/late:/sbin/nologin\n", group: "late:x:1000:\n",
+			changes: "/etc /home /home/late=1000:1000",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := newRootfs(c.tree)
 			got, err := addUser(to, c.user, c.base, c.tree == nil)
-			if err != nil || got != c.want {
-				t.Fatalf("got %q, %v, want %q", got, err, c.want)
+			if err != nil || got.config != c.want {
+				t.Fatalf("got %q, %v, want %q", got.config, err, c.want)
+			}
+			if numbers := cmp.Or(c.numbers, c.want); got.numbers() != numbers {
+				t.Errorf("numbers %q, want %q", got.numbers(), numbers)
 			}
 			var others []string
 			files := map[string]string{}
@@ -236,8 +273,8 @@ func FuzzUser(f *testing.F) {
 			t.Errorf("%q became %q", passwd, now)
 		}
 		l, ok := parsePasswd(now).name("app")
-		if want := fmt.Sprintf("%d:%d", l.uid, l.gid); !ok || config != want {
-			t.Errorf("user %s, accounts say %s", config, want)
+		if want := fmt.Sprintf("%d:%d", l.uid, l.gid); !ok || config.config != want {
+			t.Errorf("user %s, accounts say %s", config.config, want)
 		}
 	})
 }
