@@ -3,6 +3,7 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -78,7 +79,7 @@ func (c change) header() *tar.Header {
 
 // write writes the change to w, with buf for copying. A file whose content
 // isn't the one that the change has the digest of is an error.
-func (c change) write(w *tar.Writer, buf []byte) error {
+func (c change) write(ctx context.Context, w *tar.Writer, buf []byte) error {
 	if err := w.WriteHeader(c.header()); err != nil {
 		return fmt.Errorf("%s: %w", c.Path, err)
 	}
@@ -97,7 +98,7 @@ func (c change) write(w *tar.Writer, buf []byte) error {
 		to = io.MultiWriter(sum, to)
 	}
 	// One byte more than the size tells a file that has grown.
-	n, err := io.CopyBuffer(to, io.LimitReader(r, c.Size+1), buf)
+	n, err := io.CopyBuffer(to, io.LimitReader(contextReader{ctx, r}, c.Size+1), buf)
 	if err != nil {
 		return err
 	}

@@ -187,7 +187,7 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	}
 	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
 	host := s.host(rel)
-	known, err := s.a.digest(host, open)
+	known, err := s.a.digest(ctx, host, open)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ type content struct {
 
 // digest returns what the file at host holds. A file that is copied into the
 // images of several platforms is read once, unless it was touched since.
-func (a *Assembler) digest(host string, open func() (io.ReadCloser, error)) (content, error) {
+func (a *Assembler) digest(ctx context.Context, host string, open func() (io.ReadCloser, error)) (content, error) {
 	id, err := disk.Identify(host)
 	if err == nil {
 		if known, ok := a.contents.Load(host); ok && known.(content).id.Same(id) {
@@ -226,7 +226,7 @@ func (a *Assembler) digest(host string, open func() (io.ReadCloser, error)) (con
 	}
 	defer r.Close()
 	got := content{id: id}
-	if got.digest, got.size, err = v1.SHA256(r); err != nil {
+	if got.digest, got.size, err = v1.SHA256(contextReader{ctx, r}); err != nil {
 		return content{}, err
 	}
 	a.contents.Store(host, got)

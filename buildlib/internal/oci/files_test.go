@@ -1,11 +1,17 @@
 package oci
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 func TestFiles(t *testing.T) {
@@ -198,5 +204,33 @@ func TestFilesAreReadAgainWhenTouched(t *testing.T) {
 	}
 	if got := contentOf(t, mustImage(t, a, s), "/a"); got != "two" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// However long a file is, reading it ends with the context.
+func TestFilesEndWithTheContext(t *testing.T) {
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge")
+	f, err := os.Create(huge)
+	if err == nil {
+		err = errors.Join(f.Truncate(1<<40), f.Close())
+	}
+	if err != nil {
+		t.Skip("no sparse files here: ", err)
+	}
+	stop := errors.New("stopped")
+	for name, s := range map[string]Spec{
+		"a file": {Platform: linuxAMD64, Files: []File{{Source: huge, Path: "/huge", Root: dir}}},
+		"a binary": {Platform: linuxAMD64, Binaries: []Executable{{
+			Path: "/huge", Source: huge, Size: 1 << 40, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)},
+		}}},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
+		start := time.Now()
+		_, err := newAssembler(t).Image(ctx, s)
+		if took := time.Since(start); !errors.Is(err, stop) || took > 2*time.Second {
+			t.Errorf("%s: %v after %v", name, err, took)
+		}
 	}
 }

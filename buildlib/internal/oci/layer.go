@@ -60,10 +60,7 @@ func (l *layer) unzip() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{z, f}, nil
+	return readCloser{z, f}, nil
 }
 
 // layerKey names the layer of the changes by all that its bytes depend on, and
@@ -118,7 +115,7 @@ func (a *Assembler) build(ctx context.Context, changes []change) (layerRecord, e
 	)
 	go func() {
 		defer close(written)
-		diffID, failed = a.compressor().gzip(ctx, w, func(w io.Writer) error { return writeTar(w, changes) })
+		diffID, failed = a.compressor().gzip(ctx, w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
 		w.CloseWithError(failed)
 	}()
 	digest, size, err := a.Cache.Put(v1.Hash{}, r)
@@ -138,11 +135,11 @@ func (a *Assembler) build(ctx context.Context, changes []change) (layerRecord, e
 
 // writeTar writes the changes as a layer's tar (OCI image spec, layer.md).
 // archive/tar falls back from USTAR to PAX by itself, for a path that needs it.
-func writeTar(w io.Writer, changes []change) error {
+func writeTar(ctx context.Context, w io.Writer, changes []change) error {
 	t := tar.NewWriter(w)
 	buf := make([]byte, 256<<10)
 	for _, c := range changes {
-		if err := c.write(t, buf); err != nil {
+		if err := c.write(ctx, t, buf); err != nil {
 			return err
 		}
 	}

@@ -189,7 +189,7 @@ func TestFileWrittenWhileRead(t *testing.T) {
 	if id.Changed == 0 {
 		t.Skip("no identities here")
 	}
-	if err := writeTar(io.Discard, []change{c}); err == nil || !strings.Contains(err.Error(), "has changed") {
+	if err := writeTar(t.Context(), io.Discard, []change{c}); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -45,13 +45,16 @@ func (*imageLayout) reference() name.Reference { return nil }
 
 func blobName(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
 
-func (l *imageLayout) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (l *imageLayout) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	if l.blobs == nil {
 		f, err := openInside(l.path, blobName(d.Digest))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.New("the layout doesn't have it")
 		}
-		return f, err
+		if err != nil {
+			return nil, err
+		}
+		return readCloser{contextReader{ctx, f}, f}, nil
 	}
 	at, ok := l.blobs[blobName(d.Digest)]
 	if !ok {
@@ -61,10 +64,12 @@ func (l *imageLayout) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, e
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, at.offset, at.size), f}, nil
+	return readCloser{contextReader{ctx, io.NewSectionReader(f, at.offset, at.size)}, f}, nil
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // openInside opens a regular file of the folder dir. No link leads out of it,

@@ -39,6 +39,19 @@ func uncompressed(r io.Reader, window uint64) (io.ReadCloser, error) {
 	return io.NopCloser(b), nil
 }
 
+// contextReader ends with ctx, however much there is to read.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
+
 // contentReader ends with an error after limit bytes in all, or with ctx.
 type contentReader struct {
 	ctx   context.Context
