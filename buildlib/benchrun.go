@@ -245,7 +245,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		var said bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
 		cmd.Dir = b.w.plan.Dir
-		cmd.Env = append(append(os.Environ(), b.env...), c.Env...)
+		cmd.Env = append(append(process.Environ(), b.env...), c.Env...)
 		cmd.Env = append(cmd.Env, b.pins...) // over what the Project sets
 		cmd.Env = append(append(cmd.Env, t.side.env...),
 			"GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+filepath.Join(dir, "tmp"), "PWD="+cmd.Dir)

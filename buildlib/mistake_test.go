@@ -36,6 +36,7 @@ func server(change func(*Image)) Project {
 
 // Each mistake names the field, the value and the fix.
 func TestMistakes(t *testing.T) {
+	const theFacts = `(the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{"{{"}} is {{ itself)`
 	const nameless = `use lower-case letters and digits, with . _ or - between (OCI distribution spec, "Pulling manifests")`
 	for _, tt := range []struct {
 		name    string
@@ -130,9 +131,9 @@ Binaries[0].Go.Env[2]: "CGO_ENABLED=1" is refused: multimage compiles with CGO_E
 Binaries[0].Go.Env[3]: "GOTMPDIR=/tmp" is refused: multimage sets it
 Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
 		{name: "template in ldflags", project: Project{Go: GoBuild{Ldflags: "-X main.version={{.Verison}}"}},
-			want: `Go.Ldflags: template "-X main.version={{.Verison}}": 1:18: executing "" at <.Verison>: can't evaluate field Verison in type buildlib.Facts (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+			want: `Go.Ldflags: template "-X main.version={{.Verison}}": 1:18: executing "" at <.Verison>: can't evaluate field Verison in type buildlib.Facts ` + theFacts},
 		{name: "template on some platforms", project: Project{Platforms: []string{"linux/arm/v7", "linux/amd64"}, Go: GoBuild{Ldflags: "-X main.level={{slice .Variant 1}}"}},
-			want: `Go.Ldflags: template "-X main.level={{slice .Variant 1}}": 1:16: executing "" at <slice .Variant 1>: error calling slice: index out of range: 1 (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+			want: `Go.Ldflags: template "-X main.level={{slice .Variant 1}}": 1:16: executing "" at <slice .Variant 1>: error calling slice: index out of range: 1 ` + theFacts},
 
 		// Images
 		{name: "unknown binary", project: Project{Images: []Image{{Name: "router", Binaries: []string{"servr"}}}},
@@ -152,7 +153,7 @@ Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
 			want: `Tags[1]: "not ok" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)
 Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "tag of an image", project: server(func(i *Image) { i.Tags = []string{"{{.Platform}}"} }),
-			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version and its tags are the same on every platform)`},
+			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
 		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
 			want: `MULTIMAGE_TAGS[0]: "feature/x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "version", project: Project{Version: "{{.Version}}-x"},
@@ -168,13 +169,13 @@ Registries: ghcr.io/acme/server is named twice`},
 		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),
 			want: `Images[0].Base: "oci:" names no folder or tar: want oci:PATH`},
 		{name: "template of a base", project: server(func(i *Image) { i.Base = "{{.Arch" }),
-			want: `Images[0].Base: template "{{.Arch": 1: unclosed action (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+			want: `Images[0].Base: template "{{.Arch": 1: unclosed action ` + theFacts},
 		{name: "function", project: server(func(i *Image) { i.Base = "{{.Arch | upper}}" }),
 			want: `Images[0].Base: template "{{.Arch | upper}}": 1: function "upper" not defined (the functions are text/template's and lower, replace, trimPrefix)`},
 		{name: "labels", project: server(func(i *Image) { i.Labels = map[string]string{"": "x", "a b": "x", "c": "{{.Nope}}"} }),
 			want: `Images[0].Labels: "" is no label's key: use one like com.example.team, without spaces or =
 Images[0].Labels: "a b" is no label's key: use one like com.example.team, without spaces or =
-Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts (the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant)`},
+Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts},
 		{name: "files", project: server(func(i *Image) {
 			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
 		}),

@@ -19,10 +19,16 @@ type Project struct {
 	Dir string
 	// Output is the folder for all that is made, relative to Dir. Zero: dist.
 	Output string
-	// Version names what is built. Zero: git describe of the tags v* (of
-	// DIR/v* in a module that is a subfolder of its repository), or "dev"
-	// without git, which Manifest pushes nowhere.
+	// Version names what is built. Zero: the highest version among HEAD's tags
+	// that match TagPattern; else that of the nearest ancestor with one, as git
+	// describe writes it, else the commit's hash; with -dirty if tracked files
+	// are changed. "dev", which Manifest pushes nowhere, without git.
 	Version string
+	// TagPattern is what the tags of versions match, as in path.Match; what it
+	// has before the version is left out (release- of release-v*). In a module
+	// that is a subfolder of its repository, PATH/ stands before it, as in Go's
+	// own versions. A tag that is no semantic version is none. Zero: v*.
+	TagPattern string
 	// Tags are the tags of every image that sets none. A tag that renders
 	// empty is dropped. Zero: {{.Version}}.
 	Tags []string

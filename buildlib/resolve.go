@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -172,17 +170,7 @@ func (r *resolver) look(ctx context.Context) error {
 		r.ports, err = r.go_.Ports(gctx)
 		return err
 	})
-	g.Go(func() (err error) {
-		r.git, err = git.Read(gctx, r.plan.Dir, moduleDir(r.plan.Dir))
-		if errors.Is(err, git.ErrNoGit) && or(r.over.Version, r.project.Version) != "" {
-			r.warn("%v: images carry no revision", err)
-			return nil
-		}
-		if errors.Is(err, git.ErrNoGit) {
-			return fmt.Errorf("version: %w: install git or set MULTIMAGE_VERSION", err)
-		}
-		return err
-	})
+	g.Go(func() error { return r.checkout(gctx) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -205,47 +193,6 @@ func moduleDir(dir string) string {
 			return dir
 		}
 	}
-}
-
-// maxEpoch is the last second of the year 9999, RFC 3339's last.
-const maxEpoch = 253402300799
-
-// facts settles the version, the epoch and what templates see.
-func (r *resolver) facts() {
-	r.plan.Epoch = r.git.Time
-	if r.git.Time.IsZero() {
-		r.plan.Epoch = time.Unix(0, 0).UTC()
-	}
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
-		seconds, err := strconv.ParseInt(epoch, 10, 64)
-		if err != nil || seconds < 0 || seconds > maxEpoch {
-			r.mistake("SOURCE_DATE_EPOCH", "%q is not a number of seconds since 1970", epoch)
-		}
-		r.plan.Epoch = time.Unix(seconds, 0).UTC()
-	}
-	r.plan.Revision, r.plan.Dirty = r.git.Revision, r.git.Dirty
-	f := Facts{
-		Revision: r.git.Revision, ShortRevision: r.git.Revision[:min(12, len(r.git.Revision))],
-		Tag: r.git.Tag, Dirty: r.git.Dirty, Date: r.plan.Epoch.Format(time.RFC3339),
-	}
-	given := or(r.over.Version, r.project.Version)
-	switch {
-	case given != "":
-		version, err := render(given, f.versionless())
-		r.check("Version", err)
-		if err == nil && strings.TrimSpace(version) == "" {
-			r.mistake("Version", "%q renders empty", given)
-		}
-		f.Version = version
-	case r.git.Version != "":
-		f.Version = r.git.Version
-		if r.git.Shallow {
-			r.warn("version %s is only a hash, because this shallow clone has no tag: fetch them (git fetch --unshallow --tags; with actions/checkout, fetch-depth: 0)", f.Version)
-		}
-	default:
-		f.Version, r.plan.Unversioned = "dev", true
-	}
-	r.plan.Version, r.tags = f.Version, f
 }
 
 // or returns a, or b if a is zero.

@@ -2,6 +2,8 @@ package buildlib
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -11,14 +13,23 @@ import (
 // are those of package strings, with the text as their last argument:
 // {{.Version | trimPrefix "v"}}.
 type Facts struct {
-	Version       string // the resolved version
+	// Version is the resolved version, and the others what it says if it is a
+	// semantic one (semver.org), else empty: those of v1.2.3 for v1.2.3-4-gHASH
+	// and v1.2.3-dirty, which are no release.
+	Version             string
+	Major, Minor, Patch string // numbers
+	Prerelease          string // rc.1 of v1.2.3-rc.1
+	IsRelease           bool   // whether Version has no prerelease, and is exactly the commit's
+
 	Revision      string // the commit, 40 hex digits; empty without git
 	ShortRevision string // its first 12
-	Tag           string // the tag that HEAD has, without a module's prefix; else empty
+	Tag           string // the tag of HEAD that is the version, without a module's prefix; else empty
+	Branch        string // empty where HEAD is detached, as CI leaves it
 	Dirty         bool   // whether tracked files differ from the commit
 	Date          string // the epoch as RFC 3339, in UTC
 
-	// Those of the platform are not known in Version and Tags.
+	// Those of the platform are not known in Version, Tags, Registries and
+	// Repository.
 	Platform string // OS/ARCH[/VARIANT]
 	OS       string
 	Arch     string
@@ -29,22 +40,23 @@ type Facts struct {
 // those of Tags: naming another is an error, as it is of any unknown field.
 type (
 	versionless struct {
-		Revision, ShortRevision, Tag string
-		Dirty                        bool
-		Date                         string
+		Revision, ShortRevision, Tag, Branch string
+		Dirty                                bool
+		Date                                 string
 	}
 	platformless struct {
-		Version string
+		Version, Major, Minor, Patch, Prerelease string
+		IsRelease                                bool
 		versionless
 	}
 )
 
 func (f Facts) versionless() versionless {
-	return versionless{f.Revision, f.ShortRevision, f.Tag, f.Dirty, f.Date}
+	return versionless{f.Revision, f.ShortRevision, f.Tag, f.Branch, f.Dirty, f.Date}
 }
 
 func (f Facts) platformless() platformless {
-	return platformless{f.Version, f.versionless()}
+	return platformless{f.Version, f.Major, f.Minor, f.Patch, f.Prerelease, f.IsRelease, f.versionless()}
 }
 
 var functions = template.FuncMap{
@@ -71,22 +83,19 @@ func render(text string, facts any) (string, error) {
 
 func templateError(text string, err error) error {
 	why := strings.TrimPrefix(err.Error(), "template: :")
-	fix := "the facts are .Version .Revision .ShortRevision .Tag .Dirty .Date .Platform .OS .Arch .Variant"
-	for _, fact := range []string{"Platform", "OS", "Arch", "Variant"} {
-		if strings.Contains(why, "can't evaluate field "+fact+" ") {
-			fix = "a version and its tags are the same on every platform"
-		}
-	}
-	if strings.Contains(why, "can't evaluate field Version ") {
+	fix := "the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{\"{{\"}} is {{ itself"
+	unknown := unknownFact.FindStringSubmatch(why)
+	switch {
+	case unknown == nil:
+	case slices.Contains([]string{"Platform", "OS", "Arch", "Variant"}, unknown[1]):
+		fix = "a version, its tags and repositories are the same on every platform"
+	case slices.Contains([]string{"Version", "Major", "Minor", "Patch", "Prerelease", "IsRelease"}, unknown[1]):
 		fix = "the version can't be made of itself"
 	}
-	if i := strings.Index(why, "function \""); i >= 0 {
-		names := make([]string, 0, len(functions))
-		for name := range functions {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		fix = "the functions are text/template's and " + strings.Join(names, ", ")
+	if strings.Contains(why, "function \"") {
+		fix = "the functions are text/template's and " + strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
 	}
 	return fmt.Errorf("template %q: %s (%s)", text, why, fix)
 }
+
+var unknownFact = regexp.MustCompile(`can't evaluate field (\w+) `)

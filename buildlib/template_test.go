@@ -23,6 +23,7 @@ func TestRender(t *testing.T) {
 		{"{{slice .Revision 0 7}}", "0123456"},
 		{`{{printf "%s-%s" .OS .Arch}}`, "linux-arm"},
 		{quote("a {{ brace"), "a {{ brace"},
+		{`--format={{"{{"}}.Names}}`, "--format={{.Names}}"},
 		{quote(`{{"quoted"}}`), `{{"quoted"}}`},
 	} {
 		got, err := render(tt.text, facts)
@@ -35,9 +36,9 @@ func TestRender(t *testing.T) {
 // What a template may see depends on where it is.
 func TestRenderErrors(t *testing.T) {
 	const (
-		theFacts     = "(the facts are .Version .Revision"
+		theFacts     = "(the facts are .Version .Major"
 		theFunctions = "(the functions are text/template's and lower, replace, trimPrefix)"
-		allPlatforms = "(a version and its tags are the same on every platform)"
+		allPlatforms = "(a version, its tags and repositories are the same on every platform)"
 	)
 	f := Facts{Version: "v1"}
 	for _, tt := range []struct {
@@ -56,6 +57,9 @@ func TestRenderErrors(t *testing.T) {
 		{"{{.Arch}}", f.versionless(), allPlatforms},
 		{"{{.Variant}}", f.versionless(), allPlatforms},
 		{"{{.Version}}", f.versionless(), "(the version can't be made of itself)"},
+		{"{{.Major}}", f.versionless(), "(the version can't be made of itself)"},
+		{"{{.IsRelease}}", f.versionless(), "(the version can't be made of itself)"},
+		{"{{.Names}}", f, `{{"{{"}} is {{ itself)`},
 	} {
 		got, err := render(tt.text, tt.facts)
 		if err == nil {
@@ -107,5 +111,36 @@ func TestGoBuildOver(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// What a version says, alone and between two.
+func TestFactsOfVersion(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		dirty   bool
+		want    string
+	}{
+		{"v1.2.3", false, "1 2 3  true"},
+		{"1.2.3", false, "1 2 3  true"},
+		{"v1.2.3+build.5", false, "1 2 3  true"},
+		{"v1.2.3-rc.1", false, "1 2 3 rc.1 false"},
+		{"v1.2.3-dirty", true, "1 2 3  false"},
+		{"1.2.3", true, "1 2 3  false"}, // given
+		{"v1.2.3-4-g0123456789ab", false, "1 2 3  false"},
+		{"v1.2.3-4-g0123456789ab-dirty", true, "1 2 3  false"},
+		{"v1.2.3-rc.1-4-g0123456789ab", false, "1 2 3 rc.1 false"},
+		{"v1.2", false, "1 2   true"},
+		{"v1", false, "1    true"},
+		{"0123456789ab", false, "    false"},
+		{"012345678901", false, "    false"},
+		{"dev", false, "    false"},
+	} {
+		f := Facts{Version: tt.version, Dirty: tt.dirty}
+		f.parse()
+		got, err := render("{{.Major}} {{.Minor}} {{.Patch}} {{.Prerelease}} {{.IsRelease}}", f.platformless())
+		if err != nil || got != tt.want {
+			t.Errorf("%s says %q, %v, want %q", tt.version, got, err, tt.want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,11 +122,104 @@ func TestNoGitCommand(t *testing.T) {
 		t.Skip(err)
 	}
 	t.Setenv("PATH", bin)
-	if got := mistakes(t, dir, Project{}, Overrides{}); !strings.Contains(got[0], "install git or set MULTIMAGE_VERSION") {
-		t.Errorf("error %q, want one that says what to do", got)
+	p := plan(t, dir, Project{}, Overrides{})
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "no git command in PATH: install git, or set MULTIMAGE_VERSION") || !p.Unversioned {
+		t.Errorf("version %s, warnings %q, want dev and one that says what to do", p.Version, p.Warnings)
 	}
-	p := plan(t, dir, Project{}, Overrides{Version: "1.0"})
+	p = plan(t, dir, Project{}, Overrides{Version: "1.0"})
 	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "images carry no revision") || p.Version != "1.0" {
 		t.Errorf("version %s, warnings %q", p.Version, p.Warnings)
+	}
+}
+
+// A git that can't answer is in nobody's way, and its reason is told.
+func TestGitFails(t *testing.T) {
+	dir := project(t, oneMain())
+	commit(t, dir, "v1.0.0")
+	write(t, filepath.Join(dir, ".git", "HEAD"), "garbage")
+	for version, want := range map[string]string{"": "dev", "{{.Revision}}2.0": "2.0"} {
+		p := plan(t, dir, Project{}, Overrides{Version: version})
+		if p.Version != want || p.Revision != "" || p.Unversioned != (version == "") {
+			t.Errorf("version %s, revision %q", p.Version, p.Revision)
+		}
+		if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "images carry no revision: git ") || !strings.Contains(p.Warnings[0], "not a git repository") {
+			t.Errorf("warnings %q", p.Warnings)
+		}
+	}
+}
+
+// A version that is not what somebody meant is not silent.
+func TestTagWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		dir     string
+		tags    []string // of HEAD; | goes to the next commit
+		project Project
+		want    string // of the warning; empty: none
+	}{
+		{name: "used", tags: []string{"v1.0.0", "1.0.0", "latest"}},
+		{name: "no tag"},
+		{name: "without v", tags: []string{"v1.8.0", "|", "1.2.3"},
+			want: `the version is v1.8.0-1-gHASH, though HEAD has the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set MULTIMAGE_VERSION or Version`},
+		{name: "without v, not at HEAD", tags: []string{"v1.8.0", "|", "1.2.3", "|"},
+			want: `the version is v1.8.0-2-gHASH, though there is the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set MULTIMAGE_VERSION or Version`},
+		{name: "pattern set", tags: []string{"v1.8.0", "|", "1.2.3"}, project: Project{TagPattern: "*"}},
+		{name: "named", tags: []string{"app-v1.2.3"}, want: `the version is HASH, though HEAD has the tag app-v1.2.3: tags of versions match v*: set TagPattern to "app-v*", or set MULTIMAGE_VERSION or Version`},
+		{name: "no version", tags: []string{"v1.0.0", "|", "vendored-2024"},
+			want: `the version is v1.0.0-1-gHASH, though HEAD has the tag vendored-2024: vendored-2024 is no semantic version (like v1.2.3): tag one, or set MULTIMAGE_VERSION or Version`},
+		{name: "nothing like it", tags: []string{"nightly"}, want: `the version is HASH, though HEAD has the tag nightly: tags of versions match v*: tag one, or set MULTIMAGE_VERSION or Version`},
+		{name: "calendar", tags: []string{"2024.01.02"}, project: Project{TagPattern: "20*"},
+			want: `the version is HASH, though HEAD has the tag 2024.01.02: 2024.01.02 is no semantic version (like v1.2.3): tag one, or set MULTIMAGE_VERSION or Version`},
+		{name: "of the whole repository", dir: "sub", tags: []string{"v1.0.0"},
+			want: `the version is HASH, though HEAD has the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set MULTIMAGE_VERSION or Version`},
+		{name: "of the whole repository, before", dir: "sub", tags: []string{"v1.0.0", "|"},
+			want: `the version is HASH, though there is the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set MULTIMAGE_VERSION or Version`},
+		{name: "the module's", dir: "sub", tags: []string{"sub/v1.0.0", "v3.0.0"}},
+		{name: "given", tags: []string{"1.2.3"}, project: Project{Version: "1.2.3"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := oneMain()
+			f["sub/go.mod"], f["sub/cmd/server/main.go"] = "module example.com/sub\n\ngo 1.24\n", program
+			dir := project(t, f)
+			commit(t, dir)
+			for _, tag := range tt.tags {
+				args := []string{"tag", tag}
+				if tag == "|" {
+					args = []string{"commit", "--quiet", "--allow-empty", "-m", "more"}
+				}
+				if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+					t.Fatalf("git %v: %v\n%s", args, err, out)
+				}
+			}
+			tt.project.Dir = tt.dir
+			p := plan(t, dir, tt.project, Overrides{})
+			got := strings.ReplaceAll(strings.Join(p.Warnings, "\n"), p.Revision[:12], "HASH")
+			if got != tt.want {
+				t.Errorf("warnings\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+	dir := project(t, oneMain())
+	if got := mistakes(t, dir, Project{TagPattern: "v[*"}, Overrides{}); got[0] != `TagPattern: "v[*" is no pattern: want one like v* or release-* (Go's path.Match)` {
+		t.Errorf("%q", got)
+	}
+}
+
+// A commit of the far future breaks nothing.
+func TestCommitBeyondTheYear9999(t *testing.T) {
+	dir := project(t, oneMain())
+	t.Setenv("GIT_COMMITTER_DATE", "@1893456000 +0000") // git takes no later one by itself
+	commit(t, dir, "v1.0.0")
+	cmd := exec.Command("sh", "-c", `git cat-file commit HEAD | sed 's/1893456000/999999999999/' | git hash-object -t commit -w --literally --stdin | xargs git update-ref HEAD`)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p := plan(t, dir, Project{Version: "1.0"}, Overrides{})
+	if p.Epoch != time.Unix(0, 0).UTC() || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "the commit's time") {
+		t.Errorf("epoch %v, warnings %q", p.Epoch, p.Warnings)
+	}
+	if _, err := json.Marshal(p); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,32 +1,52 @@
-// Package git reads what a build needs to know of the repository it is in.
+// Package git reads what a build needs to know of the repository it is in: git.go
+// asks, command.go runs git, filter.go finds the programs that it must not run,
+// tags.go chooses the version, walk.go finds the nearest one.
+//
+// It runs no program that the checkout's own configuration names, and looks at
+// no repository but the one that holds the folder.
 package git
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Info is the state of a checkout. The zero value is a folder without git.
 type Info struct {
-	Version  string    // git describe, the tag's prefix stripped
+	Version  string    // HEAD's, or the nearest ancestor's with -N-gHASH; else the hash; -dirty after it
 	Revision string    // the commit's hash
-	Tag      string    // the tag that HEAD has, its prefix stripped
+	Tag      string    // the tag of HEAD that Version is made of, without the module's prefix
+	Branch   string    // empty if HEAD is detached
 	Dirty    bool      // whether tracked files differ from HEAD
-	Time     time.Time // the commit time of HEAD
+	Time     time.Time // the commit time of HEAD; any year
 	Source   string    // the origin remote as an https address; empty for a local one
-	// Shallow is set in a shallow clone whose history has no tag, so that
+
+	// Prefix is what the tags of the module start with: its folder in the
+	// repository, with a slash.
+	Prefix string
+	// Unused are HEAD's tags if Version is of none of them.
+	Unused []string
+	// Other is a tag that looks like a version and doesn't match: one nearer than
+	// that of Version, or the highest if none matches.
+	Other string
+	// Elsewhere is the highest tag that matches, if none leads to HEAD.
+	Elsewhere string
+	// Shallow is set in a shallow clone whose history has no version, so that
 	// Version is only a hash though the full clone may have a better one.
 	Shallow bool
+	// Filters are the clean filters that weren't run because the checkout's own
+	// configuration names them, if files that seem changed may not be.
+	Filters []string
 }
 
 // ErrNoGit is what Read returns when there is a repository and no git command.
@@ -35,73 +55,75 @@ var ErrNoGit = errors.New("there is a git repository, but no git command in PATH
 // Read reads the state of the checkout that holds dir. A folder in no
 // repository, or in one without a commit, is the zero Info. module is the
 // folder of the Go module: if it is below the repository's top, its versions
-// are the tags PATH/v*, as Go's own are.
-func Read(ctx context.Context, dir, module string) (Info, error) {
-	top, ok := find(dir)
-	if !ok {
-		return Info{}, nil
+// are tagged PATH/VERSION, as Go's own are. What follows that in a tag has to
+// match pattern (package path's).
+func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
+	top, ok, err := find(dir)
+	if err != nil || !ok {
+		return Info{}, err
 	}
 	if _, err := exec.LookPath("git"); err != nil {
 		return Info{}, ErrNoGit
 	}
-	if _, err := run(ctx, dir, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
-		// Silent failure means an unborn branch; others say what is wrong.
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && len(bytes.TrimSpace(exit.Stderr)) == 0 {
+	info := Info{Prefix: tagPrefix(top, module)}
+	var all tags
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		all, err = listTags(gctx, top)
+		return err
+	})
+	g.Go(func() error { return info.state(gctx, top) })
+	history, err := newWalk(ctx, top)
+	if err != nil {
+		// An unborn branch has no history, and isn't an error: state tells.
+		if failed := g.Wait(); failed != nil {
+			return Info{}, failed
+		}
+		if info.Revision == "" {
 			return Info{}, nil
 		}
 		return Info{}, err
 	}
-	prefix, err := tagPrefix(top, module)
-	if err != nil {
+	defer history.close()
+	if err := g.Wait(); err != nil {
 		return Info{}, err
 	}
-	head, err := run(ctx, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
-	if err != nil {
+	info.Revision, info.Time = history.head.hash, history.head.time
+	if err := info.choose(top, pattern, all, history); err != nil {
 		return Info{}, err
 	}
-	hash, seconds, _ := strings.Cut(head, " ")
-	epoch, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil {
-		return Info{}, fmt.Errorf("git log: unexpected commit time %q", seconds)
-	}
-	// A * matches slashes, too: without the exclusion validator/v1.0.0 is one
-	// of the tags v*.
-	describe, err := run(ctx, dir, "describe", "--tags", "--match", prefix+"v*", "--exclude", prefix+"v*/*",
-		"--always", "--dirty", "--abbrev=12", "--long")
-	if err != nil {
-		return Info{}, err
-	}
-	info := Info{Revision: hash, Time: time.Unix(epoch, 0).UTC()}
-	info.Version, info.Tag, info.Dirty = parse(describe, prefix)
-	// A missing remote is no error: git says so with a status alone.
-	if remote, err := run(ctx, dir, "config", "--get", "remote.origin.url"); err == nil {
-		info.Source = source(remote)
-	}
-	if !tagged.MatchString(describe) {
-		shallow, err := run(ctx, dir, "rev-parse", "--is-shallow-repository")
+	if info.Version == "" {
+		info.Version = info.Revision[:12]
+		shallow, err := output(ctx, top, "rev-parse", "--is-shallow-repository")
 		if err != nil {
 			return Info{}, err
 		}
-		info.Shallow = shallow == "true"
+		info.Shallow = string(bytes.TrimSpace(shallow)) == "true"
+	}
+	if info.Dirty {
+		info.Version += "-dirty"
 	}
 	return info, nil
 }
 
 // find looks for the folder that has .git, which is a file in a worktree or
-// submodule, from dir upwards.
-func find(dir string) (string, bool) {
+// submodule, from dir upwards. git runs there: below, a folder that looks like a
+// bare repository would be taken for one.
+func find(dir string) (string, bool, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return "", false
+		return "", false, err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", false, err
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
-			return dir, true
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir, true, nil
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", false
+			return "", false, nil
 		}
 		dir = parent
 	}
@@ -110,43 +132,47 @@ func find(dir string) (string, bool) {
 // tagPrefix returns what the tags of a module's versions start with: the path
 // of its folder in the repository (Go modules reference, "Mapping versions to
 // commits").
-func tagPrefix(top, module string) (string, error) {
-	if module == "" {
-		return "", nil
-	}
-	real, err := filepath.EvalSymlinks(top)
+func tagPrefix(top, module string) string {
+	module, err := filepath.EvalSymlinks(module)
 	if err != nil {
-		return "", err
+		return ""
 	}
-	if module, err = filepath.EvalSymlinks(module); err != nil {
-		return "", err
-	}
-	rel, err := filepath.Rel(real, module)
+	rel, err := filepath.Rel(top, module)
 	if err != nil || rel == "." || strings.HasPrefix(rel, "..") {
-		return "", nil
+		return ""
 	}
-	return filepath.ToSlash(rel) + "/", nil
+	return filepath.ToSlash(rel) + "/"
 }
 
-// tagged is the tail of git describe --long --dirty when there is a tag.
-var tagged = regexp.MustCompile(`-(\d+)-g[0-9a-f]+(-dirty)?$`)
-
-// parse takes git describe --long apart: the version is what describe says
-// without --long.
-func parse(describe, prefix string) (version, tag string, dirty bool) {
-	dirty = strings.HasSuffix(describe, "-dirty")
-	m := tagged.FindStringSubmatchIndex(describe)
-	if m == nil {
-		return describe, "", dirty
+// state reads the branch, whether files are changed, and the remote. An unborn
+// branch has no Revision.
+func (info *Info) state(ctx context.Context, top string) error {
+	conf, err := readConfig(ctx, top)
+	if err != nil {
+		return err
 	}
-	name := strings.TrimPrefix(describe[:m[0]], prefix)
-	if describe[m[2]:m[3]] != "0" {
-		return name + describe[m[0]:], "", dirty
+	info.Source = source(conf.origin)
+	out, err := output(ctx, top, append(conf.overrides,
+		"status", "--porcelain=v2", "--branch", "--untracked-files=no", "--no-renames", "-z")...)
+	if err != nil {
+		return err
 	}
-	if dirty {
-		return name + "-dirty", name, true
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		header, isHeader := strings.CutPrefix(line, "# ")
+		key, value, _ := strings.Cut(header, " ")
+		switch {
+		case !isHeader:
+			info.Dirty = info.Dirty || line != ""
+		case key == "branch.oid" && value != "(initial)":
+			info.Revision = value
+		case key == "branch.head" && value != "(detached)":
+			info.Branch = value
+		}
 	}
-	return name, name, false
+	if info.Dirty {
+		info.Filters = conf.disabled
+	}
+	return nil
 }
 
 // scp is the short form of an ssh address, user@host:path, which no URL is. One
@@ -174,20 +200,4 @@ func source(remote string) string {
 		return ""
 	}
 	return "https://" + host + "/" + path
-}
-
-func run(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir = dir
-	// Optional locks would let a status refresh fight with the user's git.
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && len(bytes.TrimSpace(exit.Stderr)) > 0 {
-			return "", fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(exit.Stderr))
-		}
-		return "", fmt.Errorf("git %s: %w", args[0], err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }

@@ -1,11 +1,13 @@
 package git
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ const commitTime = 1750000000
 
 // hermetic keeps the machine's and the user's git configuration away, and
 // gives the tests an author.
-func hermetic(t *testing.T) {
+func hermetic(t testing.TB) {
 	t.Helper()
 	testenv.Require(t, "git")
 	for key, value := range map[string]string{
@@ -33,12 +35,12 @@ func hermetic(t *testing.T) {
 
 // repo is a repository that a test works on.
 type repo struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
 // newRepo makes a repository with one commit.
-func newRepo(t *testing.T) repo {
+func newRepo(t testing.TB) repo {
 	t.Helper()
 	hermetic(t)
 	r := repo{t, filepath.Join(t.TempDir(), "a folder with spaces")}
@@ -49,15 +51,33 @@ func newRepo(t *testing.T) repo {
 	return r
 }
 
-func (r repo) git(args ...string) string {
+func (r repo) git(args ...string) string { r.t.Helper(); return r.feed("", args...) }
+
+func (r repo) feed(stdin string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.Command("git", args...)
-	cmd.Dir = r.dir
-	out, err := cmd.CombinedOutput()
+	cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(stdin)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		r.t.Fatalf("git %v: %v\n%s", args, err, out)
+		r.t.Fatalf("git %v: %v\n%s%s", args, err, out, &said)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// commitSaying makes a commit that differs from all others.
+func (r repo) commitSaying(text string) {
+	r.t.Helper()
+	r.git("commit", "--quiet", "--allow-empty", "-am", text)
+}
+
+// module commits a module in a folder.
+func (r repo) module(dir string) {
+	r.t.Helper()
+	r.write(dir+"/go.mod", "module "+dir+"\n")
+	r.git("add", ".")
+	r.commit()
 }
 
 func (r repo) commit() { r.t.Helper(); r.git("commit", "--quiet", "--allow-empty", "-am", "change") }
@@ -79,7 +99,7 @@ func (r repo) write(name, content string) {
 func (r repo) read(module string) Info {
 	r.t.Helper()
 	dir := filepath.Join(r.dir, module)
-	info, err := Read(r.t.Context(), dir, dir)
+	info, err := Read(r.t.Context(), dir, dir, "v*")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -101,10 +121,13 @@ func TestRead(t *testing.T) {
 		{"annotated tag at HEAD", func(r repo) { r.git("tag", "-m", "release", "v1.2.3") }, "", "v1.2.3", "v1.2.3", false},
 		{"after a tag", func(r repo) { r.git("tag", "v1.2.3"); r.commit() }, "", "v1.2.3-1-gHASH", "", false},
 		{"dirty at a tag", func(r repo) { r.git("tag", "v1.2.3"); r.write("main.go", "package changed\n") }, "", "v1.2.3-dirty", "v1.2.3", true},
+		{"dirty after a tag", func(r repo) { r.git("tag", "v1.2.3"); r.commit(); r.write("main.go", "package changed\n") }, "", "v1.2.3-1-gHASH-dirty", "", true},
 		{"a staged file", func(r repo) { r.git("tag", "v1.2.3"); r.write("new.go", "package main\n"); r.git("add", ".") }, "", "v1.2.3-dirty", "v1.2.3", true},
+		{"a removed file", func(r repo) { r.git("tag", "v1.2.3"); r.git("rm", "--quiet", "main.go") }, "", "v1.2.3-dirty", "v1.2.3", true},
+		{"a renamed file", func(r repo) { r.git("tag", "v1.2.3"); r.git("mv", "main.go", "other.go") }, "", "v1.2.3-dirty", "v1.2.3", true},
 		// What is built lies untracked beside the sources.
 		{"an untracked file", func(r repo) { r.git("tag", "v1.2.3"); r.write("dist/bin/x", "") }, "", "v1.2.3", "v1.2.3", false},
-		{"a tag that is no version", func(r repo) { r.git("tag", "release-9") }, "", "HASH", "", false},
+		{"an unchanged file, written again", func(r repo) { r.git("tag", "v1.2.3"); r.write("main.go", "package main\n") }, "", "v1.2.3", "v1.2.3", false},
 		{"a module in a folder", func(r repo) {
 			r.write("tools/cli/go.mod", "module cli\n")
 			r.git("add", ".")
@@ -113,27 +136,32 @@ func TestRead(t *testing.T) {
 			r.git("tag", "tools/cli/v0.3.0")
 			r.git("tag", "tools/v8.0.0")
 		}, "tools/cli", "v0.3.0", "v0.3.0", false},
-		{"a module in a folder, none of its tags", func(r repo) {
-			r.write("tools/cli/go.mod", "module cli\n")
+		{"after the tag of a module in a folder", func(r repo) {
+			r.write("cli/go.mod", "module cli\n")
 			r.git("add", ".")
 			r.commit()
-			r.git("tag", "v9.0.0")
-		}, "tools/cli", "HASH", "", false},
+			r.git("tag", "cli/v0.3.0")
+			r.commit()
+		}, "cli", "v0.3.0-1-gHASH", "", false},
 		// A folder whose name starts with v has tags that look like the root's.
 		{"another module's tag", func(r repo) { r.git("tag", "v1.0.0"); r.commit(); r.git("tag", "validator/v5.0.0") }, "", "v1.0.0-1-gHASH", "", false},
-		{"another module's tag alone", func(r repo) { r.git("tag", "validator/v5.0.0") }, "", "HASH", "", false},
 		{"detached HEAD", func(r repo) { r.git("tag", "v1.2.3"); r.commit(); r.git("checkout", "--quiet", "v1.2.3") }, "", "v1.2.3", "v1.2.3", false},
+		{"a branch of the tag's name", func(r repo) { r.git("tag", "v1.2.3"); r.git("branch", "v1.2.3"); r.git("branch", "HEAD2") }, "", "v1.2.3", "v1.2.3", false},
+		{"a tag named HEAD", func(r repo) { r.git("tag", "v1.2.3"); r.commit(); r.git("update-ref", "refs/tags/HEAD", "HEAD~") }, "", "v1.2.3-1-gHASH", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRepo(t)
 			tt.prepare(r)
-			head := r.head()
-			want := Info{
-				Version: strings.ReplaceAll(tt.version, "HASH", head[:12]), Tag: tt.tag,
-				Dirty: tt.dirty, Revision: head, Time: time.Unix(commitTime, 0).UTC(),
+			head := r.git("rev-parse", "HEAD^{commit}")
+			got := r.read(tt.module)
+			if want := strings.ReplaceAll(tt.version, "HASH", head[:12]); got.Version != want || got.Tag != tt.tag || got.Dirty != tt.dirty {
+				t.Errorf("version %s, tag %q, dirty %v, want %s, %q, %v", got.Version, got.Tag, got.Dirty, want, tt.tag, tt.dirty)
 			}
-			if got := r.read(tt.module); got != want {
-				t.Errorf("got  %+v\nwant %+v", got, want)
+			if want := time.Unix(commitTime, 0).UTC(); got.Revision != head || got.Time != want {
+				t.Errorf("revision %s of %v, want %s of %v", got.Revision, got.Time, head, want)
+			}
+			if branch := r.git("branch", "--show-current"); got.Branch != branch {
+				t.Errorf("branch %q, want %q", got.Branch, branch)
 			}
 		})
 	}
@@ -143,13 +171,13 @@ func TestReadWithoutCommits(t *testing.T) {
 	hermetic(t)
 	outside := t.TempDir()
 	// Not below a repository, whatever holds the temporary folder.
-	if _, ok := find(outside); ok {
+	if _, ok, _ := find(outside); ok {
 		t.Skip("the temporary folder is in a git repository")
 	}
 	unborn := filepath.Join(t.TempDir(), "unborn")
 	repo{t, filepath.Dir(unborn)}.git("init", "--quiet", unborn)
 	for _, dir := range []string{outside, unborn} {
-		if got, err := Read(t.Context(), dir, dir); err != nil || got != (Info{}) {
+		if got, err := Read(t.Context(), dir, dir, "v*"); err != nil || !reflect.DeepEqual(got, Info{}) {
 			t.Errorf("%s: %+v, %v, want nothing", dir, got, err)
 		}
 	}
@@ -232,8 +260,7 @@ func TestReadThroughLink(t *testing.T) {
 	}
 }
 
-// A git that fails is an error with its own words, not a project without git:
-// that would publish "dev".
+// A git that fails is an error with its own words, on one line.
 func TestReadFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -253,6 +280,15 @@ func TestReadFails(t *testing.T) {
 			}
 			r.write(filepath.Join(".git", "objects", head[:2], head[2:]), "garbage")
 		}, head12},
+		{"its folder is gone", func(r repo) {
+			if err := os.RemoveAll(filepath.Join(r.dir, ".git")); err != nil {
+				r.t.Fatal(err)
+			}
+			r.write(".git", "gitdir: /gone/with/the/host\n")
+		}, "not a git repository"},
+		{"a corrupt HEAD", func(r repo) { r.write(".git/HEAD", "garbage\n") }, "not a git repository"},
+		{"a HEAD of a commit that is not there", func(r repo) { r.write(".git/HEAD", strings.Repeat("1", 40)+"\n") }, ""},
+		{"a corrupt index", func(r repo) { r.write(".git/index", "garbage") }, "index"},
 		{"somebody else's", func(r repo) {
 			if os.Geteuid() != 0 {
 				r.t.Skip("needs root, to give the repository to another user")
@@ -272,8 +308,8 @@ func TestReadFails(t *testing.T) {
 				want = r.head()[:12]
 			}
 			tt.prepare(r)
-			info, err := Read(t.Context(), r.dir, r.dir)
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "git ") {
+			info, err := Read(t.Context(), r.dir, r.dir, "v*")
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "git ") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%+v, error %v, want one of git that says %q", info, err, want)
 			}
 		})
@@ -286,10 +322,10 @@ const head12 = "HEAD"
 func TestReadWithoutGitCommand(t *testing.T) {
 	r := newRepo(t)
 	t.Setenv("PATH", t.TempDir())
-	if _, err := Read(t.Context(), r.dir, r.dir); !errors.Is(err, ErrNoGit) {
+	if _, err := Read(t.Context(), r.dir, r.dir, "v*"); !errors.Is(err, ErrNoGit) {
 		t.Errorf("error %v, want ErrNoGit", err)
 	}
-	if got, err := Read(t.Context(), t.TempDir(), ""); err != nil || got != (Info{}) {
+	if got, err := Read(t.Context(), t.TempDir(), "", "v*"); err != nil || !reflect.DeepEqual(got, Info{}) {
 		t.Errorf("without a repository: %+v, %v, want nothing", got, err)
 	}
 }

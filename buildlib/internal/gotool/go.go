@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -26,7 +25,7 @@ type Go struct {
 func (g Go) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
 	cmd := process.Command(ctx, "go", args...)
 	cmd.Dir = g.Dir
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(process.Environ(), env...) // go asks git for modules and stamps
 	if g.Dir != "" {
 		// As a shell's cd does: go prints paths relative to PWD.
 		cmd.Env = append(cmd.Env, "PWD="+g.Dir)

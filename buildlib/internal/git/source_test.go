@@ -5,34 +5,6 @@ import (
 	"testing"
 )
 
-func TestParse(t *testing.T) {
-	const hash = "0123456789ab"
-	for _, tt := range []struct {
-		describe, prefix string
-		version, tag     string
-		dirty            bool
-	}{
-		{"v1.2.3-0-g" + hash, "", "v1.2.3", "v1.2.3", false},
-		{"v1.2.3-0-g" + hash + "-dirty", "", "v1.2.3-dirty", "v1.2.3", true},
-		{"v1.2.3-14-g" + hash, "", "v1.2.3-14-g" + hash, "", false},
-		{"v1.2.3-14-g" + hash + "-dirty", "", "v1.2.3-14-g" + hash + "-dirty", "", true},
-		{"v2.0.0-rc.1-0-g" + hash, "", "v2.0.0-rc.1", "v2.0.0-rc.1", false},
-		{"v2.0.0-rc.1+build.5-2-g" + hash, "", "v2.0.0-rc.1+build.5-2-g" + hash, "", false},
-		// A tag may look like describe's own tail.
-		{"v1-2-gabc-0-g" + hash, "", "v1-2-gabc", "v1-2-gabc", false},
-		{hash, "", hash, "", false},
-		{hash + "-dirty", "", hash + "-dirty", "", true},
-		{"tools/cli/v0.3.0-0-g" + hash, "tools/cli/", "v0.3.0", "v0.3.0", false},
-		{"tools/cli/v0.3.0-1-g" + hash + "-dirty", "tools/cli/", "v0.3.0-1-g" + hash + "-dirty", "", true},
-	} {
-		version, tag, dirty := parse(tt.describe, tt.prefix)
-		if version != tt.version || tag != tt.tag || dirty != tt.dirty {
-			t.Errorf("parse(%q, %q) = %q, %q, %v, want %q, %q, %v",
-				tt.describe, tt.prefix, version, tag, dirty, tt.version, tt.tag, tt.dirty)
-		}
-	}
-}
-
 func TestSource(t *testing.T) {
 	const want = "https://github.com/acme/router"
 	for _, tt := range []struct{ remote, want string }{

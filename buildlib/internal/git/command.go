@@ -1,0 +1,86 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
+)
+
+// safe keeps git from running programs that the checkout's configuration names,
+// whatever is in it: monitors of the file system and hooks. (Commands that
+// read, and their output in a pipe, run no pager, alias, signer or differ.)
+var safe = []string{"--no-pager", "-c", "core.fsmonitor=", "-c", "core.hooksPath=" + os.DevNull}
+
+// command prepares a git command that runs in the repository at top.
+func command(ctx context.Context, top string, args ...string) *exec.Cmd {
+	trusted, env := environ(process.Environ())
+	cmd := exec.CommandContext(ctx, "git", slices.Concat(safe, trusted, args)...)
+	cmd.Dir = top
+	cmd.Env = append(env,
+		"PWD="+top,
+		// Optional locks would let a status refresh fight with the user's git.
+		"GIT_OPTIONAL_LOCKS=0", "LC_ALL=C",
+		// What a partial clone lacks would be fetched, by programs that it names.
+		"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none")
+	return cmd
+}
+
+// environ takes configuration out of the environment: in a hook it is that of
+// the command that runs the hook. But for the folders to trust though they are
+// another user's, which can be named there and are returned as arguments.
+func environ(env []string) (trusted, rest []string) {
+	values := map[string]string{}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if name == "GIT_CONFIG" || name == "GIT_CONFIG_PARAMETERS" || name == "GIT_CONFIG_COUNT" ||
+			strings.HasPrefix(name, "GIT_CONFIG_KEY_") || strings.HasPrefix(name, "GIT_CONFIG_VALUE_") {
+			values[name] = value
+		} else {
+			rest = append(rest, variable)
+		}
+	}
+	count, _ := strconv.Atoi(values["GIT_CONFIG_COUNT"])
+	for i := range min(count, len(values)) {
+		if n := strconv.Itoa(i); strings.EqualFold(values["GIT_CONFIG_KEY_"+n], "safe.directory") {
+			trusted = append(trusted, "-c", "safe.directory="+values["GIT_CONFIG_VALUE_"+n])
+		}
+	}
+	return trusted, rest
+}
+
+// output runs a git command and returns what it printed.
+func output(ctx context.Context, top string, args ...string) ([]byte, error) {
+	out, err := command(ctx, top, args...).Output()
+	if err != nil {
+		var said []byte
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			said = exit.Stderr
+		}
+		return out, failure(name(args), err, said)
+	}
+	return out, nil
+}
+
+// name is the command among git's arguments.
+func name(args []string) string {
+	for len(args) > 2 && args[0] == "-c" {
+		args = args[2:]
+	}
+	return args[0]
+}
+
+// failure is a git command that failed, and what it said, in one line.
+func failure(name string, err error, said []byte) error {
+	if text := bytes.Join(bytes.Fields(said), []byte(" ")); len(text) > 0 {
+		return fmt.Errorf("git %s: %w: %s", name, err, text)
+	}
+	return fmt.Errorf("git %s: %w", name, err)
+}

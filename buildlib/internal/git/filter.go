@@ -1,0 +1,104 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// config is what the repository's configuration says.
+type config struct {
+	origin    string   // the address of the remote
+	disabled  []string // the filters that are not run
+	overrides []string // arguments of git that see to that
+}
+
+// readConfig reads it. The filters that make of a file what is committed are
+// programs, and git runs them to see whether a file is changed. One of the
+// user's own configuration is the user's; one of the checkout's is not run: but
+// that of Git LFS, which sets itself up there, and whose command is known.
+func readConfig(ctx context.Context, top string) (config, error) {
+	var c config
+	if err := c.read(ctx, top, top); err != nil {
+		return c, err
+	}
+	for _, driver := range c.disabled {
+		clean, process := "", ""
+		if driver == "lfs" {
+			clean, process = "git-lfs clean -- %f", "git-lfs filter-process"
+		}
+		key := "filter." + driver + "."
+		if strings.Contains(driver, "=") { // then -c can't override it
+			return c, fmt.Errorf("the repository's configuration names a filter %q, which can't be turned off: call it otherwise", driver)
+		}
+		c.overrides = append(c.overrides, "-c", key+"clean="+clean, "-c", key+"process="+process, "-c", key+"required=false")
+	}
+	c.disabled = slices.DeleteFunc(c.disabled, func(driver string) bool { return driver == "lfs" })
+	return c, nil
+}
+
+// read adds what the configuration of the repository or submodule at dir says.
+func (c *config) read(ctx context.Context, top, dir string) error {
+	out, err := output(ctx, dir, "config", "--null", "--show-scope", "--get-regexp", `^(remote\.origin\.url|filter\..*\.(clean|process))$`)
+	if err = found(err); err != nil {
+		return err
+	}
+	// SCOPE NUL KEY LF VALUE NUL
+	fields := strings.Split(string(out), "\x00")
+	for i := 0; i+1 < len(fields); i += 2 {
+		scope := fields[i]
+		key, value, _ := strings.Cut(fields[i+1], "\n")
+		driver, isFilter := strings.CutPrefix(key, "filter.")
+		switch {
+		case isFilter && (scope == "local" || scope == "worktree"):
+			driver = driver[:strings.LastIndex(driver, ".")]
+			if !slices.Contains(c.disabled, driver) {
+				c.disabled = append(c.disabled, driver)
+			}
+		case !isFilter && dir == top:
+			c.origin = value // the last is git's
+		}
+	}
+	return c.readSubmodules(ctx, top, dir)
+}
+
+// readSubmodules does so with each submodule: git looks whether it is changed,
+// too, as its own configuration says.
+func (c *config) readSubmodules(ctx context.Context, top, dir string) error {
+	list := filepath.Join(dir, ".gitmodules")
+	if _, err := os.Lstat(list); err != nil {
+		return nil
+	}
+	out, err := output(ctx, dir, "config", "--null", "--file", list, "--get-regexp", `^submodule\..*\.path$`)
+	if err = found(err); err != nil {
+		return err
+	}
+	for entry := range strings.SplitSeq(string(out), "\x00") {
+		_, path, _ := strings.Cut(entry, "\n")
+		if !filepath.IsLocal(path) {
+			continue
+		}
+		sub := filepath.Join(dir, path)
+		if _, err := os.Lstat(filepath.Join(sub, ".git")); err != nil {
+			continue // not checked out
+		}
+		if err := c.read(ctx, top, sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found takes it that nothing was found for no error: git config and show-ref
+// say so by exit status 1 alone.
+func found(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 && len(exit.Stderr) == 0 {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package git
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// walk is HEAD and what led to it, newest first.
+type walk struct {
+	head  commit
+	lines *bufio.Scanner
+	stop  context.CancelFunc
+	cmd   *exec.Cmd
+	said  bytes.Buffer
+}
+
+type commit struct {
+	hash    string
+	parents []string
+	time    time.Time
+}
+
+// newWalk starts git, which waits while nobody reads, and reads HEAD.
+func newWalk(ctx context.Context, top string) (*walk, error) {
+	ctx, stop := context.WithCancel(ctx)
+	w := &walk{stop: stop, cmd: command(ctx, top, "rev-list", "--timestamp", "--parents", "HEAD", "--")}
+	w.cmd.Stderr = &w.said
+	out, err := w.cmd.StdoutPipe()
+	if err == nil {
+		err = w.cmd.Start()
+	}
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("git rev-list: %w", err)
+	}
+	w.lines = bufio.NewScanner(out)
+	w.lines.Buffer(nil, 1<<20) // a merge of some ten thousand
+	head, ok, err := w.next()
+	if err != nil || !ok {
+		w.close()
+		return nil, cmp.Or(err, errors.New("git rev-list: HEAD leads to no commit"))
+	}
+	w.head = head
+	return w, nil
+}
+
+func (w *walk) close() {
+	w.stop()
+	_ = w.cmd.Wait() // it was killed, or has told all
+}
+
+// next reads a commit.
+func (w *walk) next() (commit, bool, error) {
+	if !w.lines.Scan() {
+		err := w.lines.Err()
+		if waited := w.cmd.Wait(); err == nil && waited != nil {
+			err = failure("rev-list", waited, w.said.Bytes())
+		}
+		return commit{}, false, err
+	}
+	f := strings.Fields(w.lines.Text())
+	if len(f) < 2 || len(f[1]) < 40 {
+		return commit{}, false, fmt.Errorf("git rev-list: unexpected %q", w.lines.Text())
+	}
+	// One that is out of int64's range is out of ours.
+	seconds, err := strconv.ParseInt(f[0], 10, 64)
+	if err != nil {
+		seconds = math.MaxInt32 << 20
+	}
+	return commit{f[1], f[2:], time.Unix(seconds, 0).UTC()}, true, nil
+}
+
+// candidate is a commit with a version, while the walk goes on.
+type candidate struct {
+	named
+	behind int    // commits read so far that it isn't made of
+	bit    uint64 // in the marks of those it is
+}
+
+// nearest returns the version of the nearest ancestor of HEAD that has one, as
+// git describe says it; that is the one that lacks the fewest of HEAD's
+// commits. other is that of others which is met first, and before it.
+func (w *walk) nearest(versions, others map[string]named) (version, other string, err error) {
+	var found []candidate
+	read := map[string]bool{w.head.hash: true}
+	ahead := map[string]uint64{} // commits to come, and which candidates they led to
+	for _, p := range w.head.parents {
+		ahead[p] = 0
+	}
+	for count := 1; ; count++ {
+		c, ok, err := w.next()
+		if err != nil {
+			return "", "", err
+		}
+		if !ok {
+			break
+		}
+		marks := ahead[c.hash]
+		delete(ahead, c.hash)
+		read[c.hash] = true
+		if v, ok := versions[c.hash]; ok && len(found) < 64 {
+			bit := uint64(1) << len(found)
+			found = append(found, candidate{v, count, bit})
+			marks |= bit
+		}
+		if n, ok := others[c.hash]; ok && len(found) == 0 && other == "" {
+			other = n.name
+		}
+		for i := range found {
+			if marks&found[i].bit == 0 {
+				found[i].behind++
+			}
+		}
+		for _, p := range c.parents {
+			if !read[p] { // a clock that was wrong may have put it first
+				ahead[p] |= marks
+			}
+		}
+		// The rest can't change which is best, nor by how much.
+		if best := best(found); best.bit != 0 && allMarked(ahead, best.bit) {
+			break
+		}
+	}
+	if len(found) == 0 {
+		return "", other, nil
+	}
+	b := best(found)
+	return fmt.Sprintf("%s-%d-g%s", b.text, b.behind, w.head.hash[:12]), other, nil
+}
+
+// best is the first of those that lack the fewest commits.
+func best(found []candidate) candidate {
+	var b candidate
+	for _, c := range found {
+		if b.bit == 0 || c.behind < b.behind {
+			b = c
+		}
+	}
+	return b
+}
+
+func allMarked(ahead map[string]uint64, bit uint64) bool {
+	for _, marks := range ahead {
+		if marks&bit == 0 {
+			return false
+		}
+	}
+	return true
+}
