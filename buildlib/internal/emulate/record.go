@@ -1,7 +1,6 @@
 package emulate
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,11 +54,7 @@ func (m *maker) writeRecord(made, origin string) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return disk.WriteBytes(filepath.Join(made, recordName), m.scratch.Dir, 0o644, data)
+	return disk.WriteRecord(filepath.Join(made, recordName), m.scratch.Dir, r)
 }
 
 // readRecord returns the record of a toolchain's folder, if all that it says
@@ -70,10 +65,7 @@ func readRecord(folder string) (record, error) {
 	if _, err := os.Stat(folder); err != nil {
 		return r, err
 	}
-	data, err := os.ReadFile(filepath.Join(folder, recordName))
-	if err == nil {
-		err = json.Unmarshal(data, &r)
-	}
+	err := disk.ReadRecord(filepath.Join(folder, recordName), &r)
 	if err == nil && len(r.Files) == 0 {
 		err = errors.New("it is empty")
 	}

@@ -3,7 +3,6 @@ package gotool
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -107,18 +106,14 @@ func (b Build) Linked() error {
 // read returns the record; a missing or damaged one vouches for nothing.
 func (b Build) read() record {
 	r := record{}
-	if data, err := os.ReadFile(b.Folder + ".json"); err != nil || json.Unmarshal(data, &r) != nil {
+	if disk.ReadRecord(b.Folder+".json", &r) != nil {
 		return record{}
 	}
 	return r
 }
 
 func (b Build) write(r record) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return disk.WriteBytes(b.Folder+".json", b.Temp, 0o644, data)
+	return disk.WriteRecord(b.Folder+".json", b.Temp, r)
 }
 
 // check deletes the kept files that the record doesn't vouch for and returns

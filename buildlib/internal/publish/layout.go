@@ -97,10 +97,8 @@ func (l *layout) write(ctx context.Context, idx v1.ImageIndex) error {
 		return err
 	}
 	l.new = verified{Index: digest, Blobs: map[string]disk.Identity{}}
-	if data, err := os.ReadFile(l.notePath()); err == nil {
-		if json.Unmarshal(data, &l.old) != nil {
-			l.old = verified{}
-		}
+	if err := disk.ReadRecord(l.notePath(), &l.old); err != nil {
+		l.old = verified{}
 	}
 	if l.unchanged(list) {
 		return nil
@@ -314,11 +312,7 @@ func (l *layout) note() error {
 	if l.old.Index == l.new.Index && maps.Equal(l.old.Blobs, l.new.Blobs) {
 		return nil
 	}
-	data, err := json.Marshal(l.new)
-	if err != nil {
-		return err
-	}
-	return disk.WriteBytes(l.notePath(), l.tmp, 0o644, data)
+	return disk.WriteRecord(l.notePath(), l.tmp, l.new)
 }
 
 // interruptible is a reader that ends with ctx.

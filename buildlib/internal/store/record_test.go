@@ -41,12 +41,21 @@ func TestRecords(t *testing.T) {
 	if n, ok := load("base", "alpine"); !ok || n.Name != "newer" {
 		t.Errorf("loaded %v, %v, want what was saved last", n, ok)
 	}
-	for _, damaged := range []string{"", "{", `{"Name":`, "null garbage", `[1]`} {
+	good, err := os.ReadFile(s.recordPath("base", "alpine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One bit that leaves the record valid JSON, and nothing else would notice.
+	flipped := strings.Replace(string(good), "newer", "nfwer", 1)
+	for _, damaged := range []string{flipped, "", "{", `{"Name":`, "null garbage", `[1]`} {
 		if err := os.WriteFile(s.recordPath("base", "alpine"), []byte(damaged), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if n, ok := load("base", "alpine"); ok {
 			t.Errorf("loaded %v of %q", n, damaged)
+		}
+		if _, err := os.Stat(s.recordPath("base", "alpine")); !os.IsNotExist(err) {
+			t.Errorf("the damaged record %q is still there: %v", damaged, err)
 		}
 	}
 }

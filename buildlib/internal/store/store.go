@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -71,7 +70,7 @@ func (s *Store) Blob(h v1.Hash) (string, error) {
 		return "", missing(h)
 	}
 	var seen disk.Identity
-	if readJSON(s.seenPath(h), &seen) && id.Same(seen) {
+	if disk.ReadRecord(s.seenPath(h), &seen) == nil && id.Same(seen) {
 		s.use(h)
 		return path, nil
 	}
@@ -114,10 +113,7 @@ func (s *Store) Link(h v1.Hash, dst, tmp string) error {
 // see records that the file of identity id was hashed and is the blob h. It is
 // a note only: without it the blob is hashed again.
 func (s *Store) see(h v1.Hash, id disk.Identity) {
-	data, err := json.Marshal(id)
-	if err == nil {
-		_ = disk.WriteBytes(s.seenPath(h), s.scratch.Dir, 0o644, data)
-	}
+	_ = disk.WriteRecord(s.seenPath(h), s.scratch.Dir, id)
 }
 
 func (s *Store) remove(h v1.Hash) {
@@ -200,26 +196,20 @@ func (s *Store) recordPath(kind, key string) string {
 }
 
 // Load reads the record of that kind and key into v. A record that isn't
-// there or can't be read is reported as not found.
+// there, or isn't what Save kept, is reported as not found.
 func (s *Store) Load(kind, key string, v any) bool {
 	path := s.recordPath(kind, key)
-	if !readJSON(path, v) {
+	if err := disk.ReadRecord(path, v); err != nil {
+		if errors.Is(err, disk.ErrDamaged) {
+			os.RemoveAll(path)
+		}
 		return false
 	}
 	touch(path)
 	return true
 }
 
-// Save keeps v as the record of that kind and key.
+// Save keeps v, which is a JSON object, as the record of that kind and key.
 func (s *Store) Save(kind, key string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return disk.WriteBytes(s.recordPath(kind, key), s.scratch.Dir, 0o644, data)
-}
-
-func readJSON(path string, v any) bool {
-	data, err := os.ReadFile(path)
-	return err == nil && json.Unmarshal(data, v) == nil
+	return disk.WriteRecord(s.recordPath(kind, key), s.scratch.Dir, v)
 }
