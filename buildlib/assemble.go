@@ -39,8 +39,8 @@ func (w *workspace) newAssembly(c *compilation) *assembly {
 		assembler: &oci.Assembler{Cache: w.store},
 		bases: &oci.Bases{
 			Cache: w.store, Dir: w.plan.Dir,
-			Reference: w.client.Reference, Remote: w.client.Remote(),
-			Warn: func(text string) { w.plan.tell(StepWarn, text) },
+			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
+			Warn: func(text string) { w.plan.tell(StepWarn, w.client.Scrub(text)) },
 		},
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
 		compiled: c,

@@ -38,7 +38,8 @@ func hermetic(t *testing.T) {
 	for key, value := range map[string]string{
 		"GOENV": "off", "GOFLAGS": "", "GOWORK": "", "GOPROXY": "off", "GOTOOLCHAIN": "local",
 		"GOEXPERIMENT": "", "GOFIPS140": "", "SOURCE_DATE_EPOCH": "",
-		"DOCKER_CONFIG":     t.TempDir(),
+		"DOCKER_CONFIG": t.TempDir(), "XDG_RUNTIME_DIR": t.TempDir(), "XDG_CONFIG_HOME": t.TempDir(),
+		"REGISTRY_AUTH_FILE": "", "DOCKER_AUTH_CONFIG": "", "GITHUB_TOKEN": "",
 		"GIT_CONFIG_GLOBAL": os.DevNull, "GIT_CONFIG_SYSTEM": os.DevNull,
 		"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com",
 		"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com",

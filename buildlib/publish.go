@@ -122,7 +122,7 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		}
 	}
 	if err != nil {
-		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
+		result.Err = w.client.Clean(fmt.Errorf("image %s: %w", b.Name, err))
 		return result
 	}
 	end(describe(done))

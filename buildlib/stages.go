@@ -52,7 +52,8 @@ func within[T any](ctx context.Context, p *Plan, stage func(context.Context, *wo
 			err = errors.Join(err, closing)
 		}
 	}()
-	return stage(ctx, w)
+	result, err = stage(ctx, w)
+	return result, w.client.Clean(err)
 }
 
 // Binaries cross-compiles every binary for its platforms into OUTPUT/bin, which

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // entry is a path of the layers applied so far.
@@ -49,12 +51,23 @@ func (s *scanner) apply(r io.Reader) error {
 	}
 }
 
-func shorten(name string) string {
+// shorten keeps text of others to a bearable length, without what a terminal
+// or a CI system would take for an order.
+func shorten(text string) string {
 	const most = 200
-	if len(name) > most {
-		return name[:most] + "..."
+	cut := ""
+	if len(text) > most {
+		text, cut = text[:most], "..."
 	}
-	return name
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError, unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return '?'
+	}, text) + cut
 }
 
 // Whiteouts: OCI image spec, layer.md, "Whiteouts".

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	maxNesting  = 4    // of indexes in indexes
-	maxChildren = 1000 // of an index, nested ones' included
+	maxNesting  = 4      // of indexes in indexes
+	maxChildren = 1000   // of an index, nested ones' included
+	maxIndexes  = 100    // nested ones that are read
+	maxListed   = 10_000 // of all of them, whatever they are of
 )
 
 // child is an image of an index. Its descriptor has a platform.
@@ -20,7 +22,7 @@ type child = v1.Descriptor
 
 // child picks the image for platform p.
 func (s *Source) child(ctx context.Context, p v1.Platform) (child, error) {
-	var children []child
+	var has contents
 	if s.image != nil {
 		own, err := s.platform(ctx, *s.image)
 		if err != nil {
@@ -28,15 +30,22 @@ func (s *Source) child(ctx context.Context, p v1.Platform) (child, error) {
 		}
 		d := *s.image
 		d.Platform = &own
-		children = append(children, d)
-	} else if err := s.children(ctx, s.index, 0, &children); err != nil {
+		has.children = append(has.children, d)
+	} else if err := s.children(ctx, s.index, 0, &has); err != nil {
 		return child{}, err
 	}
-	d, ok := pick(children, p)
+	d, ok := pick(has.children, p)
 	if !ok {
-		return child{}, fmt.Errorf("no %s (%s)", p, offer(children))
+		return child{}, fmt.Errorf("no %s (%s)", p, offer(has.children))
 	}
 	return d, nil
+}
+
+// contents is what was found in an index and those in it.
+type contents struct {
+	children []child
+	nested   map[v1.Hash]bool // the indexes that were read: once is enough
+	entries  int
 }
 
 func offer(children []child) string {
@@ -52,9 +61,15 @@ func offer(children []child) string {
 	return "has " + list(has)
 }
 
-// children appends the images of an index, in its order, to all.
-func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int, all *[]child) error {
+// children adds the images of an index, in its order, to all.
+func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int, all *contents) error {
 	for _, d := range index {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if all.entries++; all.entries > maxListed {
+			return fmt.Errorf("an index of more than %d entries", maxListed)
+		}
 		switch {
 		case attestation(d):
 			continue
@@ -62,20 +77,7 @@ func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int,
 			if depth == maxNesting {
 				return fmt.Errorf("%s: more than %d indexes in one another", d.Digest, maxNesting)
 			}
-			raw, err := s.read(ctx, d)
-			if err != nil {
-				return err
-			}
-			var nested v1.IndexManifest
-			if t, err := manifestType(raw); err != nil {
-				return fmt.Errorf("%s: %w", d.Digest, err)
-			} else if !t.IsIndex() {
-				return fmt.Errorf("%s: an image manifest where an index should be", d.Digest)
-			}
-			if err := json.Unmarshal(raw, &nested); err != nil {
-				return fmt.Errorf("%s: not a valid index: %w", d.Digest, err)
-			}
-			if err := s.children(ctx, nested.Manifests, depth+1, all); err != nil {
+			if err := s.nested(ctx, d, depth, all); err != nil {
 				return err
 			}
 			continue
@@ -89,12 +91,40 @@ func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int,
 			}
 			d.Platform = &p
 		}
-		if len(*all) == maxChildren {
+		if len(all.children) == maxChildren {
 			return fmt.Errorf("an index of more than %d images", maxChildren)
 		}
-		*all = append(*all, d)
+		all.children = append(all.children, d)
 	}
 	return nil
+}
+
+// nested is children of the index that d describes.
+func (s *Source) nested(ctx context.Context, d v1.Descriptor, depth int, all *contents) error {
+	if all.nested[d.Digest] {
+		return nil
+	}
+	if len(all.nested) == maxIndexes {
+		return fmt.Errorf("an index of more than %d indexes", maxIndexes)
+	}
+	if all.nested == nil {
+		all.nested = map[v1.Hash]bool{}
+	}
+	all.nested[d.Digest] = true
+	raw, err := s.read(ctx, d)
+	if err != nil {
+		return err
+	}
+	var index v1.IndexManifest
+	if t, err := manifestType(raw); err != nil {
+		return fmt.Errorf("%s: %w", d.Digest, err)
+	} else if !t.IsIndex() {
+		return fmt.Errorf("%s: an image manifest where an index should be", d.Digest)
+	}
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return fmt.Errorf("%s: not a valid index: %w", d.Digest, err)
+	}
+	return s.children(ctx, index.Manifests, depth+1, all)
 }
 
 // attestation reports whether d is what BuildKit puts beside the images of an

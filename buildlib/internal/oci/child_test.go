@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,18 +96,46 @@ func TestIndexesWithoutEnd(t *testing.T) {
 	for i := range many {
 		many[i] = v1.Descriptor{MediaType: types.OCIManifestSchema1, Platform: &p, Digest: hashOf(fmt.Append(nil, i))}
 	}
-	var children []child
-	err := (&Source{bases: b}).children(context.Background(), many, 0, &children)
+	err := (&Source{bases: b}).children(context.Background(), many, 0, &contents{})
 	wantError(t, err, "more than 1000 images")
 
 	// What isn't an image doesn't count.
 	for i := range many {
 		many[i].MediaType = "application/vnd.acme.thing+json"
 	}
-	children = nil
-	if err := (&Source{bases: b}).children(context.Background(), many, 0, &children); err != nil || len(children) != 0 {
-		t.Errorf("got %d children, error %v", len(children), err)
+	var none contents
+	if err := (&Source{bases: b}).children(context.Background(), many, 0, &none); err != nil || len(none.children) != 0 {
+		t.Errorf("got %d children, error %v", len(none.children), err)
 	}
+	for len(many) <= maxListed {
+		many = append(many, many...)
+	}
+	wantError(t, (&Source{bases: b}).children(context.Background(), many, 0, &contents{}), "more than 10000 entries")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (&Source{bases: b}).children(ctx, many, 0, &contents{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its end: %v", err)
+	}
+
+	// Few indexes, each many times, down to one without images.
+	var level v1.ImageIndex = empty.Index
+	for range maxNesting {
+		var entries []mutate.IndexAddendum
+		for range 30 {
+			entries = append(entries, addendum(t, level, ""))
+		}
+		level = mutate.AppendManifests(empty.Index, entries...)
+	}
+	ref = reg.push(t, "bomb", level)
+	wantError(t, baseError(newBases(t, t.TempDir()), ref, "linux/amd64"), "has no image at all")
+
+	// Many of them.
+	var entries []mutate.IndexAddendum
+	for i := range maxIndexes + 1 {
+		entries = append(entries, addendum(t, mutate.Annotations(empty.Index, map[string]string{"n": fmt.Sprint(i)}).(v1.ImageIndex), ""))
+	}
+	ref = reg.push(t, "wide", mutate.AppendManifests(empty.Index, entries...))
+	wantError(t, baseError(newBases(t, t.TempDir()), ref, "linux/amd64"), "more than 100 indexes")
 }
 
 // An index that lies about a child's platform is believed, as engines do, and

@@ -22,6 +22,8 @@ import (
 type repository struct {
 	ref    name.Reference
 	remote []remote.Option
+	// loginProblem is as Bases.LoginProblem; not nil.
+	loginProblem func(name.Repository) string
 }
 
 func (r *repository) reference() name.Reference { return r.ref }
@@ -76,7 +78,10 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("not an image reference: %w", err)
 	}
 	s.Name = canonical(ref)
-	from := &repository{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller))}
+	from := &repository{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller)), b.LoginProblem}
+	if from.loginProblem == nil {
+		from.loginProblem = func(name.Repository) string { return "" }
+	}
 	s.from = from
 
 	if _, ok := ref.(name.Digest); ok {
@@ -203,7 +208,7 @@ func final(err error) bool {
 
 // registryError is a registry's answer in the words of someone who wants a
 // base from it. It keeps the answer for those who look for its type, but does
-// not print it: URLs carry signatures, and bodies are pages of HTML.
+// not print all of it: URLs carry signatures, and bodies are pages of HTML.
 type registryError struct {
 	text string
 	err  error
@@ -219,7 +224,8 @@ const (
 )
 
 // explain says what an error of the registry means, and the fix; missing is
-// the fix for what isn't there.
+// the fix for what isn't there. If the registry sent the request elsewhere, the
+// error names that host.
 func (r *repository) explain(err error, missing string) error {
 	say := func(format string, args ...any) error {
 		return &registryError{fmt.Sprintf(format, args...), err}
@@ -230,29 +236,65 @@ func (r *repository) explain(err error, missing string) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &answer):
-		code := ""
-		if len(answer.Errors) > 0 {
-			code = shorten(string(answer.Errors[0].Code))
-		}
-		status := fmt.Sprint(answer.StatusCode, " ", http.StatusText(answer.StatusCode))
-		if code != "" {
-			status += ", " + code
-		}
-		switch {
-		case answer.StatusCode == http.StatusNotFound,
-			code == string(transport.ManifestUnknownErrorCode), code == string(transport.NameUnknownErrorCode):
-			return say("not found in the registry %s (%s): %s", r.host(), status, missing)
-		case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
-			// Docker Hub answers so for repositories that don't exist.
-			return say("registry %s wants a login, or has no such repository (%s): check the name, or run docker login %[1]s", r.host(), status)
-		case answer.StatusCode == http.StatusTooManyRequests:
-			return say("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit", r.host(), status)
-		}
-		return say("registry %s fails (%s)", r.host(), status)
+		return &registryError{r.answer(answer, missing), err}
 	case errors.As(err, &lost) && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
 		return say("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
 	case errors.As(err, &lost):
-		return say("registry %s can't be reached: %v", r.host(), lost.Err)
+		reason := shorten(lost.Err.Error())
+		if u, err := url.Parse(lost.URL); err == nil && u.Host != "" && u.Host != r.ref.Context().RegistryStr() {
+			return say("registry %s sends the request to %s, which can't be reached: %s", r.host(), shorten(u.Host), reason)
+		}
+		return say("registry %s can't be reached: %s", r.host(), reason)
+	case strings.Contains(err.Error(), "no token in bearer response"):
+		return say("registry %s: the token server's answer has no token", r.host()) // ggcr shows all of it
 	}
-	return fmt.Errorf("registry %s: %w", r.host(), err)
+	return say("registry %s: %s", r.host(), shorten(err.Error()))
+}
+
+// answer says what an answer other than what was asked for means.
+func (r *repository) answer(a *transport.Error, missing string) string {
+	code := ""
+	status := fmt.Sprint(a.StatusCode, " ", http.StatusText(a.StatusCode))
+	if len(a.Errors) > 0 && a.Errors[0].Code != "" {
+		code = shorten(string(a.Errors[0].Code))
+		status += ", " + code
+	}
+	says := ""
+	if len(a.Errors) > 0 {
+		says = said(a.Errors[0])
+	}
+	if says != "" {
+		says = "; it says: " + says
+	}
+	registry := r.ref.Context().RegistryStr()
+	elsewhere := a.Request != nil && a.Request.Response != nil && a.Request.URL.Host != registry
+	login := "run docker login " + r.host()
+	if problem := r.loginProblem(r.ref.Context()); problem != "" {
+		login = problem
+	}
+	switch {
+	case elsewhere:
+		return fmt.Sprintf("registry %s sends the request to %s, which answers %s%s", r.host(), shorten(a.Request.URL.Host), status, says)
+	case a.StatusCode == http.StatusNotFound,
+		code == string(transport.ManifestUnknownErrorCode), code == string(transport.NameUnknownErrorCode):
+		return fmt.Sprintf("not found in the registry %s (%s): %s%s", r.host(), status, missing, says)
+	case a.StatusCode == http.StatusUnauthorized, a.StatusCode == http.StatusForbidden:
+		// Docker Hub answers so for repositories that don't exist.
+		return fmt.Sprintf("registry %s wants a login, or has no such repository (%s): check the name, or %s%s", r.host(), status, login, says)
+	case a.StatusCode == http.StatusTooManyRequests:
+		return fmt.Sprintf("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit%[3]s", r.host(), status, says)
+	}
+	return fmt.Sprintf("registry %s fails (%s)%s", r.host(), status, says)
+}
+
+// said is what the registry says itself of a fault, where it says more than its
+// code: in the message, or in the detail, whose form is its own.
+func said(d transport.Diagnostic) string {
+	text := d.Message
+	if d.Detail != nil {
+		if detail, err := json.Marshal(d.Detail); err == nil && string(detail) != "{}" && string(detail) != `""` {
+			text = strings.TrimPrefix(text+": "+string(detail), ": ")
+		}
+	}
+	return shorten(text)
 }

@@ -2,20 +2,16 @@ package oci
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -254,30 +250,4 @@ func TestReferenceDecides(t *testing.T) {
 	b.Reference = func(s string) (name.Reference, error) { return nil, fmt.Errorf("%s is not for you", s) }
 	_, err := b.Resolve(context.Background(), "alpine")
 	wantError(t, err, "base alpine: not an image reference: alpine is not for you")
-}
-
-func TestCredentialsStayOut(t *testing.T) {
-	reg := newServer(t)
-	ref := reg.push(t, "base:1.0", simple(t, "linux/amd64"))
-	secret := base64.StdEncoding.EncodeToString([]byte("user:hunter2"))
-	var used atomic.Bool
-	reg.misbehave(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasSuffix(r.Header.Get("Authorization"), secret) {
-			used.Store(true)
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+secret+`"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":"%s is wrong, user:hunter2"}]}`, secret)
-		return true
-	})
-	b := newBases(t, t.TempDir())
-	b.Remote = append(b.Remote, remote.WithAuth(&authn.Basic{Username: "user", Password: "hunter2"}))
-	err := baseError(b, ref, "linux/amd64")
-	wantError(t, err, "docker login "+reg.host)
-	if !used.Load() {
-		t.Error("the credentials weren't used")
-	}
-	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), secret) {
-		t.Errorf("credentials in %v", err)
-	}
 }

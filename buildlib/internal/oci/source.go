@@ -39,6 +39,9 @@ type Bases struct {
 	// Remote holds the transport, the keychain, and with remote.WithContext
 	// the context that the layers' later reads obey.
 	Remote []remote.Option
+	// LoginProblem says why there may be no login for a repository; nil, or
+	// an empty text: nothing is wrong.
+	LoginProblem func(name.Repository) string
 	// Warn is told what is odd about a base and no error; nil: nobody is.
 	Warn func(string)
 
@@ -268,9 +271,24 @@ func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	// A transfer that broke off may have to be begun anew: a login, or the
+	// address of a blob, is good for some minutes only. It is, as long as it
+	// gets further each time.
+	for most := int64(0); ; {
+		n, err := s.transfer(ctx, d)
+		var over interface{ StartOver() bool }
+		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= most {
+			return err
+		}
+		most = n
+	}
+}
+
+// transfer is one try at a download; it returns how many bytes came.
+func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (int64, error) {
 	rc, err := s.from.open(ctx, d)
 	if err != nil {
-		return fmt.Errorf("%s: %w", d.Digest, err)
+		return 0, fmt.Errorf("%s: %w", d.Digest, err)
 	}
 	defer rc.Close()
 	r := &countingReader{r: io.LimitReader(rc, d.Size+1)}
@@ -278,19 +296,19 @@ func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	ended := errors.Is(r.err, io.EOF)
 	switch {
 	case err == nil:
-		return nil
+		return r.n, nil
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return r.n, context.Cause(ctx)
 	case r.n > d.Size:
-		return fmt.Errorf("%s is longer than the %d bytes that its descriptor says", d.Digest, d.Size)
+		return r.n, fmt.Errorf("%s is longer than the %d bytes that its descriptor says", d.Digest, d.Size)
 	case r.n < d.Size && ended:
-		return fmt.Errorf("%s is truncated: it has %d of %d bytes", d.Digest, r.n, d.Size)
+		return r.n, fmt.Errorf("%s is truncated: it has %d of %d bytes", d.Digest, r.n, d.Size)
 	case r.n < d.Size && r.err != nil:
-		return fmt.Errorf("%s is truncated: got %d of %d bytes: %w", d.Digest, r.n, d.Size, r.err)
+		return r.n, fmt.Errorf("%s is truncated: got %d of %d bytes: %w", d.Digest, r.n, d.Size, r.err)
 	case r.err != nil && !ended, got != (v1.Hash{}) && got != d.Digest:
-		return fmt.Errorf("%s has the wrong content: %d bytes of another digest", d.Digest, r.n)
+		return r.n, fmt.Errorf("%s has the wrong content: %d bytes of another digest", d.Digest, r.n)
 	}
-	return fmt.Errorf("%s: %w", d.Digest, err)
+	return r.n, fmt.Errorf("%s: %w", d.Digest, err)
 }
 
 // countingReader keeps how much was read and what ended it, so that a fault

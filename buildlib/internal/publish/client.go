@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/authn/github"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -41,8 +40,8 @@ type Options struct {
 	Wait func(text string)
 	// Warn is told what is wrong and no error; nil: nobody is.
 	Warn func(text string)
-	// Keychain finds credentials; nil means those of Docker and Podman,
-	// then GITHUB_TOKEN for ghcr.io.
+	// Keychain finds credentials; nil means those of REGISTRY_AUTH_FILE,
+	// Docker and Podman, in this order, then GITHUB_TOKEN for ghcr.io.
 	Keychain authn.Keychain
 }
 
@@ -52,6 +51,8 @@ type Client struct {
 	ctx  context.Context // of the run: lazy reads of bases outlive any one call
 	o    Options
 	wire *wire
+	// logins are the Keychain, unless one was given.
+	logins *logins
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -86,9 +87,6 @@ func NewClient(ctx context.Context, o Options) *Client {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	if o.Keychain == nil {
-		o.Keychain = authn.NewMultiKeychain(authn.DefaultKeychain, github.Keychain)
-	}
 	c := &Client{
 		ctx:      ctx,
 		o:        o,
@@ -97,6 +95,10 @@ func NewClient(ctx context.Context, o Options) *Client {
 		turns:    map[place]chan struct{}{},
 	}
 	c.wire = newWire(o, c.plain)
+	if o.Keychain == nil {
+		c.logins = &logins{learn: c.wire.secrets.learnAll, warn: o.Warn}
+		c.o.Keychain = c.logins
+	}
 	return c
 }
 
@@ -212,13 +214,26 @@ func writtenHost(r name.Registry) string {
 	return r.RegistryStr()
 }
 
-// credentials finds out how to log in to repo.
-func (c *Client) credentials(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
-	auth, err := authn.Resolve(ctx, c.o.Keychain, repo)
+// credentials finds out how to log in to repo, to push.
+func (c *Client) credentials(ctx context.Context, repo name.Repository) (auth authn.Authenticator, err error) {
+	if c.logins != nil {
+		auth, err = c.logins.resolveToPush(ctx, repo)
+	} else {
+		auth, err = authn.Resolve(ctx, c.o.Keychain, repo)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("credentials for %s: %w", writtenHost(repo.Registry), err)
 	}
 	return auth, nil
+}
+
+// LoginProblem says what is wrong with the logins here, if there may be one for
+// the repository that could not be had; else it is empty.
+func (c *Client) LoginProblem(repo name.Repository) string {
+	if c.logins == nil {
+		return ""
+	}
+	return c.logins.explain(repo)
 }
 
 var _ http.RoundTripper = (*wire)(nil)
