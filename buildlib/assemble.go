@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ type assembly struct {
 	bases     *oci.Bases
 	zoneinfo  string
 	compiled  *compilation
-	reported  sync.Map // which bases are: reference and platform
+	reported  sync.Map // what was said: of a base, its reference and platform; warnings
 }
 
 func (w *workspace) newAssembly(c *compilation) *assembly {
@@ -91,6 +92,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	if err != nil {
 		return part{}, err
 	}
+	a.warn(ip, pp, base)
 	executables, compiling, err := a.compiled.of(ctx, pp)
 	if err != nil {
 		return part{}, err
@@ -110,6 +112,32 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 		return part{}, err
 	}
 	return part{oci.Child{Platform: p, Image: img, Base: base}, compiling + end(digest.String())}, nil
+}
+
+// warn says once what a base brings along, or doesn't, that nobody asked for.
+func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
+	if base == nil {
+		return
+	}
+	config := base.Config.Config
+	triggers := strings.Join(config.OnBuild, "; ")
+	if most := 300; len(triggers) > most {
+		triggers = strings.ToValidUTF8(triggers[:most], "") + "..."
+	}
+	for _, w := range []struct {
+		is   bool
+		text string
+	}{
+		{len(config.OnBuild) > 0, fmt.Sprintf("base %s: its ONBUILD triggers are not run, only docker build does that: %s", pp.Base, triggers)},
+		{config.User == "" && pp.User == User{}, fmt.Sprintf("image %s runs as root, because its base %s names no user: set User (Name: \"root\" if that is meant)", ip.Name, pp.Base)},
+	} {
+		if !w.is {
+			continue
+		}
+		if _, said := a.reported.LoadOrStore(w.text, nil); !said {
+			a.w.plan.tell(StepWarn, w.text)
+		}
+	}
 }
 
 // base resolves a base once for all images that stand on it, and says so once.

@@ -120,7 +120,11 @@ func (pp PlatformPlan) print() string {
 	for _, f := range pp.Files {
 		line("file", f.print())
 	}
-	line("user", pp.User.print())
+	user := pp.User.print()
+	if user == "" && pp.Base != scratch {
+		user = "the base's, or root if it names none"
+	}
+	line("user", user)
 	line("workdir", pp.WorkDir)
 	switch {
 	case pp.Entrypoint == nil && len(pp.Binaries) > 0:

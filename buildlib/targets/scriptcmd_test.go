@@ -229,6 +229,7 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	platforms := flags.String("platforms", strings.Join(b.Platforms, ","), "what the base has")
 	single := flags.Bool("single", false, "the first platform's image, no index")
 	user := flags.String("user", "", "the base's own user")
+	onbuild := flags.String("onbuild", "", "a trigger of the base")
 	wrong := flags.String("wrong", "", "truncated, dotdot, abslink, bomb, garbage: what is wrong with a layer")
 	flags.BoolVar(&b.Merged, "merged", false, "/bin is a link to /usr/bin")
 	flags.BoolVar(&b.Docker, "docker", false, "Docker's media types")
@@ -240,7 +241,12 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	}
 	b.Platforms = strings.Split(*platforms, ",")
 	b.Attested = !b.Docker
-	b.Config = func(_ string, c *v1.ConfigFile) { c.Config.User = *user }
+	b.Config = func(_ string, c *v1.ConfigFile) {
+		c.Config.User = *user
+		if *onbuild != "" {
+			c.Config.OnBuild = []string{*onbuild}
+		}
+	}
 	switch *wrong {
 	case "":
 	case "truncated":
