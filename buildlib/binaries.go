@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,7 +49,7 @@ var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
 
 // binaries finds and checks what to build.
 func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
-	r.checkGoBuild("Go", r.project.Go)
+	r.checkGoBuild("Go", r.project.Go, r.defaults)
 	listing := r.renders("Go", r.project.Go, r.defaults)
 	var found []binary
 	var err error
@@ -141,9 +142,9 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 			found[at].platforms = append(found[at].platforms, p)
 		}
 	}
-	for path, needs := range cgo {
+	for _, path := range slices.Sorted(maps.Keys(cgo)) {
 		if _, ok := index[path]; !ok {
-			r.mistake("Binaries", "package %s: %s: name the binaries to build in Binaries to leave it out", path, needs)
+			r.mistake("Binaries", "package %s: %s: name the binaries to build in Binaries to leave it out", path, cgo[path])
 		}
 	}
 	slices.SortFunc(found, func(a, b binary) int { return strings.Compare(a.importPath, b.importPath) })
@@ -213,7 +214,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 	g.SetLimit(4)
 	for i, b := range r.project.Binaries {
 		field := fmt.Sprintf("Binaries[%d]", i)
-		b.Path = r.imagePath(field+".Path", b.Path)
+		r.renderPath(field+".Path", b.Path, nil)
 		on, skipped := r.defaults, false
 		if b.Platforms != nil {
 			on = r.parsePlatforms(field+".Platforms", b.Platforms)
@@ -223,7 +224,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 				}
 			}
 		}
-		r.checkGoBuild(field+".Go", b.Go)
+		r.checkGoBuild(field+".Go", b.Go, on)
 		settings := b.Go
 		if listing { // else the Project's mistakes would be noted again
 			settings = b.Go.over(r.project.Go)
@@ -310,7 +311,7 @@ func (r *resolver) list(ctx context.Context, p platform, b GoBuild, patterns ...
 	if err != nil {
 		return nil, nil // noted by renders
 	}
-	return r.go_.List(ctx, append(slices.Clone(rendered.Env), p.env...), rendered.args(), patterns...)
+	return r.go_.List(ctx, rendered.environ(p), rendered.args(), patterns...)
 }
 
 // excluded reports whether build constraints leave a package no file, or none

@@ -22,44 +22,46 @@ var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}\$?$`)
 // maxID is the largest user or group number that is not -1.
 const maxID = 1<<32 - 2
 
-// checkConfig notes what is wrong with the parts of an image's configuration
-// that no platform changes, and cleans its paths.
-func (r *resolver) checkConfig(img *image) {
-	img.WorkDir = r.imagePath(img.field+".WorkDir", img.WorkDir)
-	img.BinDir = r.imagePath(img.field+".BinDir", img.BinDir)
-	img.Volumes = slices.Clone(img.Volumes)
-	for i, v := range img.Volumes {
-		img.Volumes[i] = r.imagePath(fmt.Sprintf("%s.Volumes[%d]", img.field, i), or(v, " "))
-	}
-	for i, port := range img.Ports {
-		r.check(fmt.Sprintf("%s.Ports[%d]", img.field, i), checkPort(port))
-	}
-	for i, env := range img.Env {
+// configure renders the parts of an image's configuration for a platform's
+// facts, notes what is wrong with them, and cleans paths. Without facts it looks
+// at what is no template.
+func (r *resolver) configure(img *image, facts *Facts) {
+	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
+	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
+	img.Volumes = r.renderList(img.field+".Volumes", img.Volumes, facts, func(field, v string) string {
+		return r.imagePath(field, or(v, " "))
+	})
+	img.Ports = r.renderList(img.field+".Ports", img.Ports, facts, func(field, port string) string {
+		r.check(field, checkPort(port))
+		return port
+	})
+	img.Env = r.renderList(img.field+".Env", img.Env, facts, func(field, env string) string {
 		if key, _, ok := strings.Cut(env, "="); !ok || key == "" || strings.ContainsRune(env, 0) {
-			r.mistake(fmt.Sprintf("%s.Env[%d]", img.field, i), "%q: want KEY=VALUE", env)
+			r.mistake(field, "%q: want KEY=VALUE", env)
 		}
+		return env
+	})
+	word := func(field, word string) string {
+		if strings.ContainsRune(word, 0) {
+			r.mistake(field, "%q holds a NUL", word)
+		}
+		return word
 	}
+	img.Entrypoint = r.renderList(img.field+".Entrypoint", img.Entrypoint, facts, word)
+	img.Cmd = r.renderList(img.field+".Cmd", img.Cmd, facts, word)
 	if img.StopSignal != "" && !isSignal(img.StopSignal) {
 		r.mistake(img.field+".StopSignal", "%q is no signal of Linux: want a name like SIGQUIT or a number", img.StopSignal)
-	}
-	for _, list := range []struct {
-		field string
-		words []string
-	}{{".Entrypoint", img.Entrypoint}, {".Cmd", img.Cmd}} {
-		for i, word := range list.words {
-			if strings.ContainsRune(word, 0) {
-				r.mistake(fmt.Sprintf("%s%s[%d]", img.field, list.field, i), "%q holds a NUL", word)
-			}
-		}
 	}
 	r.checkUser(img)
 	img.Files = slices.Clone(img.Files)
 	for i := range img.Files {
 		f, field := &img.Files[i], fmt.Sprintf("%s.Files[%d]", img.field, i)
-		into := strings.HasSuffix(f.Path, "/")
-		f.Path = r.imagePath(field+".Path", or(f.Path, " "))
-		if into && f.Path != "" && f.Path != "/" {
-			f.Path += "/" // says that a file goes into that folder
+		f.Source, _ = r.render(field+".Source", f.Source, facts)
+		if at, ok := r.render(field+".Path", f.Path, facts); ok {
+			f.Path = r.imagePath(field+".Path", or(at, " "))
+			if strings.HasSuffix(at, "/") && f.Path != "" && f.Path != "/" {
+				f.Path += "/" // says that a file goes into that folder
+			}
 		}
 		if f.Mode&^0o7777 != 0 {
 			r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(f.Mode))
@@ -89,6 +91,12 @@ func (r *resolver) checkID(field string, id int) {
 	if id < 0 || int64(id) > maxID {
 		r.mistake(field, "%d is no user or group number: want 0 to %d", id, int64(maxID))
 	}
+}
+
+// renderPath renders a path in the image, checks and cleans it.
+func (r *resolver) renderPath(field, text string, facts *Facts) string {
+	p, _ := r.render(field, text, facts)
+	return r.imagePath(field, p)
 }
 
 // imagePath checks and cleans a path in the image. An empty one stays empty.

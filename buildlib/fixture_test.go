@@ -35,10 +35,13 @@ func TestMain(m *testing.M) {
 // hermetic keeps what this machine sets, and the network, out of a test.
 func hermetic(t *testing.T) {
 	t.Helper()
+	config := t.TempDir()
+	// The go command would go on writing there when the test has ended.
+	write(t, filepath.Join(config, "go", "telemetry", "mode"), "off 2026-01-01")
 	for key, value := range map[string]string{
 		"GOENV": "off", "GOFLAGS": "", "GOWORK": "", "GOPROXY": "off", "GOTOOLCHAIN": "local",
 		"GOEXPERIMENT": "", "GOFIPS140": "", "SOURCE_DATE_EPOCH": "",
-		"DOCKER_CONFIG": t.TempDir(), "XDG_RUNTIME_DIR": t.TempDir(), "XDG_CONFIG_HOME": t.TempDir(),
+		"DOCKER_CONFIG": t.TempDir(), "XDG_RUNTIME_DIR": t.TempDir(), "XDG_CONFIG_HOME": config,
 		"REGISTRY_AUTH_FILE": "", "DOCKER_AUTH_CONFIG": "", "GITHUB_TOKEN": "",
 		"GIT_CONFIG_GLOBAL": os.DevNull, "GIT_CONFIG_SYSTEM": os.DevNull,
 		"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com",

@@ -20,32 +20,36 @@ func (b GoBuild) over(base GoBuild) GoBuild {
 	}
 }
 
-// render returns b with its templates executed.
-func (b GoBuild) render(f Facts) (GoBuild, error) {
-	out := GoBuild{Env: b.Env}
-	var err error
+// render returns b with its templates executed. What renders empty stays, so
+// that each has its place, and args and environ leave it out.
+func (b GoBuild) render(f Facts) (out GoBuild, err error) {
 	if out.Ldflags, err = render(b.Ldflags, f); err != nil {
 		return out, fmt.Errorf("Ldflags: %w", err)
 	}
 	if out.Tags, err = renderAll("Tags", b.Tags, f); err != nil {
 		return out, err
 	}
-	out.Flags, err = renderAll("Flags", b.Flags, f)
+	if out.Flags, err = renderAll("Flags", b.Flags, f); err != nil {
+		return out, err
+	}
+	out.Env, err = renderAll("Env", b.Env, f)
 	return out, err
 }
 
 func renderAll(field string, list []string, f Facts) ([]string, error) {
-	var out []string
+	out := make([]string, len(list))
 	for i, text := range list {
-		s, err := render(text, f)
-		if err != nil {
+		var err error
+		if out[i], err = render(text, f); err != nil {
 			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
-		}
-		if s != "" {
-			out = append(out, s)
 		}
 	}
 	return out, nil
+}
+
+// nonEmpty are the entries that didn't render empty.
+func nonEmpty(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
 
 // args are go build's arguments for b. The paths of this machine stay out of
@@ -53,14 +57,17 @@ func renderAll(field string, list []string, f Facts) ([]string, error) {
 // main at every commit, and differs between shallow and full clones.
 func (b GoBuild) args() []string {
 	args := []string{"-trimpath", "-buildvcs=false"}
-	if len(b.Tags) > 0 {
-		args = append(args, "-tags="+strings.Join(b.Tags, ","))
+	if tags := nonEmpty(b.Tags); len(tags) > 0 {
+		args = append(args, "-tags="+strings.Join(tags, ","))
 	}
 	if b.Ldflags != "" {
 		args = append(args, "-ldflags="+b.Ldflags)
 	}
-	return append(args, b.Flags...)
+	return append(args, nonEmpty(b.Flags)...)
 }
+
+// environ is the go command's further environment for p.
+func (b GoBuild) environ(p platform) []string { return append(nonEmpty(b.Env), p.env...) }
 
 // key names what is built as b says, before its templates are executed: a
 // version in Ldflags relinks, and keeps the folder.
@@ -98,8 +105,17 @@ var refusedFlags = map[string]string{
 	"json": "multimage shows the compiler's text as it is",
 }
 
-// checkGoBuild notes what b may not say.
-func (r *resolver) checkGoBuild(field string, b GoBuild) {
+// checkGoBuild notes what b may not say, nor on a platform render.
+func (r *resolver) checkGoBuild(field string, b GoBuild, on []platform) {
+	r.checkRendered(field, b)
+	for _, p := range on {
+		if rendered, err := b.render(p.onto(r.tags)); err == nil {
+			r.checkRendered(field, rendered)
+		}
+	}
+}
+
+func (r *resolver) checkRendered(field string, b GoBuild) {
 	for i, flag := range b.Flags {
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
 		if why, ok := refusedFlags[name]; ok && strings.HasPrefix(flag, "-") {
@@ -110,6 +126,7 @@ func (r *resolver) checkGoBuild(field string, b GoBuild) {
 		field := fmt.Sprintf("%s.Env[%d]", field, i)
 		name, _, ok := strings.Cut(env, "=")
 		switch {
+		case env == "" || strings.Contains(env, "{{"): // rendered so, or not yet
 		case !ok || name == "":
 			r.mistake(field, "%q: want KEY=VALUE", env)
 		case name == "CGO_ENABLED":
@@ -138,6 +155,7 @@ func (r *resolver) renders(field string, b GoBuild, on []platform) bool {
 // that are built alike and that go doesn't give one name. With equal names go
 // would silently keep one of them.
 func (r *resolver) compiles(binaries []binary) {
+	r.checkOutputs(binaries)
 	for _, p := range r.order(binaries) {
 		var on []binary
 		for _, b := range binaries {
@@ -146,6 +164,20 @@ func (r *resolver) compiles(binaries []binary) {
 			}
 		}
 		r.plan.Compiles = append(r.plan.Compiles, r.calls(p, on)...)
+	}
+}
+
+// checkOutputs notes a binary that is called like the folder of a platform's: v3
+// of linux/amd64 beside all of linux/amd64/v3.
+func (r *resolver) checkOutputs(binaries []binary) {
+	platforms := r.order(binaries)
+	for _, b := range binaries {
+		for _, p := range b.platforms {
+			at := path.Join(p.folder(), b.published(p))
+			if slices.ContainsFunc(platforms, func(other platform) bool { return strings.EqualFold(other.folder(), at) }) {
+				r.mistake(b.field+".Name", "%s is called like the folder of the binaries for %s, both being bin/%s: give it another Name", b.Name, at, at)
+			}
+		}
 	}
 }
 
@@ -189,7 +221,7 @@ func (r *resolver) compile(p platform, b binary) (*Compile, error) {
 	}
 	return &Compile{
 		Platform: p.name,
-		Env:      append(slices.Clone(rendered.Env), p.env...),
+		Env:      rendered.environ(p),
 		Args:     rendered.args(),
 		manner:   b.go_.manner(),
 	}, nil

@@ -2,6 +2,7 @@ package buildlib
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -41,6 +42,13 @@ func (r *resolver) images(binaries []binary) {
 			r.mistake("Images", "two images are named %q", twice)
 		}
 	}
+	for i, name := range names {
+		for _, other := range names {
+			if strings.HasPrefix(name, other+"/") && other != "" {
+				r.mistake(fields(i)+".Name", "%q lies in the folder of %s, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)", name, other)
+			}
+		}
+	}
 	for i, name := range r.over.Images {
 		if !slices.Contains(names, name) && !(r.unsure && len(r.project.Images) == 0) {
 			r.mistake(fmt.Sprintf("MULTIMAGE_IMAGES[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
@@ -52,10 +60,29 @@ func (r *resolver) images(binaries []binary) {
 		}
 		r.image(fields(i), img, binaries)
 	}
+	r.checkReferences()
 	if r.over.Images != nil {
 		r.onlyNeeded()
 	}
 }
+
+// checkReferences notes images that would take a tag from each other.
+func (r *resolver) checkReferences() {
+	owner := map[string]string{}
+	for _, ip := range r.plan.ImagePlans {
+		for _, repo := range ip.Repositories {
+			for _, tag := range ip.Tags {
+				ref := repo + ":" + tag
+				if other, ok := owner[ref]; ok && other != ip.Name { // else that is noted
+					r.mistake("Images", "%s and %s are both published as %s: give them other tags, or another Repository", other, ip.Name, ref)
+				}
+				owner[ref] = ip.Name
+			}
+		}
+	}
+}
+
+const noRepositoryName = "no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
 
 func isLinux(p platform) bool { return p.OS == "linux" }
 
@@ -65,10 +92,13 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	img := image{Image: declared, field: field}
 	named := repositoryName.MatchString(img.Name)
 	if !named {
-		r.mistake(field+".Name", "%q is no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")", img.Name)
+		r.mistake(field+".Name", "%q is %s", img.Name, noRepositoryName)
 	}
 	picked := r.pick(&img, binaries)
-	r.checkConfig(&img)
+	if len(img.platforms) == 0 {
+		unplaced := img
+		r.configure(&unplaced, nil)
+	}
 	labels := r.labels(img)
 	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
 	if named {
@@ -177,10 +207,23 @@ func (r *resolver) repositories(img image) []string {
 	if img.Registries == nil || r.over.Registries != nil {
 		field = r.named("Registries", r.over.Registries)
 	}
+	facts := r.tags.platformless()
+	below := img.Name
+	if img.Repository != "" {
+		repository, ok := r.render(img.field+".Repository", img.Repository, facts)
+		if ok && !repositoryName.MatchString(repository) {
+			r.mistake(img.field+".Repository", "%q is %s", repository, noRepositoryName)
+		} else if ok {
+			below = repository
+		}
+	}
 	var repos []string
-	for i, registry := range first(r.over.Registries, img.Registries, r.project.Registries) {
+	for i, text := range first(r.over.Registries, img.Registries, r.project.Registries) {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		registry = strings.TrimSuffix(registry, "/")
+		registry, ok := r.render(at, text, facts)
+		if registry = strings.TrimSuffix(registry, "/"); !ok || registry == "" && text != "" {
+			continue
+		}
 		host, _, _ := strings.Cut(registry, "/")
 		if strings.Contains(registry, "://") {
 			r.mistake(at, "%q: leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure", registry)
@@ -190,9 +233,9 @@ func (r *resolver) repositories(img image) []string {
 			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
 			continue
 		}
-		repo := registry + "/" + img.Name
+		repo := registry + "/" + below
 		if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
-			r.mistake(at, "%q makes no repository name of %s: %w", registry, img.Name, err)
+			r.mistake(at, "%q makes no repository name of %s: %w", registry, below, err)
 			continue
 		}
 		repos = append(repos, repo)
@@ -213,9 +256,8 @@ func (r *resolver) tagsOf(img image) []string {
 	var tags []string
 	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		tag, err := render(text, r.tags.platformless())
-		if err != nil {
-			r.check(at, err)
+		tag, ok := r.render(at, text, r.tags.platformless())
+		if !ok {
 			continue
 		}
 		tag = strings.ReplaceAll(tag, "+", "_")
@@ -232,8 +274,9 @@ func (r *resolver) tagsOf(img image) []string {
 }
 
 // onPlatform renders what may differ from platform to platform.
-func (r *resolver) onPlatform(img image, p platform, labels map[string]string) PlatformPlan {
+func (r *resolver) onPlatform(img image, p platform, labels map[string]label) PlatformPlan {
 	facts := p.onto(r.tags)
+	r.configure(&img, &facts)
 	pp := PlatformPlan{
 		Platform: p.name, WorkDir: img.WorkDir, User: img.User,
 		Entrypoint: img.Entrypoint, Cmd: img.Cmd, Env: img.Env, Ports: img.Ports,
@@ -246,7 +289,7 @@ func (r *resolver) onPlatform(img image, p platform, labels map[string]string) P
 	}
 	taken := map[string]string{}
 	for _, b := range img.binaries {
-		at := or(b.Path, path.Join(or(img.BinDir, "/usr/local/bin"), b.Name))
+		at := or(r.renderPath(b.field+".Path", b.Path, &facts), path.Join(or(img.BinDir, "/usr/local/bin"), b.Name))
 		if other, ok := taken[at]; ok {
 			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)
 		}
@@ -254,22 +297,15 @@ func (r *resolver) onPlatform(img image, p platform, labels map[string]string) P
 		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at})
 	}
 	for i, f := range img.Files {
-		field := fmt.Sprintf("%s.Files[%d].Source", img.field, i)
-		source, err := render(f.Source, facts)
-		if err != nil {
-			r.check(field, err)
-			continue
-		}
-		if f.Source = source; source != "" {
-			f.Source = r.source(field, source)
+		if f.Source != "" {
+			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source)
 		}
 		pp.Files = append(pp.Files, f)
 	}
 	pp.Labels, pp.Annotations = map[string]string{}, map[string]string{}
-	for key, text := range labels {
-		value, err := render(text, facts)
-		if err != nil {
-			r.check(fmt.Sprintf("%s.Labels[%q]", img.field, key), err)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		value, ok := r.render(labels[key].field, labels[key].text, &facts)
+		if !ok {
 			continue
 		}
 		pp.Labels[key] = value
@@ -283,9 +319,8 @@ func (r *resolver) onPlatform(img image, p platform, labels map[string]string) P
 // base renders and checks the image's base for one platform.
 func (r *resolver) base(img image, facts Facts) string {
 	field := img.field + ".Base"
-	base, err := render(img.Base, facts)
-	if err != nil {
-		r.check(field, err)
+	base, ok := r.render(field, img.Base, &facts)
+	if !ok {
 		return scratch
 	}
 	if base == "" || base == scratch {

@@ -13,24 +13,34 @@ import (
 // annotations and index annotations alike; other labels are config labels.
 const ociKeys = "org.opencontainers.image."
 
-// labels are the templates of an image's labels: those that every image has,
-// under the Project's, under its own. What names the base is added with it.
-func (r *resolver) labels(img image) map[string]string {
-	labels := map[string]string{
+// label is a label's template, and the field that has it.
+type label struct{ text, field string }
+
+// labels are an image's: those that every image has, under the Project's, under
+// its own. What names the base is added with it.
+func (r *resolver) labels(img image) map[string]label {
+	labels := map[string]label{}
+	put := func(field string, more map[string]string) {
+		for key, text := range more {
+			labels[key] = label{text, fmt.Sprintf("%s[%q]", field, key)}
+		}
+	}
+	automatic := map[string]string{
 		ociKeys + "title":   img.Name,
 		ociKeys + "version": quote(r.plan.Version),
 		ociKeys + "created": r.plan.Epoch.Format(time.RFC3339),
 	}
 	if r.plan.Revision != "" {
-		labels[ociKeys+"revision"] = r.plan.Revision
+		automatic[ociKeys+"revision"] = r.plan.Revision
 	}
 	if r.git.Source != "" {
-		labels[ociKeys+"source"] = quote(r.git.Source)
+		automatic[ociKeys+"source"] = quote(r.git.Source)
 	}
 	r.checkLabels("Labels", r.project.Labels)
 	r.checkLabels(img.field+".Labels", img.Labels)
-	maps.Copy(labels, r.project.Labels)
-	maps.Copy(labels, img.Labels)
+	put(img.field+".Labels", automatic)
+	put("Labels", r.project.Labels)
+	put(img.field+".Labels", img.Labels)
 	return labels
 }
 
@@ -44,13 +54,13 @@ func quote(text string) string {
 
 // indexAnnotations are the OCI keys of an image's labels for its index. One
 // that differs by platform has no value there.
-func (r *resolver) indexAnnotations(labels map[string]string) map[string]string {
+func (r *resolver) indexAnnotations(labels map[string]label) map[string]string {
 	annotations := map[string]string{}
-	for key, text := range labels {
+	for key, l := range labels {
 		if !strings.HasPrefix(key, ociKeys) {
 			continue
 		}
-		if value, err := render(text, r.tags.platformless()); err == nil {
+		if value, err := render(l.text, r.tags.platformless()); err == nil {
 			annotations[key] = value
 		}
 	}

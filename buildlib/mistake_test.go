@@ -77,11 +77,11 @@ func TestMistakes(t *testing.T) {
 
 		// Bench
 		{name: "benchmark of nothing", project: Project{Bench: Bench{Runs: -1, Budget: -1, Tolerance: -1, Binaries: []string{"sever"}, Platforms: []string{"linux/s390x"}}},
-			want: `Bench.Runs: -1 is negative
-Bench.Budget: -1ns is negative
-Bench.Tolerance: -1 is not a percentage
+			want: `Bench.Platforms[0]: linux/s390x is none of the project's (linux/amd64, linux/arm64)
 Bench.Binaries[0]: there is no binary "sever"; did you mean server?
-Bench.Platforms[0]: linux/s390x is none of the project's (linux/amd64, linux/arm64)`},
+Bench.Runs: -1 is negative
+Bench.Budget: -1ns is negative
+Bench.Tolerance: -1 is not a percentage`},
 		{name: "misspelt platform of the benchmark", project: Project{Bench: Bench{Platforms: []string{"linux/arm46"}}},
 			want: `Bench.Platforms[0]: platform "linux/arm46": go builds none such (go tool dist list); did you mean linux/arm?`},
 		{name: "tolerance without a baseline", project: Project{Bench: Bench{Tolerance: 5}},
@@ -140,6 +140,14 @@ Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
 			want: `Images[0].Binaries[0]: no binary is named "servr" (the project has server); did you mean server?`},
 		{name: "duplicate image", project: Project{Images: []Image{{Name: "server"}, {Name: "server"}}},
 			want: `Images: two images are named "server"`},
+		{name: "image in another's folder", project: Project{Images: []Image{{Name: "a/b", Binaries: []string{"server"}}, {Name: "ab", Binaries: []string{"server"}}, {Name: "a", Binaries: []string{"server"}}, {Name: "a/index.json", Binaries: []string{"server"}}}},
+			want: `Images[0].Name: "a/b" lies in the folder of a, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)
+Images[3].Name: "a/index.json" lies in the folder of a, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)`},
+		{name: "images of one reference", project: Project{Registries: []string{"ghcr.io/x"}, Version: "1", Images: []Image{
+			{Name: "server"}, {Name: "small", Binaries: []string{"server"}, Repository: "server"}, {Name: "other", Binaries: []string{"server"}, Repository: "server", Tags: []string{"2"}}}},
+			want: `Images: server and small are both published as ghcr.io/x/server:1: give them other tags, or another Repository`},
+		{name: "binary called like a platform", project: Project{Platforms: []string{"linux/amd64", "linux/amd64/v3"}, Binaries: []Binary{{Name: "v3", Package: "./cmd/server"}}},
+			want: `Binaries[0].Name: v3 is called like the folder of the binaries for linux/amd64/v3, both being bin/linux/amd64/v3: give it another Name`},
 		{name: "image name", project: Project{Images: []Image{{Name: "Server", Binaries: []string{"server"}}}},
 			want: `Images[0].Name: "Server" is no repository name: ` + nameless},
 		{name: "no image name", project: Project{Images: []Image{{Binaries: []string{"server"}}}},
@@ -160,10 +168,10 @@ Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting wit
 			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't be made of itself)`},
 		{name: "empty version", project: Project{Version: "{{.Tag}}"}, want: `Version: "{{.Tag}}" renders empty`},
 		{name: "registries", project: Project{Registries: []string{"https://ghcr.io/acme", "acme", "ghcr.io/ACME", "ghcr.io/acme", "ghcr.io/acme/"}},
-			want: `Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
+			want: `Registries: ghcr.io/acme/server is named twice
+Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
 Registries[1]: "acme" has no registry host: Docker Hub's is docker.io/acme
-Registries[2]: "ghcr.io/ACME" makes no repository name of server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server
-Registries: ghcr.io/acme/server is named twice`},
+Registries[2]: "ghcr.io/ACME" makes no repository name of server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server`},
 		{name: "base", project: server(func(i *Image) { i.Base = "alpine:3.24:x" }),
 			want: `Images[0].Base: "alpine:3.24:x" is no base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
 		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),
@@ -179,23 +187,88 @@ Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't
 		{name: "files", project: server(func(i *Image) {
 			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
 		}),
-			want: `Images[0].Files[2].Path: "": want an absolute path in the image, without ..
+			want: `Images[0].Files[0].Source: "none.txt": no such file or folder in DIR: correct it, or make it first
+Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR
+Images[0].Files[2].Path: "": want an absolute path in the image, without ..
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
-Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294
-Images[0].Files[0].Source: "none.txt": no such file or folder in DIR: correct it, or make it first
-Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR`},
+Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294`},
 		{name: "config", project: server(func(i *Image) {
 			i.WorkDir, i.BinDir, i.Volumes = "srv", "/a/../b", []string{"", "/data"}
 			i.Env, i.Ports, i.StopSignal, i.Cmd = []string{"A=b", "B"}, []string{"80", "http"}, "SIGNOPE", []string{"a\x00b"}
 		}),
-			want: `Images[0].WorkDir: "srv": want an absolute path in the image, without ..
-Images[0].BinDir: "/a/../b": want an absolute path in the image, without ..
-Images[0].Volumes[0]: "": want an absolute path in the image, without ..
-Images[0].Ports[1]: port "http": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
+			want: `Images[0].BinDir: "/a/../b": want an absolute path in the image, without ..
+Images[0].WorkDir: "srv": want an absolute path in the image, without ..
+Images[0].Cmd[0]: "a\x00b" holds a NUL
 Images[0].Env[1]: "B": want KEY=VALUE
-Images[0].StopSignal: "SIGNOPE" is no signal of Linux: want a name like SIGQUIT or a number
-Images[0].Cmd[0]: "a\x00b" holds a NUL`},
+Images[0].Ports[1]: port "http": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
+Images[0].Volumes[0]: "": want an absolute path in the image, without ..
+Images[0].StopSignal: "SIGNOPE" is no signal of Linux: want a name like SIGQUIT or a number`},
+
+		// Templates
+		{name: "templates that are wrong", project: Project{
+			Registries: []string{"ghcr.io/{{.OS}}"},
+			Binaries:   []Binary{{Name: "server", Path: "/{{.Nope}}"}},
+			Images:     []Image{{Name: "server", Repository: "{{.Version}}", Tags: []string{"{{.Variant}}"}}},
+		}, over: Overrides{Version: "No"},
+			want: `Registries[0]: template "ghcr.io/{{.OS}}": 1:10: executing "" at <.OS>: can't evaluate field OS in type buildlib.platformless (a version, its tags and repositories are the same on every platform)
+Binaries[0].Path: template "/{{.Nope}}": 1:3: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts + `
+Images[0].Repository: "No" is no repository name: ` + nameless + `
+Images[0].Tags[0]: template "{{.Variant}}": 1:2: executing "" at <.Variant>: can't evaluate field Variant in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
+		{name: "templates of the go command", project: Project{Go: GoBuild{Env: []string{"A=b", "GO{{.OS}}={{.A}}"}}},
+			want: `Go.Env[1]: template "GO{{.OS}}={{.A}}": 1:12: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts},
+		{name: "templates of an image", project: Project{
+			Labels: map[string]string{"b": "{{.B}}", "a": "{{.A"},
+			Images: []Image{{Name: "server", Repository: "{{.Arch}}", WorkDir: "/{{.Nope}}", BinDir: "{{.OS}}", Env: []string{"A={{.A}}", "{{.OS}}"},
+				Cmd: []string{"{{.A}}", "{{"}, Ports: []string{"{{.Version}}"}, Volumes: []string{"{{.OS}}"}, Files: []File{{Source: "{{.A}}", Path: "{{.OS}}"}}}},
+		}, over: Overrides{Platforms: []string{"linux/amd64"}, Version: "no-port", Registries: []string{"ghcr.io/acme"}},
+			want: `Images[0].Repository: template "{{.Arch}}": 1:2: executing "" at <.Arch>: can't evaluate field Arch in type buildlib.platformless (a version, its tags and repositories are the same on every platform)
+Images[0].BinDir: "linux": want an absolute path in the image, without ..
+Images[0].WorkDir: template "/{{.Nope}}": 1:3: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts + `
+Images[0].Cmd[0]: template "{{.A}}": 1:2: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts + `
+Images[0].Cmd[1]: template "{{": 1: unclosed action ` + theFacts + `
+Images[0].Env[0]: template "A={{.A}}": 1:4: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts + `
+Images[0].Env[1]: "linux": want KEY=VALUE
+Images[0].Ports[0]: port "no-port": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
+Images[0].Volumes[0]: "linux": want an absolute path in the image, without ..
+Images[0].Files[0].Source: template "{{.A}}": 1:2: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts + `
+Images[0].Files[0].Path: "linux": want an absolute path in the image, without ..
+Labels["a"]: template "{{.A": 1: unclosed action ` + theFacts + `
+Labels["b"]: template "{{.B}}": 1:2: executing "" at <.B>: can't evaluate field B in type buildlib.Facts ` + theFacts},
+		{name: "templates where there are none", project: Project{
+			TagPattern: "{{.A}}", Insecure: []string{"{{.A}}"}, Platforms: []string{"{{.A}}/amd64", "linux/amd64"},
+			Binaries: []Binary{{Name: "{{.A}}", Package: "{{.A}}", Platforms: []string{"{{.A}}"}}, {Name: "server"}},
+			Images: []Image{{Name: "{{.A}}", Binaries: []string{"server", "{{.A}}"}, Platforms: []string{"{{.A}}"}, StopSignal: "{{.A}}",
+				User: User{Name: "{{.A}}", Home: "/{{.A}}"}, Labels: map[string]string{"{{.A}}": ""}}},
+			Labels: map[string]string{"{{.A}}": "", "a": ""}, Runners: map[string]string{"linux/amd64": "{{.A}}", "{{.A}}": ""},
+			Bench: Bench{Platforms: []string{"{{.A}}"}, Binaries: []string{"{{.A}}"}, Baseline: "{{.A}}"},
+		}, over: Overrides{Version: "1"}, want: strings.NewReplacer("|", `: "{{.A}}" holds {{, and is no template: write what it stands for`).Replace(
+			`TagPattern|
+Insecure[0]|
+Platforms[0]: "{{.A}}/amd64" holds {{, and is no template: write what it stands for
+Binaries[0].Name|
+Binaries[0].Package|
+Binaries[0].Platforms[0]|
+Images[0].Name|
+Images[0].Binaries[1]|
+Images[0].Platforms[0]|
+Images[0].User.Name|
+Images[0].User.Home: "/{{.A}}" holds {{, and is no template: write what it stands for
+Images[0].StopSignal|
+Images[0].Labels["{{.A}}"]|
+Labels["{{.A}}"]|
+Runners["linux/amd64"]|
+Runners["{{.A}}"]|
+Bench.Platforms[0]|
+Bench.Binaries[0]|
+Bench.Baseline|`)},
+		{name: "template of a folder", project: Project{Output: "dist/{{.Version}}", Dir: "{{.A}}"},
+			want: `Dir: "DIR/{{.A}}" holds {{, and is no template: write what it stands for
+Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands for`},
+		{name: "template of a folder in the environment", over: Overrides{Output: "{{.Version}}"},
+			want: `MULTIMAGE_OUTPUT: "{{.Version}}" holds {{, and is no template: write what it stands for`},
+		{name: "refused variable of a template", project: Project{Platforms: []string{"linux/amd64"}, Go: GoBuild{Env: []string{"GO{{if .OS}}OS{{end}}=linux", "{{if .IsRelease}}A=b{{end}}"}}},
+			want: `Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6`},
 
 		// Folders
 		{name: "no such Dir", project: Project{Dir: "svc"}, want: ``},

@@ -10,9 +10,11 @@ import (
 // linux/amd64 and linux/arm64, each into an image from scratch, published
 // nowhere but to the local layout.
 //
-// Version, Tags, and of the other types GoBuild.Ldflags, GoBuild.Flags,
-// GoBuild.Tags, Image.Base, Image.Tags, Labels and File.Source, are templates;
-// see [Facts].
+// Templates (see [Facts]) are Version, Tags, Registries and Labels; GoBuild's
+// fields; Binary.Path; and Image's Repository, Base, BinDir, WorkDir, Registries,
+// Tags, Entrypoint, Cmd, Env, Ports, Volumes, Labels, and Source and Path of its
+// Files. Elements of lists that render empty are left out. In other fields {{ is
+// refused.
 type Project struct {
 	// Dir is the folder of the Go module, relative to where the program
 	// runs. Zero: the current folder.
@@ -89,8 +91,10 @@ type Binary struct {
 
 // Image is one container image: an index with an image per platform.
 type Image struct {
-	// Name is the repository's name below each registry.
+	// Name names the image in layouts, results and messages.
 	Name string
+	// Repository is the repository's name below each registry. Zero: Name.
+	Repository string
 	// Base is what the image stands on: scratch, a registry reference (tag
 	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
 	Base string

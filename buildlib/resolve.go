@@ -51,6 +51,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	r.bench(binaries)
 	r.allowAbsent()
 	if len(r.mistakes) > 0 {
+		slices.SortStableFunc(r.mistakes, inFieldOrder)
 		return nil, errors.Join(r.mistakes...)
 	}
 	return r.plan, nil
@@ -70,39 +71,9 @@ type resolver struct {
 	ports    []string   // what go builds for
 	tags     Facts      // without a platform
 	mistakes []error
+	wrong    map[string]bool // fields whose templates have a mistake, which is all to say of them
 	// unsure is set if mistakes may keep some of the binaries from being found.
 	unsure bool
-}
-
-// mistake notes what is wrong with a field of the Project.
-func (r *resolver) mistake(field, format string, args ...any) {
-	r.note(fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
-}
-
-// note notes a mistake once, though it may be found on each platform.
-func (r *resolver) note(err error) {
-	for _, noted := range r.mistakes {
-		if noted.Error() == err.Error() {
-			return
-		}
-	}
-	r.mistakes = append(r.mistakes, err)
-}
-
-// named is what a mistake calls a list: the Project's field, or the variable
-// that overrides it.
-func (r *resolver) named(field string, override []string) string {
-	if override != nil {
-		return "MULTIMAGE_" + strings.ToUpper(field)
-	}
-	return field
-}
-
-// check notes err, if there is one, as a field's mistake.
-func (r *resolver) check(field string, err error) {
-	if err != nil {
-		r.mistake(field, "%w", err)
-	}
 }
 
 func (r *resolver) warn(format string, args ...any) {
@@ -111,6 +82,11 @@ func (r *resolver) warn(format string, args ...any) {
 
 // newResolver finds the folders and asks the go command where it is.
 func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error) {
+	r := &resolver{project: p, over: o, wrong: map[string]bool{}}
+	r.refuseTemplates()
+	if r.wrong["Dir"] || r.wrong["Output"] { // and nothing else can be looked at
+		return nil, errors.Join(r.mistakes...)
+	}
 	dir, err := filepath.Abs(or(p.Dir, "."))
 	if err != nil {
 		return nil, fmt.Errorf("Dir: %w", err)
@@ -140,13 +116,10 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if o.Jobs < 0 {
 		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
 	}
-	r := &resolver{
-		project: p, over: o,
-		go_: gotool.Go{Dir: dir},
-		plan: &Plan{
-			Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
-			fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
-		},
+	r.go_ = gotool.Go{Dir: dir}
+	r.plan = &Plan{
+		Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
+		fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
 	}
 	return r, nil
 }

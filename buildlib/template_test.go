@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -77,7 +78,7 @@ func TestRenderErrors(t *testing.T) {
 func TestGoBuildRenders(t *testing.T) {
 	b := GoBuild{
 		Ldflags: "-X main.version={{.Version}}", Tags: []string{"{{.OS}}only", "{{if .Dirty}}dirty{{end}}"},
-		Flags: []string{"{{if eq .Arch \"arm\"}}-gcflags=-spectre={{end}}", "-v"}, Env: []string{"GOEXPERIMENT={{.Arch}}"},
+		Flags: []string{"{{if eq .Arch \"arm\"}}-gcflags=-spectre={{end}}", "-v"}, Env: []string{"GOEXPERIMENT={{.Arch}}", "{{if .Dirty}}A=b{{end}}"},
 	}
 	got, err := b.render(Facts{Version: "1.0", OS: "linux", Arch: "amd64"})
 	if err != nil {
@@ -87,8 +88,8 @@ func TestGoBuildRenders(t *testing.T) {
 	if args := strings.Join(got.args(), " "); args != want {
 		t.Errorf("go build %s, want %s", args, want)
 	}
-	if got.Env[0] != "GOEXPERIMENT={{.Arch}}" {
-		t.Errorf("the environment is no template, and is %s", got.Env[0])
+	if env := got.environ(platform{env: []string{"GOARCH=amd64"}}); strings.Join(env, " ") != "GOEXPERIMENT=amd64 GOARCH=amd64" {
+		t.Errorf("the environment is %q", env)
 	}
 	if args := strings.Join(GoBuild{}.args(), " "); args != "-trimpath -buildvcs=false" {
 		t.Errorf("go build %s: -ldflags or -tags though none were set", args)
@@ -141,6 +142,38 @@ func TestFactsOfVersion(t *testing.T) {
 		got, err := render("{{.Major}} {{.Minor}} {{.Patch}} {{.Prerelease}} {{.IsRelease}}", f.platformless())
 		if err != nil || got != tt.want {
 			t.Errorf("%s says %q, %v, want %q", tt.version, got, err, tt.want)
+		}
+	}
+}
+
+// A fact is rendered wherever it may stand in an image, for each platform, and
+// what renders empty is as if it weren't there.
+func TestTemplatesOfAnImage(t *testing.T) {
+	dir := project(t, oneMain())
+	p := plan(t, dir, Project{
+		Version: "v1.2.3", Platforms: []string{"linux/amd64", "linux/arm/v6"}, Registries: []string{"ghcr.io/v{{.Major}}", "{{if .Prerelease}}quay.io/x{{end}}"},
+		Tags:     []string{"{{.Major}}.{{.Minor}}", "{{if .Dirty}}latest{{end}}"},
+		Go:       GoBuild{Env: []string{"A={{.Arch}}", "{{if .Variant}}B={{.Variant}}{{end}}"}},
+		Binaries: []Binary{{Name: "server", Path: "{{if eq .Arch \"arm\"}}/arm/server{{end}}"}},
+		Images: []Image{{
+			Name: "server", Repository: "server-v{{.Major}}", BinDir: "/opt/{{.Version}}", WorkDir: "/srv/{{.Arch}}/", Volumes: []string{"/data/{{.Arch}}", "{{if .Variant}}/v{{end}}"},
+			Entrypoint: []string{"/{{.OS}}"}, Cmd: []string{`--format={{"{{"}}.Names}}`, "", "{{.Variant}}"}, Env: []string{"APP_VERSION={{.Version}}", "{{.Variant}}{{if .Variant}}=1{{end}}"},
+			Ports: []string{"{{if .IsRelease}}80{{end}}"}, Files: []File{{Path: "/f/{{.Arch}}/"}}, Labels: map[string]string{"a": "{{.Patch}}"},
+		}},
+	}, Overrides{})
+	ip := p.ImagePlans[0]
+	if got := fmt.Sprint(ip.Repositories, ip.Tags); got != "[ghcr.io/v1/server-v1] [1.2]" {
+		t.Errorf("image %s", got)
+	}
+	for i, want := range []string{
+		`/srv/amd64 ["/linux"] ["--format={{.Names}}" ""] ["APP_VERSION=v1.2.3"] ["80"] ["/data/amd64"] /f/amd64/ 3 /opt/v1.2.3/server ["A=amd64"]`,
+		`/srv/arm ["/linux"] ["--format={{.Names}}" "" "v6"] ["APP_VERSION=v1.2.3" "v6=1"] ["80"] ["/data/arm" "/v"] /f/arm/ 3 /arm/server ["A=arm" "B=v6"]`,
+	} {
+		pp, env := ip.Platforms[i], p.Compiles[i].Env
+		got := fmt.Sprintf("%s %q %q %q %q %q %s %s %s %q", pp.WorkDir, pp.Entrypoint, pp.Cmd, pp.Env, pp.Ports, pp.Volumes,
+			pp.Files[0].Path, pp.Labels["a"], pp.Binaries[0].Path, env[:1+i])
+		if got != want {
+			t.Errorf("%s: %s\nwant %s", pp.Platform, got, want)
 		}
 	}
 }
