@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/perf/benchfmt"
 )
 
 // Record is what of a measurement can be compared with another: that of a
@@ -149,39 +148,39 @@ func parseText(path string, data []byte) (*Record, error) {
 	rec := newRecord(filepath.Base(path))
 	rec.About = about(writtenFacts(data))
 	rec.noisy = bytes.Count(data, []byte("\n"+noisyMark))
-	reader := benchfmt.NewReader(bytes.NewReader(data), path)
-	for reader.Scan() {
-		switch res := reader.Result().(type) {
-		case *benchfmt.SyntaxError:
-			return nil, res
-		case *benchfmt.Result:
-			_, line := res.Pos()
-			l, ours, err := legOf(res.Name)
-			if err != nil {
-				return nil, fmt.Errorf("%s:%d: %w", path, line, err)
-			}
-			if !ours {
-				continue
-			}
-			if err := rec.addResult(l, res); err != nil {
-				return nil, fmt.Errorf("%s:%d: %s: %w", path, line, l, err)
-			}
+	all, err := results(path, data)
+	if err != nil {
+		return nil, err
+	}
+	for _, res := range all {
+		l, ours, err := legOf(res.name)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, res.line, err)
+		}
+		if !ours {
+			continue
+		}
+		if err := rec.addResult(l, res); err != nil {
+			return nil, fmt.Errorf("%s:%d: %s: %w", path, res.line, l, err)
 		}
 	}
-	return rec, reader.Err()
+	return rec, nil
 }
 
-func (rec *Record) addResult(l leg, res *benchfmt.Result) error {
+func (rec *Record) addResult(l leg, res result) error {
 	whole := false
-	for _, v := range res.Values {
+	for _, v := range res.values {
 		for _, u := range units {
-			// Zero and infinity are the same in ns and sec, so that benchfmt
-			// leaves them in the unit that was written.
-			if v.Unit != u.tidied && v.Unit != u.written {
+			number := v.number
+			switch v.unit {
+			case u.tidied: // also the written one, where they are equal
+			case u.written:
+				number /= u.scale
+			default:
 				continue
 			}
-			if !(v.Value > 0 && v.Value < tooMuch) || !rec.add(l, u.metric, v.Value) {
-				return fmt.Errorf("no build takes %g %s", v.Value, v.Unit)
+			if !(number > 0 && number < tooMuch) || !rec.add(l, u.metric, number) {
+				return fmt.Errorf("no build takes %g %s", v.number, v.unit)
 			}
 			whole = whole || u.metric == Wall
 		}
@@ -189,8 +188,8 @@ func (rec *Record) addResult(l leg, res *benchfmt.Result) error {
 	if !whole {
 		return fmt.Errorf("it has no ns/op: the line is not whole")
 	}
-	for _, c := range res.Config {
-		rec.set(c.Key, clean(string(c.Value)))
+	for _, key := range slices.Sorted(maps.Keys(res.config)) {
+		rec.set(key, clean(res.config[key]))
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func TestReadErrors(t *testing.T) {
 		{"cut in a number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 2000"), at("missing units")},
 		{"cut in a unit", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 20000000000 ns"), at("linux/amd64 cold native: it has no ns/op: the line is not whole")},
 		{"no number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 2O ns/op"), at("parsing measurement: invalid syntax")},
-		{"not a number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 NaN ns/op"), at("linux/amd64 cold native: no build takes NaN sec/op")},
+		{"not a number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 NaN ns/op"), at("linux/amd64 cold native: no build takes NaN ns/op")},
 		{"without end", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 +Inf ns/op"), at("linux/amd64 cold native: no build takes +Inf ns/op")},
 		{"no time", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 0 ns/op"), at("linux/amd64 cold native: no build takes 0 ns/op")},
 		{"less than nothing", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 1 ns/op -1 peak-RSS-bytes"), at("linux/amd64 cold native: no build takes -1 peak-RSS-bytes")},

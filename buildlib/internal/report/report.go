@@ -3,8 +3,8 @@
 // in the Go benchmark format; and compares them with those of an earlier run.
 //
 // It measures nothing and knows no clock, so that equal measurements give
-// equal files. Statistics are golang.org/x/perf/benchmath's: the median, its
-// 95 % interval, and the Mann-Whitney U test, which assume nothing of how
+// equal files. Statistics are benchstat's, by go-moremath: the median, its 95 %
+// interval, and the Mann-Whitney U test, which assume nothing of how
 // measurements are distributed.
 package report
 

@@ -1,15 +1,5 @@
 package report
 
-import (
-	"math"
-	"slices"
-
-	"golang.org/x/perf/benchmath"
-)
-
-// confidence is the level of the medians' intervals: benchstat's.
-const confidence = 0.95
-
 // Estimate is what the runs of a leg say of one metric.
 type Estimate struct {
 	N      int     `json:"n"` // runs
@@ -114,31 +104,6 @@ func (l *Leg) noisy() int {
 	return n
 }
 
-// sample is values as benchmath wants them; it sorts what it gets.
-func sample(values []float64) *benchmath.Sample {
-	return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
-}
-
-// estimate summarizes at least one value.
-func estimate(values []float64) Estimate {
-	s := benchmath.AssumeNothing.Summary(sample(values), confidence)
-	e := Estimate{N: len(values), Median: s.Center}
-	// With too few runs the bounds are infinite, which JSON can't say and
-	// nobody can draw.
-	if !math.IsInf(s.Lo, 0) && !math.IsInf(s.Hi, 0) {
-		e.Interval = &Interval{s.Lo, s.Hi, s.Confidence}
-	}
-	return e
-}
-
-// spread prints the interval as benchstat does: "± 2%". Empty without one.
-func (e Estimate) spread() string {
-	if e.Interval == nil {
-		return ""
-	}
-	return "± " + benchmath.Summary{Center: e.Median, Lo: e.Interval.Low, Hi: e.Interval.High}.PctRangeString()
-}
-
 func ratio(native, emulated []float64) Ratio {
 	n, e := estimate(native), estimate(emulated)
 	r := Ratio{Ratio: e.Median / n.Median}
@@ -147,30 +112,4 @@ func ratio(native, emulated []float64) Ratio {
 	}
 	r.P, r.Significant = differ(native, emulated)
 	return r
-}
-
-// differ tests whether two samples differ. significant is nil if they are too
-// small for any difference between them to be.
-func differ(a, b []float64) (p float64, significant *bool) {
-	c := benchmath.AssumeNothing.Compare(sample(a), sample(b))
-	differs := c.P <= c.Alpha
-	if !differs && !testable(len(a), len(b)) {
-		return c.P, nil
-	}
-	return c.P, &differs
-}
-
-// testable reports whether samples of these sizes can differ significantly,
-// by comparing two that could not be farther apart. (benchmath's own warning
-// looks at one size only: 1 and 20 runs never differ, and it doesn't say so.)
-func testable(na, nb int) bool {
-	a, b := make([]float64, na), make([]float64, nb)
-	for i := range a {
-		a[i] = float64(i)
-	}
-	for i := range b {
-		b[i] = float64(na + i)
-	}
-	c := benchmath.AssumeNothing.Compare(sample(a), sample(b))
-	return c.P <= c.Alpha
 }

@@ -80,7 +80,6 @@ func TestDiffer(t *testing.T) {
 		{"four each, apart", sequence(1, 4), sequence(100, 4), "yes"},
 		{"four each, mixed", sequence(1, 4), sequence(2, 4), "no"},
 		{"four each, equal", []float64{1, 1, 1, 1}, []float64{1, 1, 1, 1}, "no"},
-		// benchmath has no warning for this one.
 		{"one against fifteen", sequence(100, 1), sequence(1, 15), "too few"},
 		{"three against five", sequence(1, 3), sequence(100, 5), "yes"},
 		{"three equal", []float64{1, 1, 1}, []float64{1, 1, 1}, "too few"},

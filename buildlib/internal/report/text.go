@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/perf/benchfmt"
 )
 
 // units are the metrics' names in bench.txt: those that golang.org/x/benchmarks
@@ -18,7 +16,7 @@ import (
 var units = []struct {
 	metric  Metric
 	written string
-	tidied  string // as benchfmt reads it
+	tidied  string // as benchstat shows it, and people may write it
 	scale   float64
 }{
 	{Wall, "ns/op", "sec/op", 1e9},
@@ -158,24 +156,24 @@ type leg struct{ platform, name, side string }
 func (l leg) String() string { return l.platform + " " + l.name + " " + l.side }
 
 // legOf reads the name of a result. ok is false if it isn't one of ours.
-func legOf(n benchfmt.Name) (l leg, ok bool, err error) {
-	base, parts := n.Parts()
-	if string(base) != benchBase {
+func legOf(name string) (l leg, ok bool, err error) {
+	base, rest, _ := strings.Cut(name, "/")
+	if base != benchBase {
 		return leg{}, false, nil
 	}
-	for _, part := range parts {
-		key, value, _ := strings.Cut(string(part), "=")
+	for part := range strings.SplitSeq(rest, "/") {
+		key, value, _ := strings.Cut(part, "=")
 		plain, err := unescape(value)
 		if err != nil {
-			return leg{}, false, fmt.Errorf("%s: %w", part, err)
+			return leg{}, false, fmt.Errorf("/%s: %w", part, err)
 		}
 		plain = clean(plain)
 		switch key {
-		case "/platform":
+		case "platform":
 			l.platform = plain
-		case "/case":
+		case "case":
 			l.name = plain
-		case "/side":
+		case "side":
 			l.side = plain
 		}
 	}

@@ -2,69 +2,57 @@ package report
 
 import (
 	"bytes"
+	"maps"
 	"testing"
-
-	"golang.org/x/perf/benchfmt"
 )
 
-// benchfmt reads back each run, with its place and values.
-func TestTextIsBenchfmt(t *testing.T) {
+// Each run is read back with its place and values. (testdata/benchfmt reads
+// them with golang.org/x/perf.)
+func TestTextIsReadBack(t *testing.T) {
 	for name, r := range fixtures() {
 		t.Run(name, func(t *testing.T) {
-			type result struct {
+			type run struct {
 				leg
 				Run
 			}
-			var want []result
+			var want []run
 			for _, p := range r.Platforms {
 				for _, c := range p.Cases {
 					for side, l := range c.sides() {
-						for _, run := range l.Runs {
-							want = append(want, result{leg{clean(p.Platform), clean(c.Name), side}, run})
+						for _, r := range l.Runs {
+							want = append(want, run{leg{clean(p.Platform), clean(c.Name), side}, r})
 						}
 					}
 				}
 			}
-			reader := benchfmt.NewReader(bytes.NewReader(r.Text()), "bench.txt")
-			i := 0
-			for reader.Scan() {
-				switch res := reader.Result().(type) {
-				case *benchfmt.SyntaxError:
-					t.Errorf("a line is wrong: %v", res)
-				case *benchfmt.Result:
-					if i == len(want) {
-						t.Fatalf("more results than runs: %s", res.Name)
-					}
-					got, ours, err := legOf(res.Name)
-					if err != nil || !ours || got != want[i].leg {
-						t.Errorf("result %s is %v, %v, %v; want %v", res.Name, got, ours, err, want[i].leg)
-					}
-					for unit, value := range map[string]float64{"sec/op": want[i].Wall, "user+sys-sec/op": want[i].User + want[i].System,
-						"peak-RSS-bytes": float64(want[i].MaxRSS), "peak-PSS-bytes": float64(want[i].PSS)} {
-						got, has := res.Value(unit)
-						if has != (value > 0) {
-							t.Errorf("%s: there is a %s: %v, want %v", res.Name, unit, has, value)
-						} else if has {
-							near(t, unit, got, value)
-						}
-					}
-					for _, s := range r.setup() {
-						if got := res.GetConfig(s.key); got != s.value {
-							t.Errorf("configuration %s is %q, want %q", s.key, got, s.value)
-						}
-					}
-					if len(res.Config) != len(r.setup()) {
-						t.Errorf("%d settings, want %d: %v", len(res.Config), len(r.setup()), res.Config)
-					}
-					i++
+			all, err := results("bench.txt", r.Text())
+			if err != nil || len(all) != len(want) {
+				t.Fatalf("%d results of %d runs, error %v", len(all), len(want), err)
+			}
+			settings := map[string]string{}
+			for _, s := range r.setup() {
+				settings[s.key] = s.value
+			}
+			for i, res := range all {
+				got, ours, err := legOf(res.name)
+				if err != nil || !ours || got != want[i].leg {
+					t.Errorf("result %s is %v, %v, %v; want %v", res.name, got, ours, err, want[i].leg)
 				}
-			}
-			if err := reader.Err(); err != nil || i != len(want) {
-				t.Errorf("%d results of %d runs, error %v", i, len(want), err)
-			}
-			for _, unit := range []string{"sec/op", "user+sys-sec/op", "peak-RSS-bytes", "peak-PSS-bytes"} {
-				if reader.Units().GetBetter(unit) != -1 {
-					t.Errorf("less %s isn't better", unit)
+				values := map[string]float64{}
+				for _, v := range res.values {
+					values[v.unit] = v.number
+				}
+				for unit, value := range map[string]float64{"ns/op": 1e9 * want[i].Wall, "user+sys-ns/op": 1e9 * (want[i].User + want[i].System),
+					"peak-RSS-bytes": float64(want[i].MaxRSS), "peak-PSS-bytes": float64(want[i].PSS)} {
+					got, has := values[unit]
+					if has != (value > 0) {
+						t.Errorf("%s: there is a %s: %v, want %v", res.name, unit, has, value)
+					} else if has {
+						near(t, unit, got, value)
+					}
+				}
+				if !maps.Equal(res.config, settings) {
+					t.Errorf("the configuration is %q, want %q", res.config, settings)
 				}
 			}
 		})
@@ -77,20 +65,14 @@ func TestTextConfigurationIsStable(t *testing.T) {
 	now, then := complete(1), complete(1)
 	then.Version, then.Revision, then.Dirty, then.Host.Kernel = "v1.1.0", "fedcba", true, "6.1.1"
 	then.Start, then.End, then.Partial, then.Budget = noon.AddDate(-1, 0, 0), noon.AddDate(-1, 0, 1), "interrupted", 60
-	config := func(r Report) string {
-		reader := benchfmt.NewReader(bytes.NewReader(r.Text()), "bench.txt")
-		for reader.Scan() {
-			if res, ok := reader.Result().(*benchfmt.Result); ok {
-				var b bytes.Buffer
-				for _, c := range res.Config {
-					b.WriteString(c.Key + ": " + string(c.Value) + "\n")
-				}
-				return b.String()
-			}
+	config := func(r Report) map[string]string {
+		all, err := results("bench.txt", r.Text())
+		if err != nil || len(all) == 0 {
+			t.Fatalf("%d results, error %v", len(all), err)
 		}
-		return ""
+		return all[0].config
 	}
-	if a, b := config(now), config(then); a != b || a == "" {
+	if a, b := config(now), config(then); !maps.Equal(a, b) || len(a) == 0 {
 		t.Errorf("the configuration is\n%s\nand was\n%s", a, b)
 	}
 	if bytes.Equal(now.Text(), then.Text()) {
@@ -104,15 +86,11 @@ func FuzzEscape(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		name := benchName(s, Cold, Native)
-		reader := benchfmt.NewReader(bytes.NewReader([]byte("Benchmark"+name+" 1 2 ns/op\n")), "x")
-		if !reader.Scan() {
-			t.Fatalf("benchfmt doesn't see %q", name)
+		all, err := results("x", []byte("Benchmark"+name+" 1 2 ns/op\n"))
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%q gives %d results, error %v", name, len(all), err)
 		}
-		res, ok := reader.Result().(*benchfmt.Result)
-		if !ok {
-			t.Fatalf("benchfmt refuses %q: %v", name, reader.Result())
-		}
-		got, ours, err := legOf(res.Name)
+		got, ours, err := legOf(all[0].name)
 		if err != nil || ours != (clean(s) != "") || ours && got != (leg{clean(s), Cold, Native}) {
 			t.Errorf("%q is read back as %+v, %v, %v", s, got, ours, err)
 		}
