@@ -100,7 +100,8 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 		r.configure(&unplaced, nil)
 	}
 	labels := r.labels(img)
-	ip := ImagePlan{Name: img.Name, Tags: r.tagsOf(img), Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
+	ip := ImagePlan{Name: img.Name, Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
+	ip.Tags, ip.EmptyTags = r.tagsOf(img)
 	if named {
 		ip.Repositories = r.repositories(img)
 	}
@@ -246,14 +247,14 @@ func (r *resolver) repositories(img image) []string {
 	return repos
 }
 
-// tagsOf renders the image's tags. The + of a version's build metadata can't
+// tagsOf renders the image's tags, and returns the templates of those that are
+// empty, too. The + of a version's build metadata can't
 // be in a tag and becomes _, as Helm does it.
-func (r *resolver) tagsOf(img image) []string {
+func (r *resolver) tagsOf(img image) (tags, empty []string) {
 	field := img.field + ".Tags"
 	if img.Tags == nil || r.over.Tags != nil {
 		field = r.named("Tags", r.over.Tags)
 	}
-	var tags []string
 	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		tag, ok := r.render(at, text, r.tags.platformless())
@@ -261,7 +262,11 @@ func (r *resolver) tagsOf(img image) []string {
 			continue
 		}
 		tag = strings.ReplaceAll(tag, "+", "_")
-		if tag == "" || slices.Contains(tags, tag) {
+		if tag == "" {
+			empty = append(empty, text)
+			continue
+		}
+		if slices.Contains(tags, tag) {
 			continue
 		}
 		if !tagName.MatchString(tag) {
@@ -270,7 +275,7 @@ func (r *resolver) tagsOf(img image) []string {
 		}
 		tags = append(tags, tag)
 	}
-	return tags
+	return tags, empty
 }
 
 // onPlatform renders what may differ from platform to platform.

@@ -49,7 +49,7 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 	limited := &Plan{
 		Dir: p.Dir, Output: p.Output, Cache: p.Cache, Jobs: p.Jobs,
 		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
-		Go: p.Go, Insecure: p.Insecure, Progress: p.Progress,
+		Go: p.Go, Insecure: p.Insecure, AllowDirty: p.AllowDirty, Progress: p.Progress,
 	}
 	needed := map[string]bool{} // platform and binary
 	for _, ip := range p.ImagePlans {

@@ -46,10 +46,14 @@ func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 		}
 		m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
 		all := m.merge(dir, list)
-		if len(m.mistakes) > 0 {
-			return nil, errors.Join(m.mistakes...)
+		dirty := p.Dirty || slices.ContainsFunc(list, func(f found) bool { return f.Dirty })
+		if len(m.mistakes) == 0 {
+			m.mistakes = append(m.mistakes, p.hasTags(dirty))
 		}
-		return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+		if err := errors.Join(m.mistakes...); err != nil {
+			return nil, err
+		}
+		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags, m.check)
 			return done, collected(b, done, err)
 		})

@@ -18,12 +18,15 @@ type Plan struct {
 	Jobs     int       `json:"-"` // as in Overrides
 	Version  string    `json:"version"`
 	Revision string    `json:"revision,omitempty"` // the commit; empty without git
-	Dirty    bool      `json:"dirty,omitempty"`
-	Epoch    time.Time `json:"epoch"` // the time that goes into images
+	Dirty    bool      `json:"dirty,omitempty"`    // tracked files differ from it
+	Epoch    time.Time `json:"epoch"`              // the time that goes into images
 	Go       Toolchain `json:"go"`
 	// Unversioned is set if there is no git and no version was given, so
 	// that Version is "dev" and Manifest pushes nowhere.
 	Unversioned bool `json:"unversioned,omitempty"`
+	// AllowDirty is set if tags that don't tell of a Dirty checkout are
+	// published from one all the same.
+	AllowDirty bool `json:"allowDirty,omitempty"`
 	// Insecure are the registries that may speak plain HTTP.
 	Insecure   []string    `json:"insecure,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
@@ -86,7 +89,8 @@ type ImagePlan struct {
 	// Repositories are the registries' names for it; none without registries.
 	Repositories []string          `json:"repositories,omitempty"`
 	Tags         []string          `json:"tags,omitempty"`
-	Annotations  map[string]string `json:"annotations"` // of the index
+	EmptyTags    []string          `json:"emptyTags,omitempty"` // the templates that rendered empty
+	Annotations  map[string]string `json:"annotations"`         // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
 
 	build string // as RecordGo's

@@ -50,7 +50,8 @@ func (p *Plan) String() string {
 	}
 	for _, ip := range p.ImagePlans {
 		b.WriteString("\n")
-		ip.print(&b)
+		_, withheld := p.forRegistries(ip.Tags, p.Dirty)
+		ip.print(&b, withheld)
 	}
 	for _, s := range p.Skipped {
 		fmt.Fprintf(&b, "\nskipped: %s (none of the platforms asked for)", s)
@@ -80,7 +81,7 @@ func notable(env []string) []string {
 	return kept
 }
 
-func (ip ImagePlan) print(b *strings.Builder) {
+func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 	fmt.Fprintf(b, "image %s\n", ip.Name)
 	line := func(name, value string) {
 		if value != "" {
@@ -88,6 +89,12 @@ func (ip ImagePlan) print(b *strings.Builder) {
 		}
 	}
 	line("tags", strings.Join(ip.Tags, ", "))
+	if len(ip.Tags) == 0 && len(ip.EmptyTags) > 0 {
+		line("tags", "none: "+strings.Join(ip.EmptyTags, ", ")+" renders empty")
+	}
+	if len(ip.Repositories) > 0 && len(withheld) > 0 {
+		line("not pushed", strings.Join(withheld, ", ")+", because of the uncommitted changes")
+	}
 	for _, repo := range ip.Repositories {
 		line("push to", repo)
 	}

@@ -32,7 +32,9 @@ type Project struct {
 	// own versions. A tag that is no semantic version is none. Zero: v*.
 	TagPattern string
 	// Tags are the tags of every image that sets none. A tag that renders
-	// empty is dropped. Zero: {{.Version}}.
+	// empty is dropped; Manifest refuses an image that has no other. Of a
+	// checkout with uncommitted changes it publishes only tags that say so, as
+	// {{.Version}} does, which ends in -dirty. Zero: {{.Version}}.
 	Tags []string
 	// Registries are where images go: a registry with the path before the
 	// image's name, like ghcr.io/acme. Zero: nowhere, the local layout only.
@@ -205,6 +207,9 @@ type Overrides struct {
 	Tags []string
 	// Images are the names of the only images to make.
 	Images []string
+	// AllowDirty lets Manifest and Merge publish a checkout with uncommitted
+	// changes under tags that don't say so.
+	AllowDirty bool
 	// Version and Output replace the Project's.
 	Version string
 	Output  string

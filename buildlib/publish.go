@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,7 +29,7 @@ func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.published.do(func() ([]ImageResult, error) {
-		if err := errors.Join(p.publishable(), p.hasSources()); err != nil {
+		if err := errors.Join(p.publishable(), p.hasTags(p.Dirty), p.hasSources()); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
@@ -36,7 +37,7 @@ func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err != nil {
 				return nil, err
 			}
-			return w.publish(ctx, all, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+			return w.publish(ctx, all, p.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 				return w.client.Publish(ctx, at, b.index, b.Tags, nil)
 			})
 		})
@@ -65,8 +66,10 @@ func (p *Plan) publishes() bool {
 type publisher func(ctx context.Context, at name.Repository, b *built) (publish.Published, error)
 
 // publish takes the images to all their repositories and, if that worked, says
-// so in OUTPUT/images.json.
-func (w *workspace) publish(ctx context.Context, all []built, by publisher) ([]ImageResult, error) {
+// so in OUTPUT/images.json. dirty is whether they are of a changed checkout.
+func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by publisher) ([]ImageResult, error) {
+	all = slices.Clone(all) // the layouts' stay as they are
+	w.withhold(all, dirty)
 	var wait sync.WaitGroup
 	for i := range all {
 		b := &all[i]

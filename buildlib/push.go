@@ -32,7 +32,7 @@ func (p *Plan) Push(ctx context.Context) ([]Record, error) {
 	p.run.mu.Lock()
 	defer p.run.mu.Unlock()
 	return p.run.pushed.do(func() ([]Record, error) {
-		if err := errors.Join(p.mergeable(), p.hasSources()); err != nil {
+		if err := errors.Join(p.mergeable(), p.hasTags(false), p.hasSources()); err != nil {
 			return nil, err
 		}
 		return within(ctx, p, func(ctx context.Context, w *workspace) ([]Record, error) {
@@ -100,7 +100,7 @@ func (p *Plan) records(b *built) ([]Record, error) {
 			Format: recordFormat,
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
-			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Created: p.Epoch,
+			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Created: p.Epoch,
 			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.build},
 			Repositories: append([]string{}, b.plan.Repositories...),
 		}

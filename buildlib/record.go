@@ -29,8 +29,9 @@ type Record struct {
 	Descriptor   v1.Descriptor `json:"containerimage.descriptor"` // with the platform
 	Size         int64         `json:"size"`                      // bytes to pull: manifest, config and layers
 	Version      string        `json:"version"`
-	Revision     string        `json:"revision"` // empty without git
-	Created      time.Time     `json:"created"`  // the epoch
+	Revision     string        `json:"revision"`        // empty without git
+	Dirty        bool          `json:"dirty,omitempty"` // whether tracked files differed from the commit
+	Created      time.Time     `json:"created"`         // the epoch
 	Base         *RecordBase   `json:"base,omitempty"`
 	Go           RecordGo      `json:"go"`
 	// Repositories are those that have the image.

@@ -118,7 +118,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	}
 	r.go_ = gotool.Go{Dir: dir}
 	r.plan = &Plan{
-		Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure,
+		Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure, AllowDirty: o.AllowDirty,
 		fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
 	}
 	return r, nil

@@ -23,7 +23,8 @@ type ImageResult struct {
 	Version  string  `json:"version"`
 	Revision string  `json:"revision"` // empty without git
 	Digest   v1.Hash `json:"digest"`   // of the index
-	// Tags are those of the index, in the layout and each repository.
+	// Tags are those of the index, in the layout and, but for those that a
+	// changed checkout doesn't get, each repository.
 	Tags []string `json:"tags"`
 	// Refs are where Manifest or Merge put it; none without registries.
 	Refs      []Ref            `json:"refs"`

@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "ALLOW_DIRTY",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
@@ -60,6 +60,12 @@ func overrides(environ []string) (buildlib.Overrides, error) {
 			o.Output = value
 		case "CACHE":
 			o.Cache = value
+		case "ALLOW_DIRTY":
+			allow, err := strconv.ParseBool(strings.TrimSpace(value))
+			if err != nil {
+				mistakes = append(mistakes, fmt.Errorf("%s: %q is neither true nor false: want 1 or 0", key, value))
+			}
+			o.AllowDirty = allow
 		case "JOBS":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil || n < 1 {

@@ -26,6 +26,8 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_IMAGES=router", buildlib.Overrides{Images: []string{"router"}}},
 		{"MULTIMAGE_VERSION=v1=2", buildlib.Overrides{Version: "v1=2"}},
 		{"MULTIMAGE_OUTPUT=/my out", buildlib.Overrides{Output: "/my out"}},
+		{"MULTIMAGE_ALLOW_DIRTY=1", buildlib.Overrides{AllowDirty: true}},
+		{"MULTIMAGE_ALLOW_DIRTY= false ", buildlib.Overrides{}},
 		{"MULTIMAGE_CACHE=/cache|MULTIMAGE_JOBS= 3 ", buildlib.Overrides{Cache: "/cache", Jobs: 3}},
 		// CI sets variables to nothing where it has no value for them.
 		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},
@@ -54,10 +56,12 @@ func TestOverridesRefused(t *testing.T) {
 		{"MULTIMAGE_REGISTRY=ghcr.io", []string{"MULTIMAGE_REGISTRY: no such variable; did you mean MULTIMAGE_REGISTRIES?"}},
 		{"MULTIMAGE_tags=x", []string{"MULTIMAGE_tags: no such variable; did you mean MULTIMAGE_TAGS?"}},
 		{"MULTIMAGE_BENCHRUNS=6", []string{"MULTIMAGE_BENCHRUNS: no such variable; did you mean MULTIMAGE_BENCH_RUNS?"}},
+		{"MULTIMAGE_ALLOWDIRTY=1", []string{"MULTIMAGE_ALLOWDIRTY: no such variable; did you mean MULTIMAGE_ALLOW_DIRTY?"}},
+		{"MULTIMAGE_ALLOW_DIRTY=yes", []string{`MULTIMAGE_ALLOW_DIRTY: "yes" is neither true nor false: want 1 or 0`}},
 		// Even if it is empty: it says what somebody wants.
 		{"MULTIMAGE_TAG=", []string{"MULTIMAGE_TAG: no such variable; did you mean MULTIMAGE_TAGS?"}},
 		{"MULTIMAGE_DEBUG=1", []string{"MULTIMAGE_DEBUG: no such variable: there are MULTIMAGE_PLATFORMS, MULTIMAGE_REGISTRIES, MULTIMAGE_TAGS, MULTIMAGE_IMAGES, " +
-			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
+			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_ALLOW_DIRTY, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
 		{"MULTIMAGE_JOBS=0", []string{`MULTIMAGE_JOBS: "0" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_JOBS=-1", []string{`MULTIMAGE_JOBS: "-1" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_BENCH_RUNS=0|MULTIMAGE_BENCH_BUDGET=20|MULTIMAGE_BENCH_TOLERANCE=0", []string{

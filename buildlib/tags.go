@@ -1,0 +1,58 @@
+package buildlib
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// saysDirty is a tag that tells that what it leads to is of no commit, as the
+// version of a changed checkout does.
+var saysDirty = regexp.MustCompile(`(^|[-_.])dirty($|[-_.])`)
+
+// forRegistries are the tags of an image that are published, and those that stay
+// where they are: latest must not lead to what nobody can build again. Layouts
+// and engines have all, as they are this machine's own.
+func (p *Plan) forRegistries(tags []string, dirty bool) (published, withheld []string) {
+	published = []string{}
+	for _, tag := range tags {
+		if dirty && !p.AllowDirty && !saysDirty.MatchString(tag) {
+			withheld = append(withheld, tag)
+		} else {
+			published = append(published, tag)
+		}
+	}
+	return published, withheld
+}
+
+// hasTags is an error if an image would be published without a tag, though it
+// was to have some.
+func (p *Plan) hasTags(dirty bool) error {
+	var mistakes []error
+	for _, ip := range p.ImagePlans {
+		published, withheld := p.forRegistries(ip.Tags, dirty)
+		switch {
+		case len(ip.Tags) == 0 && len(ip.EmptyTags) > 0:
+			mistakes = append(mistakes, fmt.Errorf("image %s: all its tags render empty (%s), and nobody finds an index without one: add another to Tags or MULTIMAGE_TAGS", ip.Name, strings.Join(ip.EmptyTags, ", ")))
+		case len(ip.Repositories) > 0 && len(published) == 0 && len(withheld) > 0:
+			mistakes = append(mistakes, fmt.Errorf("image %s: the checkout has uncommitted changes, and no tag says so (%s): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set MULTIMAGE_ALLOW_DIRTY=1", ip.Name, strings.Join(withheld, ", ")))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// withhold takes from the images the tags that registries don't get.
+func (w *workspace) withhold(all []built, dirty bool) {
+	for i := range all {
+		b := &all[i]
+		if len(b.plan.Repositories) == 0 {
+			continue
+		}
+		published, withheld := w.plan.forRegistries(b.Tags, dirty)
+		if b.Tags = published; len(withheld) > 0 {
+			w.plan.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set MULTIMAGE_ALLOW_DIRTY=1",
+				b.Name, strings.Join(withheld, ", ")))
+		}
+	}
+}
