@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/emulate"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
@@ -174,7 +176,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 		}
 		end("")
 		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
-		if err := b.collect(t, i, filepath.Join(dir, name)); err != nil {
+		if err := b.collect(ctx, t, i, filepath.Join(dir, name)); err != nil {
 			t.side.fail(i, err.Error())
 			return true
 		}
@@ -316,7 +318,7 @@ type builtFile struct {
 
 // collect hashes what a leg built, and compares it with the other side's, once
 // both are there.
-func (b *bench) collect(t turn, leg int, dir string) error {
+func (b *bench) collect(ctx context.Context, t turn, leg int, dir string) error {
 	if t.line.outputs[leg] == nil {
 		t.line.outputs[leg] = map[string]*[2]builtFile{}
 	}
@@ -327,7 +329,7 @@ func (b *bench) collect(t turn, leg int, dir string) error {
 	for i, c := range t.line.Compiles {
 		for _, m := range c.Mains {
 			path := filepath.Join(dir, fmt.Sprint(i), m.file)
-			h, err := disk.SHA256(path)
+			h, err := disk.SHA256(ctx, path)
 			if err != nil {
 				return err
 			}
@@ -339,7 +341,7 @@ func (b *bench) collect(t turn, leg int, dir string) error {
 			}
 			files[side] = builtFile{path, h.String()}
 			if files[0].sum != "" && files[1].sum != "" {
-				if err := b.compare(t.line, leg, m.Binary, *files); err != nil {
+				if err := b.compare(ctx, t.line, leg, m.Binary, *files); err != nil {
 					return err
 				}
 			}
@@ -350,7 +352,7 @@ func (b *bench) collect(t turn, leg int, dir string) error {
 
 // compare notes whether both sides' binaries are the same, and keeps those
 // that aren't.
-func (b *bench) compare(l *benchLine, leg int, binary string, files [2]builtFile) error {
+func (b *bench) compare(ctx context.Context, l *benchLine, leg int, binary string, files [2]builtFile) error {
 	same := files[0].sum == files[1].sum && (l.same[leg] == nil || *l.same[leg])
 	l.same[leg] = &same
 	if files[0].sum == files[1].sum || l.difference[leg] != "" {
@@ -370,7 +372,7 @@ func (b *bench) compare(l *benchLine, leg int, binary string, files [2]builtFile
 		return err
 	}
 	for i, side := range []string{"native", "emulated"} {
-		if err := disk.Link(files[i].path, filepath.Join(kept, binary+"."+side), b.w.scratch.Dir); err != nil {
+		if err := disk.Link(ctx, files[i].path, filepath.Join(kept, binary+"."+side), b.w.scratch.Dir, v1.Hash{}); err != nil {
 			return err
 		}
 	}

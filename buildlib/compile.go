@@ -151,7 +151,7 @@ func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotoo
 
 // publishBinaries puts what was compiled into OUTPUT/bin: links to the kept
 // files, made beside first, so that a full disk leaves bin as it was.
-func (w *workspace) publishBinaries(c *compilation) ([]BinaryResult, error) {
+func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]BinaryResult, error) {
 	var results []BinaryResult
 	staged := map[string]string{} // by destination
 	for i := range c.calls {
@@ -168,7 +168,7 @@ func (w *workspace) publishBinaries(c *compilation) ([]BinaryResult, error) {
 				continue
 			}
 			at := filepath.Join(w.scratch.Dir, fmt.Sprint("bin-", len(results)))
-			if err := disk.Link(e.Path, at, w.scratch.Dir); err != nil {
+			if err := disk.Link(ctx, e.Path, at, w.scratch.Dir, e.Digest); err != nil {
 				return nil, fmt.Errorf("binary %s: %s: %w", m.Binary, call.Platform, err)
 			}
 			staged[r.Path] = at

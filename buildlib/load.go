@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/publish"
 )
 
@@ -92,6 +93,9 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}
 			in, err := engine.Load(ctx, b.images[0], tags...)
+			if errors.Is(err, disk.ErrContent) {
+				in, err = engine.Load(ctx, b.images[0], tags...) // the cache has dropped what was corrupt
+			}
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}

@@ -69,7 +69,7 @@ func (p *Plan) Binaries(ctx context.Context) ([]BinaryResult, error) {
 				return nil, err
 			}
 			p.run.compilation = c
-			return w.publishBinaries(c)
+			return w.publishBinaries(ctx, c)
 		})
 	})
 }
@@ -101,7 +101,7 @@ func (w *workspace) images(ctx context.Context) ([]built, error) {
 			return nil, err
 		}
 		_, err = w.plan.run.binaries.do(func() ([]BinaryResult, error) {
-			return w.publishBinaries(w.plan.run.compilation)
+			return w.publishBinaries(ctx, w.plan.run.compilation)
 		})
 		if err != nil {
 			return nil, err

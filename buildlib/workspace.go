@@ -56,7 +56,7 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 	if err := w.sweep(); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
-	if w.store, err = store.Open(ctx, p.Cache); err != nil {
+	if w.store, err = store.Open(ctx, p.Cache, func(text string) { p.tell(StepWarn, text) }); err != nil {
 		return w, ctx, err
 	}
 	w.client = publish.NewClient(ctx, publish.Options{

@@ -1,10 +1,12 @@
 // Package disk is what every stage needs of a file system: files that appear
-// whole or not at all, links that fall back to copies, locks that die with
+// whole or not at all, records that notice damage, links that fall back to
+// copies, folders that no symbolic link leads out of, locks that die with
 // their process, and the identity that tells an untouched file from an edited
 // one without reading it.
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,10 +53,15 @@ func WriteBytes(path, tmp string, perm os.FileMode, data []byte) error {
 	})
 }
 
+// ErrContent is the error of a file whose content isn't what it was.
+var ErrContent = errors.New("its content has changed")
+
 // Link makes dst the same file as src, replacing dst in one step. Where the
-// file system cannot link (another device, no support), dst becomes a copy.
-// tmp must be on dst's file system.
-func Link(src, dst, tmp string) error {
+// file system cannot link (another device, no support), dst becomes a copy,
+// whose bytes are checked: other ones than of the digest want are an
+// ErrContent, and dst stays as it was. The zero want takes any. tmp must be on
+// dst's file system.
+func Link(ctx context.Context, src, dst, tmp string, want v1.Hash) error {
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 		return err
 	}
@@ -74,7 +81,7 @@ func Link(src, dst, tmp string) error {
 		}
 		return nil
 	}
-	return copyFile(src, dst, tmp)
+	return copyFile(ctx, src, dst, tmp, want)
 }
 
 // Same reports whether a and b are links to one file.
@@ -96,7 +103,7 @@ func tempName(tmp string) (string, error) {
 	return f.Name(), errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-func copyFile(src, dst, tmp string) error {
+func copyFile(ctx context.Context, src, dst, tmp string, want v1.Hash) error {
 	in, err := os.Open(src)
 	if err != nil {
 		return err
@@ -107,7 +114,14 @@ func copyFile(src, dst, tmp string) error {
 		return err
 	}
 	if err := Write(dst, tmp, info.Mode().Perm(), func(w io.Writer) error {
-		_, err := io.Copy(w, in)
+		if want == (v1.Hash{}) {
+			_, err := io.Copy(w, Reader(ctx, in))
+			return err
+		}
+		got, _, err := v1.SHA256(io.TeeReader(Reader(ctx, in), w))
+		if err == nil && got != want {
+			err = ErrContent
+		}
 		return err
 	}); err != nil {
 		return fmt.Errorf("copy %s: %w", src, err)
@@ -115,13 +129,28 @@ func copyFile(src, dst, tmp string) error {
 	return nil
 }
 
-// SHA256 returns the digest of the file's content.
-func SHA256(path string) (v1.Hash, error) {
+// SHA256 returns the digest of the file's content. It ends with ctx.
+func SHA256(ctx context.Context, path string) (v1.Hash, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return v1.Hash{}, err
 	}
 	defer f.Close()
-	h, _, err := v1.SHA256(f)
+	h, _, err := v1.SHA256(Reader(ctx, f))
 	return h, err
+}
+
+// Reader reads from r until ctx ends: then its error is the context's cause.
+func Reader(ctx context.Context, r io.Reader) io.Reader { return &reader{ctx, r} }
+
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
 }

@@ -1,11 +1,14 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // write makes a file for a test to work on.
@@ -144,7 +147,7 @@ func TestLink(t *testing.T) {
 			src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
 			write(t, src, "content")
 			tt.prepare(t, src, dst)
-			if err := Link(src, dst, tmp); err != nil {
+			if err := Link(t.Context(), src, dst, tmp, v1.Hash{}); err != nil {
 				t.Fatal(err)
 			}
 			if !Same(src, dst) {
@@ -164,7 +167,7 @@ func TestLinkMissingSource(t *testing.T) {
 	dir, tmp := t.TempDir(), t.TempDir()
 	dst := filepath.Join(dir, "dst")
 	write(t, dst, "old")
-	if err := Link(filepath.Join(dir, "none"), dst, tmp); !errors.Is(err, os.ErrNotExist) {
+	if err := Link(t.Context(), filepath.Join(dir, "none"), dst, tmp, v1.Hash{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want one that says it is not there", err)
 	}
 	if got := content(t, dst); got != "old" {
@@ -185,7 +188,7 @@ func TestLinkAcrossDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dst, "old")
-	if err := Link(src, dst, tmp); err != nil {
+	if err := Link(t.Context(), src, dst, tmp, v1.Hash{}); err != nil {
 		t.Fatal(err)
 	}
 	if Same(src, dst) {
@@ -199,6 +202,42 @@ func TestLinkAcrossDevices(t *testing.T) {
 	}
 	if left := entries(t, tmp); len(left) > 0 {
 		t.Errorf("temporary files left: %q", left)
+	}
+}
+
+// A copy reads all the bytes, so it is the time to see that they are right.
+func TestCopyIsChecked(t *testing.T) {
+	dir, tmp := t.TempDir(), t.TempDir()
+	other := otherDevice(t, dir)
+	src, dst := filepath.Join(other, "src"), filepath.Join(dir, "dst")
+	write(t, src, "content")
+	want, err := SHA256(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Link(t.Context(), src, dst, tmp, want); err != nil {
+		t.Fatal(err)
+	}
+	write(t, src, "c0ntent")
+	if err := Link(t.Context(), src, dst, tmp, want); !errors.Is(err, ErrContent) {
+		t.Errorf("error %v, want ErrContent", err)
+	}
+	if got := content(t, dst); got != "content" {
+		t.Errorf("dst is %q now, want what it was", got)
+	}
+	if left := entries(t, tmp); len(left) > 0 {
+		t.Errorf("temporary files left: %q", left)
+	}
+}
+
+func TestReadingEndsWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "content")
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := SHA256(ctx, path); !errors.Is(err, why) {
+		t.Errorf("error %v, want the context's cause", err)
 	}
 }
 

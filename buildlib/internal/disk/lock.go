@@ -4,21 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Lock is an exclusive lock on a file, held until Unlock or the end of the
 // process, however it ends.
-type Lock struct{ f *os.File }
+type Lock struct {
+	f    *os.File
+	path string
+}
 
-// ErrLocked is what TryLock returns when another process holds the lock.
+// ErrLocked is what TryLock returns when another process, or this one, holds
+// the lock.
 var ErrLocked = errors.New("locked by another process")
 
+// held are the locks of this process. Some systems' locks are the process's:
+// they don't keep it from locking a file twice, and are lost when any
+// descriptor of the file is closed.
+var held sync.Map // the holder by absolute path
+
 // TryLock takes the lock at path, or returns ErrLocked at once. The holder's
-// name is kept in the file for those who wait.
-func TryLock(path, holder string) (*Lock, error) {
+// name is kept in the file for those who wait. Anything but a file of its own
+// at path, such as a symbolic link, is an error: it would be written to.
+func TryLock(path, holder string) (_ *Lock, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, taken := held.LoadOrStore(abs, holder); taken {
+		return nil, ErrLocked
+	}
+	defer func() {
+		if err != nil {
+			held.Delete(abs)
+		}
+	}()
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s should be a file for a lock but is %s: remove it", path, kind(info.Mode()))
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
@@ -31,7 +59,17 @@ func TryLock(path, holder string) (*Lock, error) {
 	if f.Truncate(0) == nil {
 		f.WriteAt([]byte(holder+"\n"), 0)
 	}
-	return &Lock{f}, nil
+	return &Lock{f, abs}, nil
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m.IsDir():
+		return "a folder"
+	}
+	return "something else"
 }
 
 // WaitLock takes the lock at path, waiting for it until ctx ends. waiting is
@@ -45,8 +83,7 @@ func WaitLock(ctx context.Context, path, holder string, waiting func(holder stri
 		}
 		if !told {
 			told = true
-			name, _ := os.ReadFile(path)
-			waiting(strings.TrimSpace(string(name)))
+			waiting(holderOf(path))
 		}
 		select {
 		case <-ctx.Done():
@@ -56,6 +93,21 @@ func WaitLock(ctx context.Context, path, holder string, waiting func(holder stri
 	}
 }
 
+// holderOf is the name of a lock's holder, if it is known.
+func holderOf(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		if own, ok := held.Load(abs); ok {
+			return own.(string) // reading the file could lose the lock
+		}
+	}
+	name, _ := os.ReadFile(path)
+	return strings.TrimSpace(string(name))
+}
+
 // Unlock frees the lock. The file stays: removing it would let two processes
 // lock two files of one name.
-func (l *Lock) Unlock() error { return l.f.Close() }
+func (l *Lock) Unlock() error {
+	err := l.f.Close()
+	held.Delete(l.path)
+	return err
+}

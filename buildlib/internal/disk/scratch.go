@@ -17,10 +17,14 @@ type Scratch struct {
 	lock *Lock
 }
 
-// NewScratch makes a scratch folder below parent, and sweeps those there whose
-// process has ended without removing them.
+// NewScratch makes a scratch folder below parent, which is ours and no link,
+// and sweeps those there whose process has ended without removing them. One
+// that can't be swept, as another user's, stays.
 func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, err
+	}
+	if err := CheckFolder(parent); err != nil {
 		return nil, err
 	}
 	me := fmt.Sprint("process ", os.Getpid())
@@ -31,9 +35,7 @@ func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 		return nil, err
 	}
 	defer gate.Unlock()
-	if err := sweep(parent); err != nil {
-		return nil, err
-	}
+	sweep(parent)
 	dir, err := os.MkdirTemp(parent, "run-")
 	if err != nil {
 		return nil, err
@@ -56,28 +58,17 @@ func (s *Scratch) Remove() error {
 
 func lockPath(dir string) string { return dir + ".lock" }
 
-func sweep(parent string) error {
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return err
-	}
+func sweep(parent string) {
+	entries, _ := os.ReadDir(parent)
 	for _, e := range entries {
 		name, isLock := strings.CutSuffix(e.Name(), lockPath(""))
 		if !strings.HasPrefix(name, "run-") || e.IsDir() == isLock {
 			continue
 		}
 		dir := filepath.Join(parent, name)
-		lock, err := TryLock(lockPath(dir), "")
-		if errors.Is(err, ErrLocked) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		dead := Scratch{dir, lock}
-		if err := dead.Remove(); err != nil {
-			return err
+		if lock, err := TryLock(lockPath(dir), ""); err == nil {
+			dead := Scratch{dir, lock}
+			_ = dead.Remove()
 		}
 	}
-	return nil
 }

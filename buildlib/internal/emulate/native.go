@@ -82,12 +82,12 @@ func (m *maker) env() []string {
 
 // key names the toolchain in the cache: by version and platform, and by what
 // it is linked to and made from.
-func (m *maker) key() (string, error) {
+func (m *maker) key(ctx context.Context) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, m.Root, m.level())
 	compiler := filepath.Join(m.Root, "pkg", "tool", runtime.GOOS+"_"+runtime.GOARCH, "compile"+exe())
 	for _, path := range []string{m.goCommand(), compiler} {
-		h, err := disk.SHA256(path)
+		h, err := disk.SHA256(ctx, path)
 		if err != nil {
 			return "", fmt.Errorf("%s is no Go installation: %w", m.Root, err)
 		}

@@ -1,6 +1,7 @@
 package emulate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ type kept struct {
 const recordName = "record.json"
 
 // writeRecord writes down what the goroot in the folder made holds.
-func (m *maker) writeRecord(made, origin string) error {
+func (m *maker) writeRecord(ctx context.Context, made, origin string) error {
 	r := record{Origin: origin, Files: map[string]kept{}, Links: map[string]string{}}
 	root := filepath.Join(made, "goroot")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -47,7 +48,7 @@ func (m *maker) writeRecord(made, origin string) error {
 		if err != nil {
 			return err
 		}
-		digest, err := disk.SHA256(path)
+		digest, err := disk.SHA256(ctx, path)
 		r.Files[name] = kept{id, digest}
 		return err
 	})
@@ -60,7 +61,7 @@ func (m *maker) writeRecord(made, origin string) error {
 // readRecord returns the record of a toolchain's folder, if all that it says
 // is true. One that isn't there is an fs.ErrNotExist, one that was damaged
 // another error.
-func readRecord(folder string) (record, error) {
+func readRecord(ctx context.Context, folder string) (record, error) {
 	var r record
 	if _, err := os.Stat(folder); err != nil {
 		return r, err
@@ -74,7 +75,7 @@ func readRecord(folder string) (record, error) {
 	}
 	root := filepath.Join(folder, "goroot")
 	for name, was := range r.Files {
-		if err := was.verify(filepath.Join(root, name)); err != nil {
+		if err := was.verify(ctx, filepath.Join(root, name)); err != nil {
 			return r, fmt.Errorf("%s: %v", name, err)
 		}
 	}
@@ -91,7 +92,7 @@ func readRecord(folder string) (record, error) {
 }
 
 // verify makes sure that the file at path is the one that was recorded.
-func (k kept) verify(path string) error {
+func (k kept) verify(ctx context.Context, path string) error {
 	id, err := disk.Identify(path)
 	if err != nil || id.Same(k.Identity) {
 		return err
@@ -106,7 +107,7 @@ func (k kept) verify(path string) error {
 	if id.Size != k.Identity.Size {
 		return fmt.Errorf("%d bytes instead of %d", id.Size, k.Identity.Size)
 	}
-	h, err := disk.SHA256(path)
+	h, err := disk.SHA256(ctx, path)
 	if err == nil && h != k.Digest {
 		err = errors.New("another content")
 	}

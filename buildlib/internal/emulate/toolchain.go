@@ -136,7 +136,7 @@ func (m *maker) open(ctx context.Context) (t Toolchain, err error) {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, m.scratch.Remove()) }()
-	key, err := m.key()
+	key, err := m.key(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -149,7 +149,7 @@ func (m *maker) open(ctx context.Context) (t Toolchain, err error) {
 	}
 	defer lock.Unlock()
 	t.Root = filepath.Join(folder, "goroot")
-	if r, err := readRecord(folder); err == nil {
+	if r, err := readRecord(ctx, folder); err == nil {
 		t.Origin = r.Origin
 		touch(folder)
 		return t, nil
@@ -187,7 +187,7 @@ func (m *maker) make(ctx context.Context, folder string) (origin string, err err
 	if err := m.link(root); err != nil {
 		return "", err
 	}
-	if err := m.writeRecord(made, origin); err != nil {
+	if err := m.writeRecord(ctx, made, origin); err != nil {
 		return "", err
 	}
 	if err := os.Rename(folder, filepath.Join(m.scratch.Dir, "damaged")); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -191,7 +191,7 @@ func TestKept(t *testing.T) {
 		if again != first {
 			t.Errorf("%s: %+v instead of %+v", test.what, again, first)
 		}
-		if _, err := readRecord(folder); err != nil {
+		if _, err := readRecord(t.Context(), folder); err != nil {
 			t.Errorf("%s: not repaired: %v", test.what, err)
 		}
 		if noticed := strings.Contains(logged.String(), "is damaged"); noticed != (test.notice != "") || !strings.Contains(logged.String(), test.notice) {

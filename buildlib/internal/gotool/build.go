@@ -62,7 +62,7 @@ func (g Go) Build(ctx context.Context, b Build) ([]Executable, error) {
 	if err := b.makeFolder(); err != nil {
 		return nil, err
 	}
-	before, err := b.check()
+	before, err := b.check(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (b Build) write(r record) error {
 
 // check deletes the kept files that the record doesn't vouch for and returns
 // what it does vouch for.
-func (b Build) check() (record, error) {
+func (b Build) check(ctx context.Context) (record, error) {
 	old, good := b.read(), record{}
 	entries, err := os.ReadDir(b.Folder)
 	if err != nil {
@@ -128,9 +128,12 @@ func (b Build) check() (record, error) {
 		path := filepath.Join(b.Folder, e.Name())
 		was, ok := old[e.Name()]
 		if ok {
-			if now, err := was.verify(path); err == nil {
+			if now, err := was.verify(ctx, path); err == nil {
 				good[e.Name()] = kept{now, was.Digest}
 				continue
+			}
+			if ctx.Err() != nil { // nothing is wrong with the file
+				return nil, context.Cause(ctx)
 			}
 		}
 		if err := os.RemoveAll(path); err != nil {
@@ -141,7 +144,7 @@ func (b Build) check() (record, error) {
 }
 
 // verify returns the identity of the file at path if it has k's content.
-func (k kept) verify(path string) (disk.Identity, error) {
+func (k kept) verify(ctx context.Context, path string) (disk.Identity, error) {
 	id, err := disk.Identify(path)
 	if err != nil || id.Same(k.Identity) {
 		return id, err
@@ -149,7 +152,7 @@ func (k kept) verify(path string) (disk.Identity, error) {
 	if id.Size != k.Identity.Size {
 		return id, errors.New("another size")
 	}
-	h, err := disk.SHA256(path)
+	h, err := disk.SHA256(ctx, path)
 	if err == nil && h != k.Digest {
 		err = errors.New("another content")
 	}
@@ -192,10 +195,7 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 			same := ok && id.SameFile(was.Identity)
 			digest := was.Digest
 			if !same {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if digest, err = disk.SHA256(path); err != nil {
+				if digest, err = disk.SHA256(ctx, path); err != nil {
 					return err
 				}
 			}

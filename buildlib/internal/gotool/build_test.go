@@ -219,7 +219,7 @@ func TestLinkedKeepsTheRecord(t *testing.T) {
 	p := newProject(t)
 	e := p.build()[0]
 	out := filepath.Join(p.dir, "dist", "bin", "one")
-	if err := disk.Link(e.Path, out, p.Temp); err != nil {
+	if err := disk.Link(t.Context(), e.Path, out, p.Temp, e.Digest); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Linked(); err != nil {

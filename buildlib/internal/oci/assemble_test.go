@@ -28,7 +28,7 @@ var linuxAMD64 = v1.Platform{OS: "linux", Architecture: "amd64"}
 // newAssembler returns an Assembler with a store of its own.
 func newAssembler(t testing.TB) *Assembler {
 	t.Helper()
-	s, err := store.Open(context.Background(), t.TempDir())
+	s, err := store.Open(context.Background(), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

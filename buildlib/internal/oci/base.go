@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -259,7 +260,7 @@ type layerReader struct {
 func (r *layerReader) Close() error { return errors.Join(r.ReadCloser.Close(), r.file.Close()) }
 
 // tree returns the Tree of the image: that which was kept, or else one from
-// its layers, which are fetched at the same time and scanned in their order.
+// its layers.
 func (s *Source) tree(ctx context.Context, i *baseImage) (*Tree, error) {
 	digest, err := i.Digest()
 	if err != nil {
@@ -272,6 +273,28 @@ func (s *Source) tree(ctx context.Context, i *baseImage) (*Tree, error) {
 			return t, nil
 		}
 	}
+	tree, err := s.scan(ctx, i)
+	var at *layerError
+	if errors.As(err, &at) && ctx.Err() == nil {
+		layer := i.manifest.Layers[at.layer]
+		// The fault may be the cache's copy. Then the next one is the
+		// origin's.
+		if gone := s.bases.Cache.Verify(layer.Digest); errors.Is(gone, fs.ErrNotExist) {
+			tree, err = s.scan(ctx, i)
+		} else {
+			err = fmt.Errorf("layer %s: %w", layer.Digest, at.err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.bases.Cache.Save("tree", key, newTreeRecord(tree))
+	return tree, nil
+}
+
+// scan makes the Tree of the image from its layers, which are fetched at the
+// same time and scanned in their order.
+func (s *Source) scan(ctx context.Context, i *baseImage) (*Tree, error) {
 	layers := i.manifest.Layers
 	fetched := make([]chan struct{}, len(layers))
 	for n := range fetched {
@@ -289,10 +312,6 @@ func (s *Source) tree(ctx context.Context, i *baseImage) (*Tree, error) {
 			}
 			return s.open(ctx, layers[n])
 		})
-		var at *layerError
-		if errors.As(err, &at) && ctx.Err() == nil {
-			return fmt.Errorf("layer %s: %w", layers[at.layer].Digest, at.err)
-		}
 		return err
 	})
 	for n, d := range layers {
@@ -304,11 +323,6 @@ func (s *Source) tree(ctx context.Context, i *baseImage) (*Tree, error) {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	if err := s.bases.Cache.Save("tree", key, newTreeRecord(tree)); err != nil {
-		return nil, err
-	}
-	return tree, nil
+	err := g.Wait()
+	return tree, err
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -207,7 +208,7 @@ func (s *server) push(t testing.TB, ref string, what remote.Taggable) string {
 // cache in the folder.
 func newBases(t testing.TB, cache string) *Bases {
 	t.Helper()
-	s, err := store.Open(context.Background(), cache)
+	s, err := store.Open(context.Background(), cache, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,6 +275,41 @@ func readLayer(t testing.TB, l v1.Layer) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// A corrupt copy in the cache, whatever its times say, is replaced by the
+// origin's in the same run.
+func TestBaseOfACorruptCache(t *testing.T) {
+	reg := newServer(t)
+	img := simple(t, "linux/amd64")
+	ref := reg.push(t, "base:1.0", img)
+	config, err := img.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range map[string]v1.Hash{"manifest": sumOf(t, img), "config": config, "layer": layer} {
+		t.Run(name, func(t *testing.T) {
+			cache := t.TempDir()
+			baseFor(t, resolve(t, newBases(t, cache), ref), "linux/amd64")
+			rot(t, cache, h)
+			os.RemoveAll(filepath.Join(cache, "records", "tree")) // so that layers are read
+			base := baseFor(t, resolve(t, newBases(t, cache), ref), "linux/amd64")
+			if base.Digest != sumOf(t, img) {
+				t.Errorf("got %s", base.Digest)
+			}
+			if data, _ := base.Tree.File("/etc/passwd"); string(data) != "linux/amd64" {
+				t.Errorf("got passwd %q", data)
+			}
+		})
+	}
 }
 
 func TestBaseOfAnIndex(t *testing.T) {

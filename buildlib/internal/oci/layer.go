@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -33,6 +33,8 @@ type layerRecord struct {
 type layer struct {
 	layerRecord
 	cache Cache
+	// again makes the blob again, for a cache that has lost it.
+	again func() (layerRecord, error)
 }
 
 func (l *layer) Digest() (v1.Hash, error)             { return l.layerRecord.Digest, nil }
@@ -43,12 +45,21 @@ func (l *layer) Exists() (bool, error)                { return true, nil }
 func (l *layer) Compressed() (io.ReadCloser, error)   { return l.open() }
 func (l *layer) Uncompressed() (io.ReadCloser, error) { return l.unzip() }
 
-func (l *layer) open() (*os.File, error) {
-	path, err := l.cache.Blob(l.layerRecord.Digest)
+func (l *layer) open() (io.ReadCloser, error) {
+	f, err := l.cache.Open(l.layerRecord.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		var made layerRecord
+		if made, err = l.again(); err == nil && made != l.layerRecord {
+			err = fmt.Errorf("made again it is %s, another one than %s", made.Digest, l.layerRecord.Digest)
+		}
+		if err == nil {
+			f, err = l.cache.Open(l.layerRecord.Digest)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("layer: %w", err)
 	}
-	return os.Open(path)
+	return f, nil
 }
 
 func (l *layer) unzip() (io.ReadCloser, error) {
@@ -85,21 +96,21 @@ func (a *Assembler) layer(ctx context.Context, changes []change) (*layer, error)
 }
 
 func (a *Assembler) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
+	// v1.Layer takes no context; the cache's own ends what is made again.
+	again := func() (layerRecord, error) { return a.build(context.Background(), changes) }
 	var rec layerRecord
 	if a.Cache.Load(layerRecords, key, &rec) {
 		// Whatever is wrong with the blob, a new one is the cure.
 		if _, err := a.Cache.Blob(rec.Digest); err == nil {
-			return &layer{rec, a.Cache}, nil
+			return &layer{rec, a.Cache, again}, nil
 		}
 	}
 	rec, err := a.build(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Cache.Save(layerRecords, key, rec); err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
-	return &layer{rec, a.Cache}, nil
+	a.Cache.Save(layerRecords, key, rec)
+	return &layer{rec, a.Cache, again}, nil
 }
 
 // errNotTaken is what the writer of a blob gets when the cache doesn't read on.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -114,7 +113,7 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 	}
 	raw, err := s.get(ctx, from)
 	if err == nil {
-		err = b.Cache.Save("base", ref.Name(), tagRecord{s.Digest})
+		b.Cache.Save("base", ref.Name(), tagRecord{s.Digest})
 	}
 	return raw, err
 }
@@ -152,16 +151,12 @@ func canonical(ref name.Reference) string {
 
 // cached returns the manifest or index h if the cache has it.
 func (s *Source) cached(h v1.Hash) ([]byte, bool) {
-	file, err := s.bases.Cache.Blob(h)
-	if err != nil {
-		return nil, false
-	}
-	f, err := os.Open(file)
+	f, err := s.bases.Cache.Open(h)
 	if err != nil {
 		return nil, false
 	}
 	defer f.Close()
-	raw, err := readAll(f, file, maxManifest)
+	raw, err := readAll(f, h.String(), maxManifest)
 	return raw, err == nil
 }
 

@@ -15,6 +15,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 const (
@@ -201,23 +203,29 @@ func (s *Source) read(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	if d.Size > maxManifest {
 		return nil, fmt.Errorf("%s is %d bytes long, more than the %d that a manifest or config may have", d.Digest, d.Size, maxManifest)
 	}
-	f, err := s.open(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
-
-// open opens the cached file of the blob that d describes, fetching it first
-// if it isn't there.
-func (s *Source) open(ctx context.Context, d v1.Descriptor) (*os.File, error) {
 	for try := 1; ; try++ {
-		file, err := s.fetch(ctx, d)
+		f, err := s.open(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		f, err := os.Open(file)
+		raw, err := io.ReadAll(f)
+		f.Close()
+		// The cache's copy was corrupt: the next one is the origin's.
+		if errors.Is(err, disk.ErrContent) && try == 1 {
+			continue
+		}
+		return raw, err
+	}
+}
+
+// open opens the cached blob that d describes, fetching it first if it isn't
+// there.
+func (s *Source) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	for try := 1; ; try++ {
+		if _, err := s.fetch(ctx, d); err != nil {
+			return nil, err
+		}
+		f, err := s.bases.Cache.Open(d.Digest)
 		// Another process may have trimmed the cache just now.
 		if errors.Is(err, fs.ErrNotExist) && try == 1 {
 			continue

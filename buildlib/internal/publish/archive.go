@@ -10,6 +10,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // archive writes an image as `docker save` would: the one form that all
@@ -116,7 +118,7 @@ func (a *archive) plain(w *tar.Writer, name string, l v1.Layer) error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	size, err := io.Copy(f, &interruptible{a.ctx, rc})
+	size, err := io.Copy(f, disk.Reader(a.ctx, rc))
 	if err != nil {
 		return err
 	}
@@ -138,6 +140,6 @@ func (a *archive) file(w *tar.Writer, name string, size int64, r io.Reader) erro
 	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: size}); err != nil {
 		return err
 	}
-	_, err := io.Copy(w, &interruptible{a.ctx, r})
+	_, err := io.Copy(w, disk.Reader(a.ctx, r))
 	return err
 }

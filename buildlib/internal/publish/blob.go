@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // blob is what a child's manifest refers to.
@@ -88,7 +91,7 @@ func (p *publication) pushBlob(ctx context.Context, b blob, force bool) error {
 	}
 	defer t.release()
 	wanted := false
-	err = t.do(ctx, func(ctx context.Context) error {
+	push := func(ctx context.Context) error {
 		if !force {
 			if has, err := p.s.hasBlob(ctx, b.digest); err != nil {
 				return err
@@ -125,7 +128,11 @@ func (p *publication) pushBlob(ctx context.Context, b blob, force bool) error {
 		}
 		p.count(func(o *Published) { o.Uploaded++; o.Bytes += b.size })
 		return nil
-	})
+	}
+	err = t.do(ctx, push)
+	if errors.Is(err, disk.ErrContent) {
+		err = t.do(ctx, push) // the cache has dropped what was corrupt
+	}
 	if err != nil {
 		return p.s.failed(t, err)
 	}

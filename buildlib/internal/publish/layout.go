@@ -261,7 +261,7 @@ func (l *layout) copy(ctx context.Context, b blob, path string) error {
 			return err
 		}
 		defer rc.Close()
-		got, size, err := v1.SHA256(io.TeeReader(&interruptible{ctx, rc}, w))
+		got, size, err := v1.SHA256(io.TeeReader(disk.Reader(ctx, rc), w))
 		if err != nil {
 			return err
 		}
@@ -313,17 +313,4 @@ func (l *layout) note() error {
 		return nil
 	}
 	return disk.WriteRecord(l.notePath(), l.tmp, l.new)
-}
-
-// interruptible is a reader that ends with ctx.
-type interruptible struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
 }

@@ -239,7 +239,7 @@ func TestWriteLayoutLinks(t *testing.T) {
 		if got, err := os.ReadFile(cached); want != h || err != nil || !bytes.Equal(got, content) {
 			return fmt.Errorf("blob %s: %w", want, fs.ErrNotExist)
 		}
-		return disk.Link(cached, dst, tmp)
+		return disk.Link(t.Context(), cached, dst, tmp, h)
 	}}
 	idx := index(image(t, "amd64", shared, layer(t, 50)))
 	dir := filepath.Join(parent, "app")

@@ -1,11 +1,14 @@
 package report
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
@@ -50,7 +53,7 @@ func (r Report) write(dir, scratch string, change *Comparison) (err error) {
 		if err := disk.WriteBytes(filepath.Join(fresh, f.name), stage, 0o644, f.data); err != nil {
 			return err
 		}
-		switch err := disk.Link(filepath.Join(dir, f.name), filepath.Join(before, f.name), stage); {
+		switch err := disk.Link(context.Background(), filepath.Join(dir, f.name), filepath.Join(before, f.name), stage, v1.Hash{}); {
 		case errors.Is(err, fs.ErrNotExist): // the first run
 		case err != nil:
 			return err

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -25,20 +26,35 @@ import (
 // Store is a cache below one folder:
 //
 //	blobs/sha256/HEX          a blob, read-only
-//	seen/sha256/HEX           the identity the blob had when it was last hashed
+//	seen/sha256/HEX           a record: the identity the blob had when it was last hashed
 //	records/KIND/HEX.json     a record, HEX being the sha256 of its key
+//	trimmed                   its time is that of the last look for what is old
 //	tmp/                      what is being written, a folder per process
 type Store struct {
 	dir     string
+	warn    func(text string)
 	scratch *disk.Scratch
+
+	mu      sync.Mutex
+	ctx     context.Context
+	used    map[string]bool // the blobs' hex and records' paths that this process used
+	grown   int64           // bytes put by this process
+	dropped int             // blobs whose content was found to have changed
+	warned  bool
+	closed  bool
+	limit   int64 // bytes to keep, for tests; 0: most
 }
 
 // Open opens the store at dir, making it if needed, and sweeps what killed
-// processes left there. Close it.
-func Open(ctx context.Context, dir string) (*Store, error) {
-	s := &Store{dir: dir}
-	for _, sub := range []string{"blobs/sha256", "seen/sha256", "records"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+// processes left there. Hashing and writing end with ctx. warn is told once
+// what can't be kept; nil: nobody is. Close it.
+func Open(ctx context.Context, dir string, warn func(text string)) (*Store, error) {
+	s := &Store{dir: dir, ctx: ctx, warn: warn, used: map[string]bool{}}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	for _, sub := range []string{"blobs/sha256", "seen/sha256", "records", "tmp"} {
+		if _, err := disk.MakeFolder(dir, filepath.FromSlash(sub)); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
 	}
@@ -50,11 +66,22 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the use of the store: it removes this process's temporary files
-// and, once a day, what has not been used for a while.
+// Close ends the use of the store: it removes this process's temporary files,
+// and what has not been used for a while if that is due.
+// Blobs can still be read then, as those of images that a later step publishes.
 func (s *Store) Close() error {
 	s.trim(time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx, s.closed = context.Background(), true
 	return s.scratch.Remove()
+}
+
+// context is what ends hashing and writing.
+func (s *Store) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx
 }
 
 func (s *Store) blobPath(h v1.Hash) string { return filepath.Join(s.dir, "blobs", "sha256", h.Hex) }
@@ -74,20 +101,95 @@ func (s *Store) Blob(h v1.Hash) (string, error) {
 		s.use(h)
 		return path, nil
 	}
-	got, err := disk.SHA256(path)
+	return path, s.Verify(h)
+}
+
+// Verify hashes the blob h, whatever is known of it. One that is corrupt is
+// dropped, and like one that isn't there an fs.ErrNotExist.
+func (s *Store) Verify(h v1.Hash) error {
+	path := s.blobPath(h)
+	id, err := disk.Identify(path)
 	if err != nil {
-		return "", err
+		return missing(h)
 	}
-	if got != h {
-		s.remove(h)
-		return "", missing(h)
+	got, err := disk.SHA256(s.context(), path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing(h)
+	case err != nil:
+		return err
+	case got != h:
+		s.drop(h)
+		return missing(h)
 	}
 	s.see(h, id)
-	return path, nil
+	s.use(h)
+	return nil
 }
 
 func missing(h v1.Hash) error {
 	return fmt.Errorf("cache: blob %s: %w", h, fs.ErrNotExist)
+}
+
+// Open opens the blob h. What is read is hashed on the way, because a disk may
+// change a file and leave its identity: where the bytes turn out to be others,
+// the last Read is an error that is a disk.ErrContent, and the blob is dropped,
+// so that it is made again by whoever wants it next.
+func (s *Store) Open(h v1.Hash) (io.ReadCloser, error) {
+	path, err := s.Blob(h)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // another process has trimmed it just now
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &reader{f: f, s: s, h: h, sum: sha256.New(), left: info.Size()}, nil
+}
+
+// reader reads a blob, and hides its file's other ways to be read.
+type reader struct {
+	f    *os.File
+	s    *Store
+	h    v1.Hash
+	sum  hash.Hash
+	left int64 // bytes
+}
+
+// Read withholds the last bytes of a blob that is corrupt: who sends a blob of
+// a known size doesn't ask for its end.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	r.sum.Write(p[:n])
+	r.left -= int64(n)
+	ended := err == nil && r.left <= 0 || errors.Is(err, io.EOF)
+	if !ended || hex.EncodeToString(r.sum.Sum(nil)) == r.h.Hex {
+		return n, err
+	}
+	r.s.drop(r.h)
+	return 0, fmt.Errorf("cache: blob %s: %w: it is dropped, and the next run makes it again", r.h, disk.ErrContent)
+}
+
+func (r *reader) Close() error { return r.f.Close() }
+
+// drop removes a blob whose content is another.
+func (s *Store) drop(h v1.Hash) {
+	s.mu.Lock()
+	s.dropped++
+	s.mu.Unlock()
+	s.remove(h)
+}
+
+// Dropped is how many blobs turned out to be corrupt since Open. Links to them
+// are corrupt, too.
+func (s *Store) Dropped() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
 }
 
 // Link makes dst the blob h, as a hard link where the file system can. tmp is
@@ -100,7 +202,12 @@ func (s *Store) Link(h v1.Hash, dst, tmp string) error {
 	if disk.Same(path, dst) {
 		return nil
 	}
-	if err := disk.Link(path, dst, tmp); err != nil {
+	err = disk.Link(s.context(), path, dst, tmp, h)
+	if errors.Is(err, disk.ErrContent) {
+		s.drop(h)
+		return missing(h)
+	}
+	if err != nil {
 		return err
 	}
 	// A new link changes the identity (its change time).
@@ -130,7 +237,7 @@ func (s *Store) Put(want v1.Hash, r io.Reader) (v1.Hash, int64, error) {
 		return v1.Hash{}, 0, err
 	}
 	defer w.Close()
-	if _, err := io.Copy(w, r); err != nil {
+	if _, err := io.Copy(w, disk.Reader(s.context(), r)); err != nil {
 		return v1.Hash{}, 0, err
 	}
 	return w.Commit(want)
@@ -138,6 +245,12 @@ func (s *Store) Put(want v1.Hash, r io.Reader) (v1.Hash, int64, error) {
 
 // Create returns a Writer for a new blob. Close it, committed or not.
 func (s *Store) Create() (*Writer, error) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, errors.New("the cache is closed: the next run makes what is missing")
+	}
 	f, err := os.CreateTemp(s.scratch.Dir, "blob-*")
 	if err != nil {
 		return nil, err
@@ -178,6 +291,10 @@ func (w *Writer) Commit(want v1.Hash) (v1.Hash, int64, error) {
 	if id, err := disk.Identify(path); err == nil {
 		w.s.see(got, id)
 	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.used[got.Hex] = true
+	w.s.grown += w.size
 	return got, w.size, nil
 }
 
@@ -205,11 +322,25 @@ func (s *Store) Load(kind, key string, v any) bool {
 		}
 		return false
 	}
-	touch(path)
+	s.touch(path, path)
 	return true
 }
 
-// Save keeps v, which is a JSON object, as the record of that kind and key.
-func (s *Store) Save(kind, key string, v any) error {
-	return disk.WriteRecord(s.recordPath(kind, key), s.scratch.Dir, v)
+// Save keeps v, which is a JSON object, as the record of that kind and key. A
+// record that can't be kept, say on a full disk, is one to make again: who
+// looks after the machine is warned, and the work goes on.
+func (s *Store) Save(kind, key string, v any) {
+	_, err := disk.MakeFolder(s.dir, filepath.Join("records", kind))
+	if err == nil {
+		err = disk.WriteRecord(s.recordPath(kind, key), s.scratch.Dir, v)
+	}
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.warned && s.warn != nil && s.ctx.Err() == nil {
+		s.warned = true
+		s.warn(fmt.Sprintf("cache: what is learnt now is learnt again in the next run: %v", err))
+	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +16,13 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 func open(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir)
+	s, err := Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +85,7 @@ func hasNot(t *testing.T, s *Store, h v1.Hash) {
 
 func TestBlobOutlivesTheRun(t *testing.T) {
 	dir := t.TempDir()
-	first, err := Open(t.Context(), dir)
+	first, err := Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +193,105 @@ func TestCorruptBlobIsMissing(t *testing.T) {
 			put(t, s, content) // it is made again
 			has(t, s, content)
 		})
+	}
+}
+
+// rot flips a bit of a blob as a bad disk does, which no time tells: the note
+// of the blob is made to fit.
+func rot(t *testing.T, s *Store, h v1.Hash) {
+	t.Helper()
+	edit(t, s.blobPath(h), func(f *os.File) error { _, err := f.WriteAt([]byte{'!'}, 0); return err })
+	id, err := disk.Identify(s.blobPath(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.see(h, id)
+}
+
+func TestRotIsNoticedWhereBytesAreRead(t *testing.T) {
+	for name, use := range map[string]func(t *testing.T, s *Store, h v1.Hash) error{
+		"read": func(t *testing.T, s *Store, h v1.Hash) error {
+			r, err := s.Open(h)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			_, err = io.Copy(io.Discard, r)
+			return err
+		},
+		"sent": func(t *testing.T, s *Store, h v1.Hash) error {
+			r, err := s.Open(h)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			_, err = io.ReadFull(r, make([]byte, len("content"))) // not on to the end
+			return err
+		},
+		"verified": func(t *testing.T, s *Store, h v1.Hash) error { return s.Verify(h) },
+		"copied": func(t *testing.T, s *Store, h v1.Hash) error {
+			out, err := os.MkdirTemp("/dev/shm", "store")
+			if err != nil {
+				t.Skip("needs a second file system: ", err)
+			}
+			defer os.RemoveAll(out)
+			err = s.Link(h, filepath.Join(out, "blob"), out)
+			if disk.Same(s.blobPath(h), filepath.Join(out, "blob")) {
+				t.Skip("needs a second file system")
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			h := put(t, s, "content")
+			if err := use(t, s, h); err != nil {
+				t.Fatalf("of the good blob: %v", err)
+			}
+			rot(t, s, h)
+			if err := use(t, s, h); !errors.Is(err, disk.ErrContent) && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("error %v, want ErrContent or ErrNotExist", err)
+			}
+			hasNot(t, s, h)
+			if s.Dropped() != 1 {
+				t.Errorf("%d blobs were dropped, want 1", s.Dropped())
+			}
+			put(t, s, "content")
+			has(t, s, "content")
+		})
+	}
+}
+
+func TestWorkEndsWithTheContext(t *testing.T) {
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s, err := Open(ctx, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := put(t, s, "content")
+	os.Remove(s.seenPath(h))
+	cancel(why)
+	if _, err := s.Blob(h); !errors.Is(err, why) {
+		t.Errorf("hashing: %v, want the context's cause", err)
+	}
+	if _, _, err := s.Put(v1.Hash{}, strings.NewReader("more")); !errors.Is(err, why) {
+		t.Errorf("writing: %v, want the context's cause", err)
+	}
+	if _, err := os.Stat(s.blobPath(h)); err != nil {
+		t.Errorf("the blob that was not looked at to its end is gone: %v", err)
+	}
+	// A later step may publish what an earlier one made.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Open(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "content" {
+		t.Errorf("read %q, %v of a closed store", got, err)
 	}
 }
 

@@ -1,0 +1,49 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// MakeFolder makes the folder name, and those above it, below root, and
+// returns its path. root is the user's, and may be reached by symbolic links;
+// what is below it is ours. A link there is refused: to write, truncate and
+// sweep through it would touch files that are nobody's business here.
+func MakeFolder(root, name string) (string, error) {
+	path := root
+	for _, element := range strings.Split(filepath.Clean(name), string(filepath.Separator)) {
+		if element == "." {
+			continue
+		}
+		path = filepath.Join(path, element)
+		err := CheckFolder(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = os.Mkdir(path, 0o755); errors.Is(err, fs.ErrExist) {
+				err = CheckFolder(path) // another process was faster
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return path, nil
+}
+
+// CheckFolder is an error unless path is a folder, and no link to one. One that
+// isn't there is an fs.ErrNotExist.
+func CheckFolder(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link, which is not followed: remove it", path)
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder: move it away", path)
+	}
+	return nil
+}
