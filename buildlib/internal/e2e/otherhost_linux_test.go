@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"os"

@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 // What scripts can do beyond testscript's own commands stands in
 // scriptcmd_test.go.
 func TestScript(t *testing.T) {
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"archive/tar"
@@ -71,7 +71,7 @@ var parentFolders = map[string][]string{
 // kinds, and one from scratch.
 func newParents(t *testing.T) *example {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

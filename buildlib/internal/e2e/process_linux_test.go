@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ type tinyProject struct {
 // newTinyProject makes a project of files and of jsonMagefile.
 func newTinyProject(t *testing.T, project buildlib.Project, files map[string]string) *tinyProject {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ func TestBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiling under QEMU takes minutes")
 	}
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package targets_test
+package e2e
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ type example struct {
 func newExample(t *testing.T, name, dir string) *example {
 	t.Helper()
 	testenv.Require(t, "git")
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
