@@ -194,18 +194,30 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 	return nil, nil
 }
 
-// check compares the manifest of an image that a registry has with the records
-// of it: the index takes over what they say.
-func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest) error {
+// check compares an image that a registry has with the records of it: the index
+// takes over what they say.
+func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	size := d.Size + contentSize(manifest)
 	for _, records := range m.parts {
 		for _, f := range records {
-			switch {
-			case f.Digest != d.Digest:
+			if f.Digest != d.Digest {
+				continue
+			}
+			again := fmt.Sprintf("run ci:push for %s again", f.Platform)
+			switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}); {
 			case f.ConfigDigest != manifest.Config.Digest:
-				return fmt.Errorf("its config is %s, but %s in %s: run ci:push for %s again", manifest.Config.Digest, f.ConfigDigest, f.path, f.Platform)
+				return fmt.Errorf("its config is %s, but %s in %s: %s", manifest.Config.Digest, f.ConfigDigest, f.path, again)
 			case f.Size != size:
-				return fmt.Errorf("it takes %d bytes, but %d in %s: run ci:push for %s again", size, f.Size, f.path, f.Platform)
+				return fmt.Errorf("it takes %d bytes, but %d in %s: %s", size, f.Size, f.path, again)
+			case !is.Equals(*f.Descriptor.Platform):
+				return fmt.Errorf("it is for %q, but %s says for %s: %s", is, f.path, f.Platform, again)
+			}
+			_, pp := m.plan.find(f.Image, f.Platform)
+			for _, key := range []string{"title", "version", "revision"} {
+				key = ociKeys + key
+				if has := config.Config.Labels[key]; pp != nil && has != pp.Labels[key] {
+					return fmt.Errorf("its label %s is %q, but %q is to be merged, and %s names it: %s", key, has, pp.Labels[key], f.path, again)
+				}
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -124,6 +125,69 @@ func TestMergeBasesOfSeveralImages(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v doesn't say %q", err, want)
 		}
+	}
+}
+
+// The images themselves say what they are for.
+func TestMergeComparesImages(t *testing.T) {
+	dir := project(t, oneMain())
+	p := Project{
+		Version: "1.0", Registries: []string{testenv.MemoryRegistry(t)}, Platforms: []string{"linux/amd64", "linux/arm64"},
+		Images: []Image{{Name: "one", Binaries: []string{"server"}}, {Name: "two", Binaries: []string{"server"}}},
+	}
+	at := filepath.Join(dir, "dist", "digests")
+	if _, err := plan(t, dir, p, Overrides{}).Push(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const digests = `(?s)"containerimage.digest": "([^"]*)".*"containerimage.config.digest": "([^"]*)".*"size": (\d+),\s*"digest": "([^"]*)".*\n  "size": (\d+)`
+	swap := func(a, b string) {
+		t.Helper()
+		a, b = filepath.Join(at, a+".json"), filepath.Join(at, b+".json")
+		one, other := read(t, a), read(t, b)
+		find := regexp.MustCompile(digests)
+		x, y := find.FindStringSubmatchIndex(one), find.FindStringSubmatchIndex(other)
+		take := func(to string, at []int, from string, have []int) string {
+			for i := len(at) - 2; i >= 2; i -= 2 {
+				to = to[:at[i]] + from[have[i]:have[i+1]] + to[at[i+1]:]
+			}
+			return to
+		}
+		write(t, a, take(one, x, other, y))
+		write(t, b, take(other, y, one, x))
+	}
+	merge := func() error {
+		_, err := plan(t, dir, p, Overrides{}).Merge(t.Context(), at)
+		return err
+	}
+	swap("one+linux-amd64", "one+linux-arm64")
+	err := merge() // of the first that is found
+	said := regexp.MustCompile(`it is for "linux/(arm64|amd64)", but .*one\+linux-(amd64|arm64).json says for linux/(amd64|arm64): run ci:push for`)
+	if err == nil || !said.MatchString(err.Error()) {
+		t.Errorf("platforms swapped: %v", err)
+	}
+	swap("one+linux-amd64", "one+linux-arm64")
+	swap("one+linux-amd64", "two+linux-amd64")
+	if err := merge(); err == nil {
+		t.Error("images swapped: no error")
+	}
+	swap("one+linux-amd64", "two+linux-amd64")
+	if err := merge(); err != nil {
+		t.Error(err)
+	}
+	// Of another version, and said to be of this one.
+	other := p
+	other.Version = "1.1"
+	if _, err := plan(t, dir, other, Overrides{}).Push(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []string{"one", "two"} {
+		for _, platform := range []string{"amd64", "arm64"} {
+			name := filepath.Join(at, image+"+linux-"+platform+".json")
+			write(t, name, strings.Replace(read(t, name), `"version": "1.1"`, `"version": "1.0"`, 1))
+		}
+	}
+	if err, want := merge(), `its label org.opencontainers.image.version is "1.1", but "1.0" is to be merged`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("another version: error %v, want %s", err, want)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -96,6 +98,9 @@ func decodeRecord(data []byte) (Record, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, err
 	}
+	if err := uniqueKeys(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return r, err
+	}
 	switch {
 	case r.Format == 0:
 		return r, fmt.Errorf("it has no %s", recordKey)
@@ -124,7 +129,52 @@ func decodeRecord(data []byte) (Record, error) {
 	case r.Base != nil && (!isSHA256(r.Base.Index) || !isSHA256(r.Base.Child)):
 		return r, errors.New("its base lacks a sha256 digest")
 	}
+	words := append([]string{r.Image, r.Version, r.Revision, r.Go.Version, r.Go.Settings, r.Go.Build}, r.Repositories...)
+	if r.Base != nil {
+		words = append(words, r.Base.Name)
+	}
+	for _, word := range words {
+		if !utf8.ValidString(word) || strings.ContainsFunc(word, func(c rune) bool { return !unicode.IsPrint(c) }) || len(word) > maxWord {
+			return r, fmt.Errorf("%q... is no name, version or digest", word[:min(len(word), 40)])
+		}
+	}
 	return r, nil
+}
+
+// maxWord bounds a name in a record, in bytes. That of a repository has at most
+// 255 and the registry's.
+const maxWord = 1000
+
+// uniqueKeys refuses a value that has a key twice, of which readers take one or
+// the other. Keys that differ in case are one to encoding/json.
+func uniqueKeys(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			key, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name := strings.ToLower(fmt.Sprint(key))
+			if seen[name] {
+				return fmt.Errorf("it has the key %.40q twice", key)
+			}
+			seen[name] = true
+		}
+		if err := uniqueKeys(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }
 
 func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }

@@ -81,6 +81,10 @@ func TestRecordDamaged(t *testing.T) {
 		"no settings":              func(r *Record) { r.Go.Settings = "" },
 		"no build":                 func(r *Record) { r.Go.Build = "" },
 		"no digest of the base":    func(r *Record) { r.Base.Index = v1.Hash{} },
+		"escapes":                  func(r *Record) { r.Go.Version = "go1.26\x1b[31m" },
+		"lines":                    func(r *Record) { r.Go.Settings = "x\n::error::y" },
+		"text turned around":       func(r *Record) { r.Repositories = append(r.Repositories, "ghcr.io/\u202eacme") },
+		"a long name":              func(r *Record) { r.Base.Name = strings.Repeat("x", 2000) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := aRecord()
@@ -93,6 +97,32 @@ func TestRecordDamaged(t *testing.T) {
 				t.Errorf("it was taken for whole: %+v", got)
 			}
 		})
+	}
+}
+
+// What reads differently for different readers is no record.
+func TestRecordHostile(t *testing.T) {
+	r := aRecord()
+	whole, err := r.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{
+		"a digest twice":       strings.Replace(string(whole), `"platform":`, `"Containerimage.Digest": "`+sum("f").String()+`", "platform":`, 1),
+		"a key twice, below":   strings.Replace(string(whole), `"architecture":`, `"architecture": "arm64", "architecture":`, 1),
+		"two records":          string(whole) + string(whole),
+		"too large":            string(whole) + strings.Repeat(" ", recordLimit),
+		"deep":                 strings.Replace(string(whole), `"platform":`, `"x": `+strings.Repeat("[", 100_000)+`, "platform":`, 1),
+		"deep, and whole":      strings.Replace(string(whole), `"platform":`, `"x": `+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)+`, "platform":`, 1),
+		"a malformed digest":   strings.ReplaceAll(string(whole), sum("a").String(), "sha256:"+strings.Repeat("A", 64)),
+		"a digest with a path": strings.ReplaceAll(string(whole), sum("a").String(), "sha256:../../"+strings.Repeat("a", 58)),
+	} {
+		if got, err := decodeRecord([]byte(data)); err == nil {
+			t.Errorf("%s: taken for whole: %+v", name, got)
+		}
+	}
+	if _, err := decodeRecord([]byte(strings.Replace(string(whole), `"platform":`, `"of a version to come": {"a": [1, {"a": 2}]}, "platform":`, 1))); err != nil {
+		t.Errorf("a key more: %v", err)
 	}
 }
 

@@ -22,13 +22,16 @@ func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.Im
 // them, even if all tags lead to the index, opens none, and uploads no blob.
 // Those that the repository doesn't have are a *Missing, and then neither the
 // index nor a tag is written. The same is so if check, which is given the
-// manifest of each and may be nil, returns an error.
-func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check func(v1.Descriptor, *v1.Manifest) error) (Published, error) {
+// manifest and config of each and may be nil, returns an error.
+func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check Check) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
 		p.elsewhere, p.check = true, check
 		return p.run(ctx)
 	})
 }
+
+// Check compares an image that a repository has with what is known of it.
+type Check func(v1.Descriptor, *v1.Manifest, *v1.ConfigFile) error
 
 // Missing is the error of Join for images that the repository doesn't have.
 type Missing struct {
@@ -107,10 +110,33 @@ func (p *publication) findChild(ctx context.Context, d v1.Descriptor) error {
 	if err != nil {
 		return wrong(err)
 	}
-	if p.check != nil {
-		if err := p.check(d, m); err != nil {
-			return wrong(err)
-		}
+	if p.check == nil {
+		return nil
+	}
+	config, err := p.config(ctx, m.Config)
+	if err != nil {
+		return err
+	}
+	if err := p.check(d, m, config); err != nil {
+		return wrong(err)
 	}
 	return nil
+}
+
+// config gets the config that d describes.
+func (p *publication) config(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile, error) {
+	t := p.s.trial("read config " + d.Digest.String())
+	var raw []byte
+	err := t.do(ctx, func(ctx context.Context) (err error) {
+		raw, err = p.s.blob(ctx, d)
+		return err
+	})
+	if err != nil {
+		return nil, p.s.failed(t, err)
+	}
+	config, err := v1.ParseConfigFile(bytes.NewReader(raw))
+	if err != nil {
+		return nil, p.s.failed(t, err)
+	}
+	return config, nil
 }

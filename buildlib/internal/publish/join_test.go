@@ -2,6 +2,7 @@ package publish
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -193,9 +194,12 @@ func TestJoinChecks(t *testing.T) {
 	}
 	other := errors.New("another config than recorded")
 	last := children(t, idx)[1]
-	_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, func(d v1.Descriptor, m *v1.Manifest) error {
+	_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, func(d v1.Descriptor, m *v1.Manifest, config *v1.ConfigFile) error {
 		if len(m.Layers) != 2 || m.Config.Size == 0 {
 			t.Errorf("manifest %+v", m)
+		}
+		if config.Architecture != d.Platform.Architecture {
+			t.Errorf("%s: config %+v", d.Platform, config)
 		}
 		if d.Digest == last.Digest {
 			return other
@@ -207,6 +211,24 @@ func TestJoinChecks(t *testing.T) {
 	}
 	if got := srv.requests(); count(got, "PUT /v2/acme/app/manifests/v1") > 0 {
 		t.Error("the tag was written")
+	}
+	// A config that isn't the one, or none.
+	any := func(v1.Descriptor, *v1.Manifest, *v1.ConfigFile) error { return nil }
+	for want, do := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){
+		"the registry has other content": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { io.WriteString(w, "{}") },
+		"other content: ":                flood,
+		"not there: linux/":              answer(http.StatusNotFound),
+	} {
+		srv.mu.Lock()
+		srv.faults = []*fault{{"GET /blobs/", 0, 0, do}}
+		srv.mu.Unlock()
+		if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, any); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	srv.heal()
+	if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, any); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -69,7 +69,7 @@ type publication struct {
 	progress func(Event)
 	// elsewhere is set if the children are there already, or nobody has them.
 	elsewhere bool
-	check     func(v1.Descriptor, *v1.Manifest) error // what Join was given; may be nil
+	check     Check // what Join was given; may be nil
 
 	blobs keyed // each blob is uploaded once
 

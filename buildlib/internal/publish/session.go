@@ -181,6 +181,31 @@ func (s *session) get(ctx context.Context, id string) (v1.Hash, []byte, error) {
 	return h, raw, err
 }
 
+// blob gets the small blob that d describes, and checks that it is that.
+func (s *session) blob(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	if d.Size < 0 || d.Size > manifestLimit {
+		return nil, fmt.Errorf("%d bytes, more than the %d that are read", d.Size, manifestLimit)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("blobs", d.Digest.String()).String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.do(req, http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, d.Size+1))
+	if err != nil {
+		return nil, err
+	}
+	h, n, err := v1.SHA256(bytes.NewReader(raw))
+	if err == nil && (h != d.Digest || n != d.Size) {
+		err = fmt.Errorf("the registry has other content: %d bytes of the digest %s", n, h)
+	}
+	return raw, err
+}
+
 // put writes a manifest under a tag or its digest.
 func (s *session) put(ctx context.Context, id string, mt types.MediaType, raw []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.url("manifests", id).String(), bytes.NewReader(raw))
