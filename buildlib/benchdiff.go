@@ -5,7 +5,9 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -62,8 +64,8 @@ func buildDifferences(x, y []byte) []string {
 		}
 		delete(settings, s.Key)
 	}
-	for key, value := range settings {
-		found = append(found, fmt.Sprintf("%s=%q natively only", key, value))
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		found = append(found, fmt.Sprintf("%s=%q natively only", key, settings[key]))
 	}
 	return found
 }

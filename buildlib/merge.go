@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -198,8 +199,8 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 // takes over what they say.
 func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	size := d.Size + contentSize(manifest)
-	for _, records := range m.parts {
-		for _, f := range records {
+	for _, key := range slices.Sorted(maps.Keys(m.parts)) {
+		for _, f := range m.parts[key] {
 			if f.Digest != d.Digest {
 				continue
 			}

@@ -102,15 +102,17 @@ func (r *resolver) epoch() {
 // warnOfTags says which tags the version could have been meant to be of.
 func (r *resolver) warnOfTags() {
 	pattern, version := r.git.Prefix+or(r.project.TagPattern, "v*"), r.git.Version
+	if r.git.Shallow {
+		r.warn("version %s is only a hash, because this shallow clone has no tag %s: fetch them (git fetch --unshallow --tags; with actions/checkout, fetch-depth: 0)", version, pattern)
+	}
 	switch {
-	case r.git.Shallow:
-		r.warn("version %s is only a hash, because this shallow clone has no tag: fetch them (git fetch --unshallow --tags; with actions/checkout, fetch-depth: 0)", version)
 	case len(r.git.Unused) > 0:
 		tag, noun := r.git.Unused[len(r.git.Unused)-1], "tag"
 		if len(r.git.Unused) > 1 {
 			noun = "tags"
 		}
 		r.warn("the version is %s, though HEAD has the %s %s: %s", version, noun, strings.Join(r.git.Unused, ", "), r.unused(tag, pattern))
+	case r.git.Shallow: // what else there is may be nearer
 	case r.git.Other != "":
 		r.warn("the version is %s, though there is the tag %s: %s", version, r.git.Other, r.unused(r.git.Other, pattern))
 	case r.git.Elsewhere != "":

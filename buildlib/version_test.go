@@ -101,6 +101,12 @@ func TestShallowCloneWarns(t *testing.T) {
 	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "fetch-depth: 0") || !strings.Contains(p.Warnings[0], p.Version) {
 		t.Errorf("warnings %q, want one that names the fix", p.Warnings)
 	}
+	if out, err := exec.Command("git", "-C", clone, "tag", "1.0.0").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if p := plan(t, clone, Project{}, Overrides{}); len(p.Warnings) != 2 || !strings.Contains(p.Warnings[1], "HEAD has the tag 1.0.0") {
+		t.Errorf("warnings %q, want one of the tag, too", p.Warnings)
+	}
 	if p := plan(t, clone, Project{Version: "1.0"}, Overrides{}); len(p.Warnings) > 0 {
 		t.Errorf("warnings %q, though the version was given", p.Warnings)
 	}
