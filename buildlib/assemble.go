@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/oci"
 )
 
@@ -30,11 +31,13 @@ type assembly struct {
 	assembler *oci.Assembler
 	bases     *oci.Bases
 	zoneinfo  string
+	ignore    oci.Ignore
+	modes     func() (map[string]bool, error) // as git.Executables
 	compiled  *compilation
 	reported  sync.Map // what was said: of a base, its reference and platform; warnings
 }
 
-func (w *workspace) newAssembly(c *compilation) *assembly {
+func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore oci.Ignore) *assembly {
 	return &assembly{
 		w:         w,
 		assembler: &oci.Assembler{Cache: w.store},
@@ -45,6 +48,8 @@ func (w *workspace) newAssembly(c *compilation) *assembly {
 		},
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
 		compiled: c,
+		ignore:   ignore,
+		modes:    sync.OnceValues(func() (map[string]bool, error) { return git.Executables(ctx, w.plan.Dir) }),
 	}
 }
 
@@ -98,7 +103,10 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 		return part{}, err
 	}
 	end := a.w.plan.begin(StepImage, ip.Name, pp.Platform)
-	spec := a.spec(pp, p, base)
+	spec, err := a.spec(pp, p, base)
+	if err != nil {
+		return part{}, err
+	}
 	for _, b := range pp.Binaries {
 		e := executables[b.Binary]
 		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
@@ -162,7 +170,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (*oci.Ba
 }
 
 // spec is what assembly needs of a PlatformPlan, but the binaries.
-func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) oci.Spec {
+func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) (oci.Spec, error) {
 	spec := oci.Spec{
 		Platform: p, Base: base,
 		WorkDir: pp.WorkDir, User: oci.User(pp.User),
@@ -172,13 +180,17 @@ func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) oci.Spec
 		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
 	}
 	for _, f := range pp.Files {
-		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Skip: a.w.plan.Output}
+		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Ignore: a.ignore}
 		if f.Source != "" {
 			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
+			var err error
+			if file.Executables, err = a.modes(); err != nil {
+				return spec, fmt.Errorf("file %s: its mode: %w", f.Path, err)
+			}
 		}
 		spec.Files = append(spec.Files, file)
 	}
-	return spec
+	return spec, nil
 }
 
 // join makes an image's index of its parts.

@@ -14,7 +14,7 @@ import (
 func mistakes(t *testing.T, dir string, p Project, o Overrides) []string {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
-	o.Cache = cache
+	o.Cache = or(strings.ReplaceAll(o.Cache, "DIR", dir), cache)
 	resolved, err := p.Plan(t.Context(), o)
 	if err == nil {
 		t.Fatalf("no mistake was found; the plan is\n%s", resolved)
@@ -193,6 +193,26 @@ Images[0].Files[2].Path: "": want an absolute path in the image, without ..
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
 Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294`},
+		{name: "files that images never take in", files: files{".git/config": "", "sub/.git/config": "", "made/x": "", "out/cache/y": "", "web/a": ""},
+			project: server(func(i *Image) {
+				i.Files = []File{{Source: ".git", Path: "/a"}, {Source: "sub/.git/config", Path: "/b"}, {Source: "made", Path: "/c"}, {Source: "./made/x", Path: "/d"}, {Source: "out/cache/y", Path: "/e"}, {Source: "web/../made/later", Path: "/f"}, {Source: ".", Path: "/g"}}
+			}),
+			over: Overrides{Cache: "DIR/out/cache", Output: "made"},
+			want: `Images[0].Files[0].Source: ".git" is .git, which images never take in: copy what you need of it to another folder
+Images[0].Files[1].Source: "sub/.git/config" is in .git, which images never take in: copy what you need of it to another folder
+Images[0].Files[2].Source: "made" is the Output made, which images never take in: copy what you need of it to another folder
+Images[0].Files[3].Source: "./made/x" is in the Output made, which images never take in: copy what you need of it to another folder
+Images[0].Files[4].Source: "out/cache/y" is in the cache DIR/out/cache, which images never take in: copy what you need of it to another folder
+Images[0].Files[5].Source: "web/../made/later" is in the Output made, which images never take in: copy what you need of it to another folder`},
+		{name: "files that .dockerignore excludes", files: files{".dockerignore": "# built elsewhere\n*.tmp\nweb\n", "web/a": "", "x.tmp": ""},
+			project: server(func(i *Image) {
+				i.Files = []File{{Source: "web", Path: "/a"}, {Source: "web/a", Path: "/b"}, {Source: "x.tmp", Path: "/c"}, {Source: "go.mod", Path: "/d"}}
+			}),
+			want: `Images[0].Files[0].Source: "web" is excluded by "web" in .dockerignore: change that, or add !web after it
+Images[0].Files[1].Source: "web/a" is excluded by "web" in .dockerignore: change that, or add !web/a after it
+Images[0].Files[2].Source: "x.tmp" is excluded by "*.tmp" in .dockerignore: change that, or add !x.tmp after it`},
+		{name: ".dockerignore", files: files{".dockerignore": "a\n[\n"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}, {Source: "go.sum", Path: "/b"}} }),
+			want: `.dockerignore: "[": syntax error in pattern`},
 		{name: "config", project: server(func(i *Image) {
 			i.WorkDir, i.BinDir, i.Volumes = "srv", "/a/../b", []string{"", "/data"}
 			i.Env, i.Ports, i.StopSignal, i.Cmd = []string{"A=b", "B"}, []string{"80", "http"}, "SIGNOPE", []string{"a\x00b"}
@@ -274,6 +294,7 @@ Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands f
 		{name: "no such Dir", project: Project{Dir: "svc"}, want: ``},
 		{name: "Output is Dir", project: Project{Output: "."}, want: `Output: "." holds the project itself: name a folder of its own, like dist`},
 		{name: "Output above Dir", project: Project{Output: ".."}, want: `Output: ".." holds the project itself: name a folder of its own, like dist`},
+		{name: "the cache is Dir", over: Overrides{Cache: "DIR"}, want: `the cache: "DIR" is the project itself: set MULTIMAGE_CACHE to a folder of its own`},
 		{name: "Output is the root", over: Overrides{Output: "/"}, want: `Output: "/" holds the project itself: name a folder of its own, like dist`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -35,6 +35,8 @@ type Plan struct {
 	BenchPlan BenchPlan `json:"-"`
 	// Runners are the CI runners of platforms that have one of their own.
 	Runners map[string]string `json:"runners,omitempty"`
+	// Ignored is what Files leave out of the project, wherever it is.
+	Ignored []string `json:"ignored,omitempty"`
 	// Skipped are the binaries and images that Overrides leave no platform.
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.

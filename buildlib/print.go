@@ -48,6 +48,9 @@ func (p *Plan) String() string {
 			fmt.Fprintf(&b, "    %s\n      from %s\n", m.Output, m.Package)
 		}
 	}
+	if len(p.Ignored) > 0 {
+		fmt.Fprintf(&b, "\nfiles are copied without %s\n", strings.Join(p.Ignored, ", "))
+	}
 	for _, ip := range p.ImagePlans {
 		b.WriteString("\n")
 		_, withheld := p.forRegistries(ip.Tags, p.Dirty)

@@ -113,6 +113,9 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if cache, err = filepath.Abs(cache); err != nil {
 		return nil, err
 	}
+	if cache == dir {
+		return nil, fmt.Errorf("the cache: %q is the project itself: set MULTIMAGE_CACHE to a folder of its own", cache)
+	}
 	if o.Jobs < 0 {
 		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
 	}

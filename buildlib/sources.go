@@ -6,6 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/multimage/multimage/buildlib/internal/oci"
 )
 
 // absent is a File's Source that isn't there. It may be made by a step of the
@@ -34,13 +39,27 @@ func (r *resolver) source(field, source string) string {
 		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
 		return source
 	}
+	ignore, err := r.plan.ignore()
+	if err != nil {
+		r.note(err)
+		return source
+	}
+	if err := ignore.Check(r.plan.Dir, rel); err != nil {
+		r.mistake(field, "%q %w", source, err)
+		return source
+	}
+	r.plan.Ignored = ignored(r.plan.Dir, ignore)
 	root, err := os.OpenRoot(r.plan.Dir)
 	if err != nil {
 		r.check(field, err)
 		return source
 	}
 	defer root.Close()
-	switch _, err := root.Stat(rel); {
+	info, err := root.Stat(rel)
+	pattern := ignore.Excluded(filepath.ToSlash(rel), err == nil && info.IsDir())
+	switch {
+	case pattern != "":
+		r.mistake(field, "%q is excluded by %q in .dockerignore: change that, or add !%s after it", source, pattern, filepath.ToSlash(rel))
 	case errors.Is(err, fs.ErrNotExist):
 		r.note(&absent{field: field, source: source, dir: r.plan.Dir, rel: rel})
 	case err != nil:
@@ -78,4 +97,60 @@ func (p *Plan) hasSources() error {
 		root.Close()
 	}
 	return errors.Join(missing...)
+}
+
+// dockerignore is the file that says what of the project goes into no image, as
+// Docker reads it (docs.docker.com, "Build context", .dockerignore files).
+const dockerignore = ".dockerignore"
+
+// ignore is what Files leave out: what builds write, and what .dockerignore
+// excludes.
+func (p *Plan) ignore() (oci.Ignore, error) {
+	output := p.Output
+	if rel, err := filepath.Rel(p.Dir, output); err == nil && filepath.IsLocal(rel) {
+		output = filepath.ToSlash(rel)
+	}
+	g := oci.Ignore{Folders: []oci.Folder{{Path: p.Output, Name: "the Output " + output}, {Path: p.Cache, Name: "the cache " + p.Cache}}}
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return g, err
+	}
+	defer root.Close()
+	info, err := root.Stat(dockerignore)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return g, nil
+	case err != nil:
+		return g, fmt.Errorf("%s: %w", dockerignore, err)
+	case !info.Mode().IsRegular() || info.Size() > 1<<20:
+		return g, fmt.Errorf("%s: not a file of at most a megabyte", dockerignore)
+	}
+	f, err := root.Open(dockerignore)
+	if err != nil {
+		return g, fmt.Errorf("%s: %w", dockerignore, err)
+	}
+	defer f.Close()
+	if g.Patterns, err = ignorefile.ReadAll(f); err != nil {
+		return g, fmt.Errorf("%s: %w", dockerignore, err)
+	}
+	for _, pattern := range g.Patterns {
+		if _, err := patternmatcher.New([]string{pattern}); err != nil {
+			return g, fmt.Errorf("%s: %q: %w", dockerignore, pattern, err)
+		}
+	}
+	return g, nil
+}
+
+// ignored names what Files leave out of the project in dir, for people.
+func ignored(dir string, g oci.Ignore) []string {
+	list := []string{".git", ".multimage"}
+	for _, f := range g.Folders {
+		if rel, err := filepath.Rel(dir, f.Path); err == nil && filepath.IsLocal(rel) {
+			list = append(list, filepath.ToSlash(rel))
+		}
+	}
+	if len(g.Patterns) > 0 {
+		list = append(list, "what "+dockerignore+" excludes")
+	}
+	return list
 }

@@ -124,9 +124,13 @@ func (p *Plan) hasImages() error {
 // build compiles and assembles, one platform's images while the next platform
 // compiles.
 func (w *workspace) build(ctx context.Context) ([]built, error) {
+	ignore, err := w.plan.ignore()
+	if err != nil {
+		return nil, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	c := w.compile(gctx, g)
-	join := w.newAssembly(c).assemble(gctx, g)
+	join := w.newAssembly(gctx, c, ignore).assemble(gctx, g)
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}

@@ -34,9 +34,11 @@ type File struct {
 	UID, GID int
 	// Root is the folder that holds Source, and that no link may leave.
 	Root string
-	// Skip is a folder on this machine that is not copied: what a build
-	// writes must not change the next one. Empty: none.
-	Skip string
+	// Ignore is what isn't copied of a Source that is a folder.
+	Ignore Ignore
+	// Executables tells which files anyone may execute, by path relative to
+	// Root, where the file system can't. Nil: it can.
+	Executables map[string]bool
 }
 
 // maxFiles is how many paths one folder may bring: more is a wrong folder.
@@ -71,6 +73,9 @@ func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
 	if f.Root == "" || err != nil || !filepath.IsLocal(rel) {
 		return fmt.Errorf("source %s: is not in the project's folder %s; copy it there", f.Source, f.Root)
 	}
+	if err := f.Ignore.Check(f.Root, rel); err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
 	// An os.Root opens nothing outside its folder, whatever links say.
 	root, err := os.OpenRoot(f.Root)
 	if err != nil {
@@ -78,6 +83,9 @@ func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
 	}
 	defer root.Close()
 	s := &sources{a: a, to: to, file: f, into: into, mode: mode, root: root, tree: root.FS()}
+	if s.filter, err = newFilter(f.Ignore); err != nil {
+		return fmt.Errorf(".dockerignore: %w", err)
+	}
 	if err := s.start(ctx, filepath.ToSlash(rel)); err != nil {
 		return fmt.Errorf("source %s: %w", f.Source, err)
 	}
@@ -86,14 +94,19 @@ func (a *Assembler) addFile(ctx context.Context, to *rootfs, f File) error {
 
 // sources walks the source of one File.
 type sources struct {
-	a     *Assembler
-	to    *rootfs
-	file  File
-	into  bool // file.Path is the folder to copy a file into
-	mode  int64
-	root  *os.Root
-	tree  fs.FS
-	count int
+	a      *Assembler
+	to     *rootfs
+	file   File
+	into   bool // file.Path is the folder to copy a file into
+	mode   int64
+	root   *os.Root
+	tree   fs.FS
+	filter *filter
+	count  int
+	// pending are the folders on the way that .dockerignore excludes: they are
+	// made if something in them isn't.
+	pending []string
+	copied  bool // anything
 }
 
 // start looks at the source itself, which may be a link within the project.
@@ -107,8 +120,19 @@ func (s *sources) start(ctx context.Context, rel string) error {
 			return fmt.Errorf("is a link that is absolute or leaves the project; name its target: %w", err)
 		}
 		return err
+	}
+	v, err := s.filter.pattern(rel, verdict{})
+	if err != nil {
+		return err
+	}
+	switch {
 	case info.IsDir():
-		return s.folder(ctx, rel, s.file.Path)
+		if err := s.folder(ctx, rel, s.file.Path, v); err != nil || s.copied || s.filter.left == "" {
+			return err
+		}
+		return fmt.Errorf(".dockerignore leaves nothing of it: %q excludes %s", s.file.Ignore.pattern(s.filter.left), s.filter.left)
+	case v.excluded:
+		return fmt.Errorf(".dockerignore excludes it with %q: add !%s there", s.file.Ignore.pattern(rel), rel)
 	case info.Mode().IsRegular():
 		dst := s.file.Path
 		if s.into {
@@ -120,8 +144,15 @@ func (s *sources) start(ctx context.Context, rel string) error {
 }
 
 // folder copies the folder rel to dst.
-func (s *sources) folder(ctx context.Context, rel, dst string) error {
-	if err := s.to.mkdir(directory(dst, 0o755, s.file.UID, s.file.GID)); err != nil {
+func (s *sources) folder(ctx context.Context, rel, dst string, v verdict) error {
+	if v.excluded {
+		if !s.filter.match.Exclusions() {
+			return nil
+		}
+		before := len(s.pending)
+		s.pending = append(s.pending, dst)
+		defer func() { s.pending = s.pending[:min(before, len(s.pending))] }()
+	} else if err := s.mkdirs(dst); err != nil {
 		return err
 	}
 	entries, err := fs.ReadDir(s.tree, rel) // sorted
@@ -132,10 +163,21 @@ func (s *sources) folder(ctx context.Context, rel, dst string) error {
 		if s.count++; s.count > maxFiles {
 			return fmt.Errorf("more than %d files; is it the right folder?", maxFiles)
 		}
-		if err := s.add(ctx, path.Join(rel, e.Name()), path.Join(dst, e.Name()), e); err != nil {
+		if err := s.add(ctx, path.Join(rel, e.Name()), path.Join(dst, e.Name()), e, v); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// mkdirs makes the folders that were pending, and dst.
+func (s *sources) mkdirs(dst ...string) error {
+	for _, d := range append(s.pending, dst...) {
+		if err := s.to.mkdir(directory(d, 0o755, s.file.UID, s.file.GID)); err != nil {
+			return err
+		}
+	}
+	s.pending = nil
 	return nil
 }
 
@@ -143,13 +185,25 @@ func (s *sources) host(rel string) string {
 	return filepath.Join(s.file.Root, filepath.FromSlash(rel))
 }
 
-func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry) error {
+func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry, parent verdict) error {
+	if skip, err := s.filter.skips(s.tree, rel, e); skip || err != nil {
+		return err
+	}
+	v, err := s.filter.pattern(rel, parent)
+	if err != nil {
+		return err
+	}
+	if e.IsDir() {
+		return s.folder(ctx, rel, dst, v)
+	}
+	if v.excluded {
+		return nil
+	}
+	if err := s.mkdirs(); err != nil {
+		return err
+	}
+	s.copied = true
 	switch e.Type() {
-	case fs.ModeDir:
-		if s.file.Skip != "" && s.host(rel) == filepath.Clean(s.file.Skip) {
-			return nil
-		}
-		return s.folder(ctx, rel, dst)
 	case fs.ModeSymlink:
 		return s.link(rel, dst)
 	case 0:
@@ -194,7 +248,11 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	mode := s.mode
 	if mode == 0 {
 		mode = 0o644
-		if info.Mode().Perm()&0o111 != 0 {
+		executable := info.Mode().Perm()&0o111 != 0
+		if s.file.Executables != nil {
+			executable = s.file.Executables[rel]
+		}
+		if executable {
 			mode = 0o755
 		}
 	}

@@ -62,7 +62,7 @@ func TestFiles(t *testing.T) {
 			},
 		},
 		"all but the output": {
-			[]File{{Source: in("web"), Path: "/web", Skip: in("web/css/")}},
+			[]File{{Source: in("web"), Path: "/web", Ignore: Ignore{Folders: []Folder{{in("web/css/"), "the output"}}}}},
 			[]string{
 				"5 0755 0:0 web/", "2 0777 0:0 web/conf -> ../app.yaml", "2 0777 0:0 web/dangling -> nowhere",
 				"5 0755 0:0 web/empty/", "0 0644 0:0 web/empty/x",
