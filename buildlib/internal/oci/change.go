@@ -155,8 +155,7 @@ type rootfs struct {
 func newRootfs(base *Tree) *rootfs {
 	r := &rootfs{changes: map[string]change{}, taken: map[string]string{}, implied: map[string]bool{}}
 	if base != nil {
-		r.tree.Files = base.Files // only read
-		r.tree.Nodes = maps.Clone(base.Nodes)
+		r.tree = Tree{root: base.root, Nodes: maps.Clone(base.Nodes), Files: base.Files} // root and Files are only read
 	}
 	if r.tree.Nodes == nil {
 		r.tree.Nodes = map[string]Node{}
@@ -175,7 +174,7 @@ func (r *rootfs) take() []change {
 			if _, ok := r.changes[d]; ok {
 				break // and so are those above, or they come with it
 			}
-			n := r.tree.Nodes[d]
+			n, _ := r.tree.node(d)
 			r.changes[d] = change{Path: d, Type: n.Type, Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
 		}
 	}
@@ -208,7 +207,7 @@ func (r *rootfs) dir(c change) (resolved string, was *Node, err error) {
 	if resolved == "/" {
 		return resolved, &Node{Type: tar.TypeDir, Mode: 0o755}, nil
 	}
-	if n, ok := r.tree.Nodes[resolved]; ok {
+	if n, ok := r.tree.node(resolved); ok {
 		if n.Type != tar.TypeDir {
 			return "", nil, fmt.Errorf("%s: is a file in the image, not a folder", c.Path)
 		}
@@ -262,7 +261,7 @@ func (r *rootfs) put(c change, by string) error {
 		return err
 	}
 	if _, n, ok := r.tree.Lookup(c.Path); ok && n.Type == tar.TypeDir {
-		at := r.tree.Nodes[resolved]
+		at, _ := r.tree.node(resolved)
 		if c.Type != tar.TypeSymlink || at.Type != tar.TypeSymlink || at.Link != c.Link {
 			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it (%s/ puts one into it)", c.Path, strings.TrimSuffix(c.Path, "/"))
 		}
@@ -288,7 +287,7 @@ func (r *rootfs) has(p string) bool {
 // parents makes the directories above p that aren't there.
 func (r *rootfs) parents(p string) {
 	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
-		if _, ok := r.tree.Nodes[d]; ok {
+		if _, ok := r.tree.node(d); ok {
 			return
 		}
 		r.add(directory(d, 0o755, 0, 0))

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,30 +13,16 @@ import (
 	"unicode/utf8"
 )
 
-// entry is a path of the layers applied so far.
-type entry struct {
-	node   Node
-	kids   map[string]*entry // of a directory
-	length int               // of the path, in bytes
-	layer  int32             // the layer that wrote the path last
-	pruned int32             // the last layer whose whiteouts hid what was below
-	from   place             // where a file's content is
-	data   []byte            // the content, if it was kept
-}
-
-// place is where a regular file's content is: hard links of one file have one
-// place.
-type place struct {
-	layer, header int32
-	size          int64
-}
-
 // apply applies the tar archive in r as the next layer.
-func (s *scanner) apply(r io.Reader) error {
+func (s *scanner) apply(ctx context.Context, r io.Reader) error {
 	s.layer++
 	s.header = 0
 	tr := tar.NewReader(r)
 	for {
+		// Walks of links may take longer than reading.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -104,30 +91,28 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 		}
 		return s.remove(parent, name)
 	}
-	e := &entry{
-		node:  Node{Mode: h.Mode & 0o7777, UID: h.Uid, GID: h.Gid},
-		layer: s.layer,
-	}
+	e := &entry{typ: h.Typeflag, layer: s.layer}
+	var xattrs map[string]string
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		e.node.Type = tar.TypeReg
-		e.from = place{s.layer, s.header, h.Size}
+		e.typ = tar.TypeReg
+		e.at = place{s.header, s.layer}
 		if at := "/" + path.Join(elems...); slices.Contains(accounts, at) {
 			// Before its content: there may be gigabytes of it.
 			if err := s.limits.checkAccount(at, h.Size); err != nil {
 				return err
 			}
-			if e.data, err = io.ReadAll(content); err != nil {
+			data, err := io.ReadAll(content)
+			if err != nil {
 				return err
 			}
+			s.kept[at] = keptFile{e.at, data}
 		}
 	case tar.TypeDir:
-		e.node.Type = tar.TypeDir
-		if e.node.Xattrs, err = s.xattrs(h); err != nil {
+		if xattrs, err = s.xattrs(h); err != nil {
 			return err
 		}
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		e.node.Type = h.Typeflag
 	case tar.TypeSymlink:
 		if h.Linkname == "" {
 			return errors.New("a symbolic link to nothing")
@@ -135,7 +120,7 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 		if err := s.count(h.Linkname); err != nil {
 			return err
 		}
-		e.node.Type, e.node.Link = tar.TypeSymlink, h.Linkname
+		e.link = strings.Clone(h.Linkname)
 	case tar.TypeLink:
 		if err := s.link(e, h.Linkname); err != nil {
 			return err
@@ -143,7 +128,24 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 	default:
 		return fmt.Errorf("unknown type %q", h.Typeflag)
 	}
+	if e.attrs == nil {
+		e.attrs = s.attributes(h.Mode&0o7777, h.Uid, h.Gid, xattrs)
+	}
 	return s.put(parent, name, e)
+}
+
+// attributes returns one value for all that have the same.
+func (s *scanner) attributes(mode int64, uid, gid int, xattrs map[string]string) *attributes {
+	if len(xattrs) > 0 {
+		return &attributes{mode, uid, gid, xattrs}
+	}
+	key := owned{mode, uid, gid}
+	a := s.attrs[key]
+	if a == nil {
+		a = &attributes{mode: mode, uid: uid, gid: gid}
+		s.attrs[key] = a
+	}
+	return a
 }
 
 // xattrPrefix starts the PAX records that hold extended attributes: tar(5) has
@@ -204,7 +206,7 @@ func (s *scanner) link(e *entry, target string) error {
 	}
 	if len(elems) > 0 && strings.HasPrefix(elems[0], auFS) {
 		// AUFS kept files of several names in a folder of its own.
-		e.node.Type = tar.TypeReg
+		e.typ = tar.TypeReg
 		return nil
 	}
 	var old *entry
@@ -217,12 +219,12 @@ func (s *scanner) link(e *entry, target string) error {
 			old = dir.kids[elems[n]]
 		}
 	}
-	if old == nil || old.node.Type == tar.TypeDir {
+	if old == nil || old.typ == tar.TypeDir {
 		return fmt.Errorf("a hard link to %q, which is not a file of the image", shorten(target))
 	}
 	// The content isn't taken along: kept under other names, the contents of
 	// an account file written over and over would be without end.
-	e.node, e.from = old.node, old.from
+	e.typ, e.link, e.attrs, e.at = old.typ, old.link, old.attrs, old.at
 	return nil
 }
 
@@ -234,8 +236,8 @@ func (s *scanner) put(parent []string, name string, e *entry) error {
 	if err != nil {
 		return err
 	}
-	if old := dir.kids[name]; old != nil && old.node.Type == tar.TypeDir && e.node.Type == tar.TypeDir {
-		old.node, old.layer = e.node, e.layer
+	if old := dir.kids[name]; old != nil && old.typ == tar.TypeDir && e.typ == tar.TypeDir {
+		old.attrs, old.layer = e.attrs, e.layer
 		s.entries++
 		return s.enough()
 	}
@@ -243,22 +245,23 @@ func (s *scanner) put(parent []string, name string, e *entry) error {
 }
 
 func (s *scanner) insert(dir *entry, name string, e *entry) error {
-	e.length = dir.length + 1 + len(name)
-	if e.length > s.limits.path {
+	length := int(dir.length) + 1 + len(name)
+	if length > s.limits.path {
 		return fmt.Errorf("links lead to a path of more than %d bytes", s.limits.path)
 	}
+	e.length = uint16(length)
 	if dir.kids == nil {
 		dir.kids = map[string]*entry{}
 	}
-	dir.kids[name] = e
+	dir.kids[strings.Clone(name)] = e // or it would keep the whole path
 	s.entries++
-	s.names += int64(e.length)
+	s.names += int64(length)
 	return s.enough()
 }
 
 func (s *scanner) enough() error {
 	if s.entries > s.limits.entries {
-		return fmt.Errorf("more than %d files", s.limits.entries)
+		return fmt.Errorf("more than %d files and folders, which is no base to build on", s.limits.entries)
 	}
 	if s.names > s.limits.names {
 		return fmt.Errorf("more than %d bytes of paths", s.limits.names)
@@ -288,22 +291,22 @@ func (s *scanner) dir(elems []string, create bool) (*entry, error) {
 			if !create {
 				return nil, nil
 			}
-			next = &entry{node: Node{Type: tar.TypeDir, Mode: 0o755}, layer: s.layer}
+			next = &entry{typ: tar.TypeDir, attrs: s.attributes(0o755, 0, 0, nil), layer: s.layer}
 			if err := s.insert(here, name, next); err != nil {
 				return nil, err
 			}
 		}
-		switch next.node.Type {
+		switch next.typ {
 		case tar.TypeDir:
 			way = append(way, next)
 		case tar.TypeSymlink:
 			if links++; links > maxLinks {
 				return nil, errors.New("too many levels of symbolic links")
 			}
-			if path.IsAbs(next.node.Link) {
+			if path.IsAbs(next.link) {
 				way = way[:1]
 			}
-			todo = append(elements(next.node.Link), todo...)
+			todo = append(elements(next.link), todo...)
 		default:
 			return nil, fmt.Errorf("%q on its way is not a directory", name)
 		}

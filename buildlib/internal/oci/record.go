@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"archive/tar"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -9,106 +10,182 @@ import (
 
 // treeFormat is part of the key of a tree's record: count it up with every
 // change to the record or to what a scan finds.
-const treeFormat = "3"
+const treeFormat = "4"
 
-// treeRecord is how a Tree is kept between runs. A base has ten thousand paths
-// and more, and a run that has nothing to do reads them all: so it is not the
-// Tree's JSON but one string of bytes, sorted by path, each path without what
-// it shares with the one before. Nor would JSON keep names that aren't UTF-8.
+// treeRecord is how the Tree of a base is kept between runs. A base has ten
+// thousand paths and more, and a run that has nothing to do reads them all: so
+// it is not JSON but one string of bytes, in which each folder has its entries
+// behind it. Nor would JSON keep names that aren't UTF-8.
 type treeRecord struct{ Data []byte }
 
 func newTreeRecord(t *Tree) treeRecord {
-	var b []byte
-	number := func(n int64) { b = binary.AppendVarint(b, n) }
-	text := func(s string) { number(int64(len(s))); b = append(b, s...) }
-
-	number(int64(len(t.Nodes)))
-	last := ""
-	for _, p := range slices.Sorted(maps.Keys(t.Nodes)) {
-		n, shared := t.Nodes[p], 0
-		for shared < min(len(p), len(last)) && p[shared] == last[shared] {
-			shared++
+	w := recordWriter{numbers: map[*attributes]int{}}
+	count, size := w.collect(t.root)
+	w.b = make([]byte, 0, size)
+	w.number(len(w.attrs))
+	for _, a := range w.attrs {
+		w.number(int(a.mode))
+		w.number(a.uid)
+		w.number(a.gid)
+		w.number(len(a.xattrs))
+		for _, name := range slices.Sorted(maps.Keys(a.xattrs)) {
+			w.text(name)
+			w.text(a.xattrs[name])
 		}
-		number(int64(shared))
-		text(p[shared:])
-		b = append(b, n.Type)
-		text(n.Link)
-		number(n.Mode)
-		number(int64(n.UID))
-		number(int64(n.GID))
-		number(int64(len(n.Xattrs)))
-		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			text(name)
-			text(n.Xattrs[name])
-		}
-		last = p
 	}
-	number(int64(len(t.Files)))
+	w.number(count)
+	w.kids(t.root)
+	w.number(len(t.Files))
 	for _, p := range slices.Sorted(maps.Keys(t.Files)) {
-		text(p)
-		text(string(t.Files[p]))
+		w.text(p)
+		w.text(string(t.Files[p]))
 	}
-	return treeRecord{b}
+	return treeRecord{w.b}
+}
+
+type recordWriter struct {
+	b       []byte
+	attrs   []*attributes
+	numbers map[*attributes]int // which of attrs
+}
+
+func (w *recordWriter) number(n int)  { w.b = binary.AppendVarint(w.b, int64(n)) }
+func (w *recordWriter) text(s string) { w.number(len(s)); w.b = append(w.b, s...) }
+
+// collect counts what is below e, and about the bytes that it takes, and numbers
+// its attributes.
+func (w *recordWriter) collect(e *entry) (count, size int) {
+	if e == nil {
+		return 0, 0
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.kids)) {
+		kid := e.kids[name]
+		if _, ok := w.numbers[kid.attrs]; !ok {
+			w.numbers[kid.attrs] = len(w.attrs)
+			w.attrs = append(w.attrs, kid.attrs)
+		}
+		below, bytes := w.collect(kid)
+		count, size = count+1+below, size+len(name)+len(kid.link)+6+bytes
+	}
+	return count, size
+}
+
+func (w *recordWriter) kids(e *entry) {
+	if e == nil {
+		w.number(0)
+		return
+	}
+	w.number(len(e.kids))
+	for _, name := range slices.Sorted(maps.Keys(e.kids)) {
+		kid := e.kids[name]
+		w.text(name)
+		w.b = append(w.b, kid.typ)
+		w.number(w.numbers[kid.attrs])
+		switch kid.typ {
+		case tar.TypeSymlink:
+			w.text(kid.link)
+		case tar.TypeDir:
+			w.kids(kid)
+		}
+	}
 }
 
 // tree returns the record's Tree. That the record is as it was kept is the
 // cache's to see; bytes that are no Tree are an error all the same.
 func (r treeRecord) tree() (*Tree, error) {
-	errDamaged := errors.New("damaged record of a tree")
-	b, ok := r.Data, true
-	number := func() int64 {
-		n, size := binary.Varint(b)
-		if size <= 0 {
-			b, ok = nil, false
-			return 0
+	d := recordReader{b: string(r.Data)}
+	t := &Tree{root: &entry{typ: tar.TypeDir, attrs: &attributes{mode: 0o755}}, Files: map[string][]byte{}}
+	d.attrs = make([]attributes, d.count())
+	for i := range d.attrs {
+		a := &d.attrs[i]
+		a.mode, a.uid, a.gid = int64(d.number()), d.number(), d.number()
+		for range d.count() {
+			name := d.text()
+			set(&a.xattrs, name, d.text())
 		}
-		b = b[size:]
-		return n
 	}
-	text := func() string {
-		n := number()
-		if n < 0 || n > int64(len(b)) {
-			b, ok = nil, false
-			return ""
-		}
-		s := string(b[:n])
-		b = b[n:]
-		return s
+	d.entries = make([]entry, d.count())
+	d.kids(t.root, 0)
+	for range d.count() {
+		p := d.text()
+		t.Files[p] = []byte(d.text())
 	}
-	count := number()
-	if count < 0 || count > int64(len(b)) {
-		return nil, errDamaged
-	}
-	t := &Tree{Nodes: make(map[string]Node, count), Files: map[string][]byte{}}
-	last := ""
-	for range count {
-		shared := number()
-		rest := text()
-		if !ok || shared < 0 || shared > int64(len(last)) || len(b) == 0 {
-			return nil, errDamaged
-		}
-		last = last[:shared] + rest
-		n := Node{Type: b[0]}
-		b = b[1:]
-		n.Link, n.Mode, n.UID, n.GID = text(), number(), int(number()), int(number())
-		for range number() {
-			if !ok {
-				break
-			}
-			name := text()
-			set(&n.Xattrs, name, text())
-		}
-		t.Nodes[last] = n
-	}
-	for range number() {
-		if !ok {
-			break
-		}
-		p := text()
-		t.Files[p] = []byte(text())
-	}
-	if !ok || len(b) != 0 {
-		return nil, errDamaged
+	if d.damaged || d.b != "" || len(d.entries) > 0 {
+		return nil, errors.New("damaged record of a tree")
 	}
 	return t, nil
+}
+
+// recordReader reads a record from the front. Names are parts of it.
+type recordReader struct {
+	b       string
+	attrs   []attributes
+	entries []entry // room for those to come
+	damaged bool
+}
+
+func (d *recordReader) fail() { d.b, d.damaged = "", true }
+
+func (d *recordReader) number() int {
+	// A few bytes at most, so that the string isn't copied.
+	n, size := binary.Varint([]byte(d.b[:min(len(d.b), binary.MaxVarintLen64)]))
+	if size <= 0 || int64(int(n)) != n {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[size:]
+	return int(n)
+}
+
+// count is a number of things that take at least a byte each.
+func (d *recordReader) count() int {
+	n := d.number()
+	if n < 0 || n > len(d.b) {
+		d.fail()
+		return 0
+	}
+	return n
+}
+
+func (d *recordReader) text() string {
+	n := d.count()
+	s := d.b[:n]
+	d.b = d.b[n:]
+	return s
+}
+
+// kids reads what is in the folder e, which is so many levels deep.
+func (d *recordReader) kids(e *entry, depth int) {
+	n := d.count()
+	if n > len(d.entries) || depth > defaultLimits.path {
+		d.fail()
+		return
+	}
+	if n == 0 {
+		return
+	}
+	e.kids = make(map[string]*entry, n)
+	for range n {
+		name := d.text()
+		if d.b == "" || len(d.entries) == 0 {
+			d.fail()
+			return
+		}
+		kid := &d.entries[0]
+		d.entries = d.entries[1:]
+		kid.typ, d.b = d.b[0], d.b[1:]
+		at := d.number()
+		if at < 0 || at >= len(d.attrs) {
+			d.fail()
+			return
+		}
+		kid.attrs = &d.attrs[at]
+		switch kid.typ {
+		case tar.TypeSymlink:
+			kid.link = d.text()
+		case tar.TypeDir:
+			d.kids(kid, depth+1)
+		}
+		e.kids[name] = kid
+	}
 }

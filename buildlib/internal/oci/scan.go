@@ -23,16 +23,20 @@ type scanLimits struct {
 	steps   int64  // path elements walked, links followed included
 	path    int    // bytes of one path, of a link's target too (Linux' PATH_MAX)
 	content int64  // bytes of all layers together, uncompressed
+	small   int64  // bytes of one layer that are no bomb, however well they compress
+	ratio   int64  // of a larger one's bytes to what they are compressed
 	account int64  // bytes of one account file
 	window  uint64 // bytes of zstd's window
 }
 
 var defaultLimits = scanLimits{
-	entries: 2_000_000,
-	names:   512 << 20,
+	entries: 1_000_000,
+	names:   256 << 20,
 	steps:   200_000_000,
 	path:    4096,
 	content: 64 << 30,
+	small:   1 << 30,
+	ratio:   250, // programs and texts reach 10, zeros 1000
 	account: 1 << 20,
 	window:  128 << 20, // what zstd --ultra and --long need
 }
@@ -46,39 +50,58 @@ func (l scanLimits) checkAccount(p string, size int64) error {
 }
 
 // scanner applies layers one over the other (OCI image spec, layer.md,
-// "Applying Changesets") to what becomes a Tree. It works on a tree of
-// directories and not on a Tree's flat map, in which each whiteout would cost
-// a look at every path.
+// "Applying Changesets") to what becomes a Tree.
 type scanner struct {
 	limits  scanLimits
 	root    *entry
-	layer   int32 // the number of the layer at hand, from 1
+	layer   int16 // the number of the layer at hand, from 1
 	header  int32 // the number of its tar header at hand, from 1
 	entries int
 	names   int64
 	steps   int64
 	content int64
-	stack   []*entry // scratch space of dir
-	reached int      // how much of the stack dir left: the way to its result
+	attrs   map[owned]*attributes
+	kept    map[string]keptFile // the last content of each of accounts
+	stack   []*entry            // scratch space of dir
+	reached int                 // how much of the stack dir left: the way to its result
 }
 
+type (
+	owned struct {
+		mode     int64
+		uid, gid int
+	}
+	keptFile struct {
+		at   place
+		data []byte
+	}
+)
+
 func newScanner(l scanLimits) *scanner {
-	return &scanner{limits: l, root: &entry{node: Node{Type: tar.TypeDir, Mode: 0o755}}}
+	s := &scanner{limits: l, attrs: map[owned]*attributes{}, kept: map[string]keptFile{}}
+	s.root = &entry{typ: tar.TypeDir, attrs: s.attributes(0o755, 0, 0, nil)}
+	return s
 }
 
 // scan applies the layer in r, as it is compressed, and checks that it
 // uncompresses to diffID.
 func (s *scanner) scan(ctx context.Context, r io.Reader, diffID v1.Hash) error {
-	content, err := uncompressed(r, s.limits.window)
+	packed := &countingReader{r: r}
+	content, err := uncompressed(packed, s.limits.window)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	sum := sha256.New()
-	limited := &contentReader{ctx: ctx, r: content, read: &s.content, limit: s.limits.content}
+	sum, before := sha256.New(), s.content
+	limited := &contentReader{ctx: ctx, r: content, read: &s.content, limit: s.limits.content, check: func() error {
+		if n := s.content - before; n > s.limits.small && n/s.limits.ratio > packed.n {
+			return fmt.Errorf("%d bytes uncompress to more than %d, as no honest layer does", packed.n, n)
+		}
+		return nil
+	}}
 	// A large buffer makes hashing and the many small reads of tar cheap.
 	stream := bufio.NewReaderSize(io.TeeReader(limited, sum), 256<<10)
-	if err := s.apply(stream); err != nil {
+	if err := s.apply(ctx, stream); err != nil {
 		return err
 	}
 	// What follows the end of the archive is padding that counts for the
@@ -90,32 +113,6 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, diffID v1.Hash) error {
 		return fmt.Errorf("uncompresses to sha256:%s, but the config says %s", got, diffID)
 	}
 	return nil
-}
-
-// tree returns the layers' Tree, without the content of account files.
-func (s *scanner) tree() *Tree {
-	t := &Tree{Nodes: make(map[string]Node, s.entries), Files: map[string][]byte{}}
-	var walk func(string, *entry)
-	walk = func(dir string, e *entry) {
-		for name, kid := range e.kids {
-			p := dir + "/" + name
-			t.Nodes[p] = kid.node
-			walk(p, kid)
-		}
-	}
-	walk("", s.root)
-	return t
-}
-
-// entry returns what is at the path p, which has no links, of the tree.
-func (s *scanner) entry(p string) *entry {
-	e := s.root
-	for _, name := range elements(p) {
-		if e = e.kids[name]; e == nil {
-			return nil
-		}
-	}
-	return e
 }
 
 // scanTree applies layers in order and returns what they leave. open(i) opens
@@ -135,23 +132,17 @@ func scanTree(ctx context.Context, limits scanLimits, diffIDs []v1.Hash, open fu
 			return nil, &layerError{i, err}
 		}
 	}
-	t := s.tree()
+	t := &Tree{root: s.root, Files: map[string][]byte{}}
 	for _, p := range accounts {
 		resolved, n, ok := t.Lookup(p)
 		if !ok || n.Type != tar.TypeReg {
 			continue
 		}
-		e := s.entry(resolved)
-		if err := limits.checkAccount(p, e.from.size); err != nil {
+		data, err := s.file(ctx, p, s.root.find(resolved).at, open)
+		if err != nil {
 			return nil, err
 		}
-		if e.data == nil && e.from.size > 0 {
-			var err error
-			if e.data, err = s.read(ctx, e.from, open); err != nil {
-				return nil, &layerError{int(e.from.layer) - 1, fmt.Errorf("%s: %w", p, err)}
-			}
-		}
-		t.Files[resolved] = e.data
+		t.Files[resolved] = data
 	}
 	return t, nil
 }
@@ -165,9 +156,26 @@ type layerError struct {
 func (e *layerError) Error() string { return fmt.Sprintf("layer %d: %v", e.layer+1, e.err) }
 func (e *layerError) Unwrap() error { return e.err }
 
-// read returns the content of a file that was passed over.
-func (s *scanner) read(ctx context.Context, from place, open func(int) (io.ReadCloser, error)) ([]byte, error) {
-	r, err := open(int(from.layer) - 1)
+// file returns the content of the account file p: that which was kept, or that
+// of a file that was passed over under another name.
+func (s *scanner) file(ctx context.Context, p string, at place, open func(int) (io.ReadCloser, error)) ([]byte, error) {
+	for _, k := range s.kept {
+		if k.at == at {
+			return k.data, nil
+		}
+	}
+	if at == (place{}) { // a link of AUFS
+		return nil, nil
+	}
+	data, err := s.read(ctx, p, at, open)
+	if err != nil {
+		return nil, &layerError{int(at.layer) - 1, err}
+	}
+	return data, nil
+}
+
+func (s *scanner) read(ctx context.Context, p string, at place, open func(int) (io.ReadCloser, error)) ([]byte, error) {
+	r, err := open(int(at.layer) - 1)
 	if err != nil {
 		return nil, err
 	}
@@ -179,10 +187,16 @@ func (s *scanner) read(ctx context.Context, from place, open func(int) (io.ReadC
 	defer content.Close()
 	var read int64
 	tr := tar.NewReader(bufio.NewReaderSize(&contentReader{ctx: ctx, r: content, read: &read, limit: s.limits.content}, 256<<10))
-	for range from.header {
-		if _, err := tr.Next(); err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+	var size int64
+	for range at.header {
+		h, err := tr.Next()
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return nil, err
 		}
+		size = h.Size
 	}
-	return io.ReadAll(io.LimitReader(tr, from.size))
+	if err := s.limits.checkAccount(p, size); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(tr)
 }

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -100,7 +101,23 @@ func scanned(limits scanLimits, layers ...[]byte) (*Tree, error) {
 	})
 }
 
-func paths(t *Tree) string { return strings.Join(slices.Sorted(maps.Keys(t.Nodes)), " ") }
+// nodes are what the layers of a tree leave, by path.
+func nodes(t *Tree) map[string]Node {
+	all := map[string]Node{}
+	var walk func(string, *entry)
+	walk = func(dir string, e *entry) {
+		for name, kid := range e.kids {
+			all[dir+"/"+name] = kid.node()
+			walk(dir+"/"+name, kid)
+		}
+	}
+	if t.root != nil {
+		walk("", t.root)
+	}
+	return all
+}
+
+func paths(t *Tree) string { return strings.Join(slices.Sorted(maps.Keys(nodes(t))), " ") }
 
 func TestScanAppliesLayers(t *testing.T) {
 	for _, tt := range []struct {
@@ -169,8 +186,8 @@ func TestScanKeepsNodes(t *testing.T) {
 		"/bin":      {Type: tar.TypeSymlink, Mode: 0o777, Link: "usr/bin"},
 		"/sbin":     {Type: tar.TypeSymlink, Mode: 0o777, Link: "usr/bin"},
 	}
-	if !reflect.DeepEqual(tree.Nodes, want) {
-		t.Errorf("got %v, want %v", tree.Nodes, want)
+	if got := nodes(tree); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -311,6 +328,54 @@ func TestScanReadsCompression(t *testing.T) {
 	}
 }
 
+// A layer that is all but nothing, compressed, ends early.
+func TestScanRefusesBombs(t *testing.T) {
+	limits := defaultLimits
+	limits.small = 1 << 20
+	bomb := archive(t, file("x", strings.Repeat("\x00", 8<<20)))
+	for name, blob := range map[string][]byte{"gzip": gzipped(t, bomb), "zstd": zstandard(t, bomb)} {
+		err := newScanner(limits).scan(t.Context(), bytes.NewReader(blob), hashOf(bomb))
+		if err == nil || !strings.Contains(err.Error(), "as no honest layer does") {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+	if err := newScanner(limits).scan(t.Context(), bytes.NewReader(bomb), hashOf(bomb)); err != nil {
+		t.Errorf("not compressed: %v", err)
+	}
+}
+
+// A base may have a million files: what is kept of each is bounded.
+func TestScanMemory(t *testing.T) {
+	const files, most = 100_000, 230 // bytes of each: 126 are usual
+	var items []item
+	for i := range files {
+		items = append(items, file(fmt.Sprintf("usr/share/doc/package-%d/some-file-%d.txt", i/20, i), ""))
+	}
+	layer := archive(t, items...)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	tree, err := scanned(defaultLimits, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := (heap() - before) / files
+	t.Logf("%d bytes a file", used)
+	if used > most {
+		t.Errorf("%d bytes a file, more than %d", used, most)
+	}
+	image := newRootfs(tree)
+	if more := (heap() - before) / files; more > most {
+		t.Errorf("with an image on it, %d bytes a file", more)
+	}
+	runtime.KeepAlive(image)
+	runtime.KeepAlive(layer)
+}
+
 func TestScanEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(fmt.Errorf("interrupted"))
@@ -335,25 +400,26 @@ func FuzzScan(f *testing.F) {
 				return
 			}
 			var read int64
-			err = s.apply(&contentReader{ctx: context.Background(), r: r, read: &read, limit: limits.content})
+			err = s.apply(t.Context(), &contentReader{ctx: context.Background(), r: r, read: &read, limit: limits.content})
 			r.Close()
 			if err != nil {
 				return
 			}
 		}
-		tree := s.tree()
-		for p := range tree.Nodes {
+		tree := &Tree{root: s.root}
+		all := nodes(tree)
+		for p := range all {
 			if p == "/" || path.Clean(p) != p || !path.IsAbs(p) || strings.Contains(p, "/..") && path.Base(p) == ".." {
 				t.Errorf("a path %q", p)
 			}
-			if parent := path.Dir(p); parent != "/" && tree.Nodes[parent].Type != tar.TypeDir {
+			if parent := path.Dir(p); parent != "/" && all[parent].Type != tar.TypeDir {
 				t.Errorf("%q in %q, which is no directory", p, parent)
 			}
 			if resolved, err := tree.Resolve(p + "/x"); err == nil && !path.IsAbs(resolved) {
 				t.Errorf("%q leads to %q", p, resolved)
 			}
 		}
-		if back, err := newTreeRecord(tree).tree(); err != nil || !reflect.DeepEqual(back, tree) {
+		if back, err := newTreeRecord(tree).tree(); err != nil || !reflect.DeepEqual(nodes(back), all) {
 			t.Errorf("the record differs: %v", err)
 		}
 	})
@@ -379,7 +445,6 @@ func BenchmarkScan(b *testing.B) {
 				if err := s.scan(b.Context(), bytes.NewReader(blob), diffID); err != nil {
 					b.Fatal(err)
 				}
-				s.tree()
 			}
 		})
 	}

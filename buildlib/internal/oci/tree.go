@@ -12,7 +12,9 @@ import (
 // empty tree of scratch. Paths are absolute and clean, without a trailing
 // slash.
 type Tree struct {
-	Nodes map[string]Node // by path; "/" is implied
+	root *entry // what the layers leave; nil: nothing
+	// Nodes are what was put over that, by path; "/" is implied.
+	Nodes map[string]Node
 	// Files holds the content of the account files that the base has
 	// (/etc/passwd, /etc/group, /etc/shadow), by their resolved path.
 	Files map[string][]byte
@@ -28,6 +30,58 @@ type Node struct {
 	// Xattrs are a directory's extended attributes (xattr(7)), by name: layers
 	// that pass through the directory have them again.
 	Xattrs map[string]string `json:"x,omitempty"`
+}
+
+// entry is a path of the layers: a base may have a million, so it is small.
+type entry struct {
+	kids   map[string]*entry // of a directory
+	attrs  *attributes       // shared by all that have the same
+	link   string            // a symlink's target
+	at     place             // where a file's content is
+	layer  int16             // the layer that wrote the path last
+	pruned int16             // the last layer whose whiteouts hid what was below
+	length uint16            // of the path, in bytes
+	typ    byte              // as Node.Type
+}
+
+// attributes are what Node says beside the type.
+type attributes struct {
+	mode     int64
+	uid, gid int
+	xattrs   map[string]string
+}
+
+// place is where a regular file's content is: hard links of one file have one
+// place.
+type place struct {
+	header int32 // the number of its tar header, from 1
+	layer  int16 // from 1
+}
+
+func (e *entry) node() Node {
+	return Node{Type: e.typ, Link: e.link, Mode: e.attrs.mode, UID: e.attrs.uid, GID: e.attrs.gid, Xattrs: e.attrs.xattrs}
+}
+
+// find returns what is at p, no link followed; nil if there is nothing.
+func (e *entry) find(p string) *entry {
+	for name := range strings.SplitSeq(strings.Trim(p, "/"), "/") {
+		if e == nil {
+			return nil
+		}
+		e = e.kids[name]
+	}
+	return e
+}
+
+// node returns what is at p, no link followed.
+func (t *Tree) node(p string) (Node, bool) {
+	if n, ok := t.Nodes[p]; ok {
+		return n, true
+	}
+	if e := t.root.find(p); e != nil {
+		return e.node(), true
+	}
+	return Node{}, false
 }
 
 // maxLinks is where the kernel stops following links (path_resolution(7)).
@@ -49,7 +103,7 @@ func (t *Tree) Lookup(p string) (resolved string, n Node, ok bool) {
 	if resolved == "/" {
 		return resolved, Node{Type: tar.TypeDir, Mode: 0o755}, true
 	}
-	n, ok = t.Nodes[resolved]
+	n, ok = t.node(resolved)
 	return resolved, n, ok
 }
 
@@ -68,7 +122,7 @@ func (t *Tree) walk(p string, last bool) (string, error) {
 	for links := 0; len(todo) > 0; {
 		next := path.Join(done, todo[0]) // ".." of a link's target stops at the root
 		todo = todo[1:]
-		n, ok := t.Nodes[next]
+		n, ok := t.node(next)
 		switch {
 		case ok && n.Type == tar.TypeSymlink && (last || len(todo) > 0):
 			if links++; links > maxLinks {

@@ -58,6 +58,7 @@ type contentReader struct {
 	r     io.Reader
 	read  *int64 // bytes so far, of all readers that share it
 	limit int64
+	check func() error // after each read; nil: none
 }
 
 func (c *contentReader) Read(p []byte) (int, error) {
@@ -67,6 +68,11 @@ func (c *contentReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if *c.read += int64(n); *c.read > c.limit {
 		return n, fmt.Errorf("more than %d bytes, uncompressed", c.limit)
+	}
+	if c.check != nil {
+		if err := c.check(); err != nil {
+			return n, err
+		}
 	}
 	return n, err
 }
