@@ -210,7 +210,7 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 		}
 		b.Platforms = append(b.Platforms, PlatformResult{ip.Platforms[i].Platform, digest, size, part.elapsed})
 	}
-	b.Layout = filepath.Join(p.Output, "oci", filepath.FromSlash(ip.Name))
+	b.Layout = p.layout(ip.Name)
 	err := p.finish(&b, children)
 	return b, err
 }

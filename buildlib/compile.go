@@ -80,6 +80,9 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 		names[i] = m.Binary
 		build.Mains = append(build.Mains, gotool.Main{Package: m.Package, File: m.file})
 	}
+	if err := w.folder(build.Folder); err != nil {
+		return err
+	}
 	subject := strings.Join(names, ", ")
 	end := w.plan.begin(StepCompile, subject, c.Platform)
 	executables, err := w.goTool().Build(ctx, build)
@@ -175,7 +178,7 @@ func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]Bina
 		}
 	}
 	for path, at := range staged {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := w.folder(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("binary %s: %w", path, err)
 		}
 		if err := os.Rename(at, path); err != nil {

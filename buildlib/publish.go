@@ -37,9 +37,14 @@ func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err != nil {
 				return nil, err
 			}
-			return w.publish(ctx, all, p.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+			list, err := w.publish(ctx, all, p.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 				return w.client.Publish(ctx, at, b.index, b.Tags, nil)
 			})
+			if w.store.Dropped() > 0 {
+				// What was corrupt in the cache is so in layouts that link it.
+				err = errors.Join(err, w.writeLayouts(ctx, all))
+			}
+			return list, err
 		})
 	})
 }

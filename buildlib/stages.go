@@ -96,6 +96,9 @@ func results(all []built) []ImageResult {
 
 func (w *workspace) images(ctx context.Context) ([]built, error) {
 	return w.plan.run.images.do(func() ([]built, error) {
+		if err := w.checkLayouts(ctx); err != nil {
+			return nil, err
+		}
 		all, err := w.build(ctx)
 		if err != nil {
 			return nil, err
@@ -149,10 +152,11 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 	for _, b := range all {
 		g.Go(func() error {
 			end := w.plan.begin(StepLayout, b.Name, "")
-			err := publish.WriteLayout(ctx, b.Layout, b.index, publish.LayoutOptions{
-				Tags: b.Tags, Link: w.store.Link,
-				Private: filepath.Join(w.private("layouts"), strings.ReplaceAll(b.Name, "/", "+")),
-			})
+			o := w.layoutOptions(b.Name, b.Tags)
+			err := errors.Join(w.folder(b.Layout), w.folder(o.Private))
+			if err == nil {
+				err = publish.WriteLayout(ctx, b.Layout, b.index, o)
+			}
 			if err != nil {
 				return fmt.Errorf("image %s: %w", b.Name, err)
 			}
@@ -161,4 +165,23 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 		})
 	}
 	return g.Wait()
+}
+
+func (w *workspace) layoutOptions(image string, tags []string) publish.LayoutOptions {
+	return publish.LayoutOptions{
+		Tags: tags, Link: w.store.Link,
+		Private: filepath.Join(w.private("layouts"), strings.ReplaceAll(image, "/", "+")),
+	}
+}
+
+// checkLayouts is an error if a layout can't be written because its folder is
+// in use for something else.
+func (w *workspace) checkLayouts(ctx context.Context) error {
+	var errs []error
+	for _, ip := range w.plan.ImagePlans {
+		if err := publish.CheckLayout(ctx, w.plan.layout(ip.Name), w.layoutOptions(ip.Name, ip.Tags)); err != nil {
+			errs = append(errs, fmt.Errorf("image %s: %w", ip.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
@@ -21,6 +22,7 @@ import (
 //	lock          held by the run that writes to OUTPUT
 //	kept/         what go build made, by platform and manner of building
 //	layouts/      what is known of the layouts' blobs
+//	cache/        the cache, if its own folder can't be written to
 //	tmp/          files on their way to OUTPUT
 type workspace struct {
 	plan    *Plan
@@ -41,7 +43,7 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if err := w.makeOutput(); err != nil {
+	if err := w.makeOutput(ctx); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
 	w.lock, err = disk.WaitLock(ctx, w.private("lock"), holder(), func(other string) {
@@ -53,10 +55,8 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 	if w.scratch, err = disk.NewScratch(ctx, w.private("tmp")); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
-	if err := w.sweep(); err != nil {
-		return w, ctx, fmt.Errorf("output folder: %w", err)
-	}
-	if w.store, err = store.Open(ctx, p.Cache, func(text string) { p.tell(StepWarn, text) }); err != nil {
+	w.sweep()
+	if w.store, err = w.openStore(ctx); err != nil {
 		return w, ctx, err
 	}
 	w.client = publish.NewClient(ctx, publish.Options{
@@ -72,40 +72,24 @@ func holder() string {
 	return fmt.Sprintf("process %d (%s)", os.Getpid(), strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "))
 }
 
-// makeOutput makes the output folder. The first file in it keeps the rest out
-// of git, so that what is built doesn't make the next version "dirty".
-func (w *workspace) makeOutput() error {
-	if err := os.MkdirAll(w.private(""), 0o755); err != nil {
-		return err
-	}
-	ignore := filepath.Join(w.plan.Output, ".gitignore")
-	if _, err := os.Stat(ignore); err == nil {
-		return nil
-	}
-	err := disk.WriteBytes(ignore, w.private(""), 0o644, []byte("*\n"))
-	if _, there := os.Stat(ignore); there == nil {
-		return nil // another run was faster, and has swept ours
-	}
-	return err
-}
-
-// sweep removes the temporary files that killed runs left beside tmp: those of
-// makeOutput, and of layouts, perhaps of images that this run doesn't make. The
-// folder of the latter stays, for it tells that the layout was not finished.
-func (w *workspace) sweep() error {
-	var errs []error
-	for _, pattern := range []string{"write-*", "layouts/*/tmp/*"} {
-		left, err := fs.Glob(os.DirFS(w.private("")), pattern)
-		errs = append(errs, err)
-		for _, name := range left {
-			errs = append(errs, os.RemoveAll(w.private(filepath.FromSlash(name))))
+// openStore opens the cache. One that this run can't write to, say another
+// user's, one of a read-only or of a full disk, is no reason to build nothing:
+// then the cache is in OUTPUT.
+func (w *workspace) openStore(ctx context.Context) (*store.Store, error) {
+	warn := func(text string) { w.plan.tell(StepWarn, text) }
+	s, err := store.Open(ctx, w.plan.Cache, warn)
+	for _, e := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
+		if !errors.Is(err, e) {
+			continue
 		}
+		spare, failed := disk.MakeFolder(w.plan.Output, filepath.Join(".multimage", "cache"))
+		if failed != nil {
+			return nil, err
+		}
+		warn(fmt.Sprintf("%v: using %s instead, which no other output folder shares: set MULTIMAGE_CACHE to a folder that can be written to", err, spare))
+		return store.Open(ctx, spare, warn)
 	}
-	return errors.Join(errs...)
-}
-
-func (w *workspace) private(name string) string {
-	return filepath.Join(w.plan.Output, ".multimage", name)
+	return s, err
 }
 
 func (w *workspace) close() error {
@@ -114,16 +98,24 @@ func (w *workspace) close() error {
 		w.client.Close()
 	}
 	if w.store != nil {
-		errs = append(errs, w.store.Close())
+		w.leave(w.store.Close())
 	}
 	if w.scratch != nil {
-		errs = append(errs, w.scratch.Remove())
+		w.leave(w.scratch.Remove())
 	}
 	if w.lock != nil {
 		errs = append(errs, w.lock.Unlock())
 	}
 	w.cancel()
 	return errors.Join(errs...)
+}
+
+// leave tells of temporary files that couldn't be removed: the next run sweeps
+// them, and what this one was for is done.
+func (w *workspace) leave(err error) {
+	if err != nil {
+		w.plan.log("temporary files stay: %v", err)
+	}
 }
 
 func (w *workspace) goTool() gotool.Go { return gotool.Go{Dir: w.plan.Dir} }

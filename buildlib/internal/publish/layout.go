@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -41,15 +42,16 @@ const refName = "org.opencontainers.image.ref.name"
 // them, so that whoever reads dir meanwhile, or after a killed run, finds the
 // previous layout or the new one. Blobs of earlier layouts are removed last.
 // A layout that is there already costs a few stats. The caller sees to it that
-// nobody else writes to dir.
+// nobody else writes to dir meanwhile.
+//
+// It touches only what it made: a folder that holds anything else but no layout
+// of ours is an error, and in a layout of ours, the images and files that others
+// have added stay, under tags other than ours.
 //
 // In Private it keeps the identities of the blobs it has verified; without them,
 // blobs are verified again.
 func WriteLayout(ctx context.Context, dir string, idx v1.ImageIndex, o LayoutOptions) error {
-	if o.Private == "" {
-		o.Private = filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".private")
-	}
-	l := &layout{dir: dir, tmp: filepath.Join(o.Private, "tmp"), o: o}
+	l := newLayout(dir, o)
 	if err := l.write(ctx, idx); err != nil {
 		return fmt.Errorf("layout %s: %w", dir, err)
 	}
@@ -61,12 +63,25 @@ type layout struct {
 	o        LayoutOptions
 	old      verified
 	new      verified
+
+	annotations map[string]string // of the index.json that is there
+	foreign     []json.RawMessage // descriptors in it that others have added
 }
 
-// verified is what is known of the blobs of a layout that was finished.
+func newLayout(dir string, o LayoutOptions) *layout {
+	if o.Private == "" {
+		o.Private = filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".private")
+	}
+	return &layout{dir: dir, tmp: filepath.Join(o.Private, "tmp"), o: o}
+}
+
+// verified is what is known of a layout's blobs that are ours.
 type verified struct {
 	Index v1.Hash                  `json:"index"`
+	Tags  []string                 `json:"tags"`
 	Blobs map[string]disk.Identity `json:"blobs"` // by the digest's hex
+	// Placing are the blobs, by hex, of a layout that was not finished.
+	Placing []string `json:"placing,omitempty"`
 }
 
 func (l *layout) notePath() string {
@@ -92,33 +107,42 @@ func (l *layout) write(ctx context.Context, idx v1.ImageIndex) error {
 	if err != nil {
 		return err
 	}
+	if err := l.look(ctx); err != nil {
+		return err
+	}
 	list, err := l.index(v1.Descriptor{MediaType: media, Digest: digest, Size: size})
 	if err != nil {
 		return err
 	}
-	l.new = verified{Index: digest, Blobs: map[string]disk.Identity{}}
-	if err := disk.ReadRecord(l.notePath(), &l.old); err != nil {
-		l.old = verified{}
-	}
+	l.new = verified{Index: digest, Tags: l.o.Tags, Blobs: map[string]disk.Identity{}}
 	if l.unchanged(list) {
 		return nil
 	}
 	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
 		return err
 	}
+	children, err := l.children(idx, raw)
+	if err != nil {
+		return err
+	}
+	if err := l.begin(digest, children); err != nil {
+		return err
+	}
 	if err := l.file("oci-layout", []byte(layoutFile)); err != nil {
 		return err
 	}
-	if err := l.images(ctx, idx, raw); err != nil {
-		return err
+	for _, c := range children {
+		if err := l.image(ctx, c); err != nil {
+			return err
+		}
 	}
-	if err := l.bytes(digest, raw); err != nil {
+	if err := l.bytes(ctx, digest, raw); err != nil {
 		return err
 	}
 	if err := l.file("index.json", list); err != nil {
 		return err
 	}
-	if err := l.sweep(); err != nil {
+	if err := l.sweep(ctx); err != nil {
 		return err
 	}
 	if err := l.note(); err != nil {
@@ -127,24 +151,37 @@ func (l *layout) write(ctx context.Context, idx v1.ImageIndex) error {
 	return os.RemoveAll(l.tmp)
 }
 
-// index returns what index.json holds.
+const indexType = types.OCIImageIndex
+
+// index returns what index.json is to hold: the index under our tags, and what
+// others have added.
 func (l *layout) index(d v1.Descriptor) ([]byte, error) {
-	m := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	m := struct {
+		SchemaVersion int64             `json:"schemaVersion"`
+		MediaType     types.MediaType   `json:"mediaType"`
+		Manifests     []any             `json:"manifests"`
+		Annotations   map[string]string `json:"annotations"`
+	}{SchemaVersion: 2, MediaType: indexType, Annotations: map[string]string{}}
 	for _, tag := range l.o.Tags {
 		tagged := d
 		tagged.Annotations = map[string]string{refName: tag}
 		m.Manifests = append(m.Manifests, tagged)
 	}
 	if len(l.o.Tags) == 0 {
-		m.Manifests = []v1.Descriptor{d}
+		m.Manifests = []any{d}
 	}
+	for _, raw := range l.foreign {
+		m.Manifests = append(m.Manifests, raw)
+	}
+	maps.Copy(m.Annotations, l.annotations)
+	m.Annotations[layoutMark] = d.Digest.String()
 	return json.MarshalIndent(m, "", "  ")
 }
 
 // unchanged reports whether the layout was finished before and nobody has
 // touched it since.
 func (l *layout) unchanged(list []byte) bool {
-	if l.old.Index != l.new.Index || len(l.old.Blobs) == 0 {
+	if l.old.Index != l.new.Index || !slices.Equal(l.old.Tags, l.new.Tags) || len(l.old.Blobs) == 0 || len(l.old.Placing) > 0 {
 		return false
 	}
 	if _, err := os.Lstat(l.tmp); err == nil {
@@ -173,42 +210,68 @@ func (l *layout) file(name string, data []byte) error {
 	return disk.WriteBytes(path, l.tmp, 0o644, data)
 }
 
-// images places what the index refers to.
-func (l *layout) images(ctx context.Context, idx v1.ImageIndex, raw []byte) error {
+// child is an image of the index.
+type child struct {
+	digest   v1.Hash
+	manifest []byte
+	blobs    []blob
+}
+
+// children lists what the index refers to.
+func (l *layout) children(idx v1.ImageIndex, raw []byte) ([]child, error) {
 	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var all []child
 	for _, d := range m.Manifests {
 		if !d.MediaType.IsImage() {
-			return fmt.Errorf("child %s is a %s, not an image", d.Digest, d.MediaType)
+			return nil, fmt.Errorf("child %s is a %s, not an image", d.Digest, d.MediaType)
 		}
 		img, err := idx.Image(d.Digest)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		blobs, err := blobsOf(img)
-		if err != nil {
-			return err
+		c := child{digest: d.Digest}
+		if c.blobs, err = blobsOf(img); err != nil {
+			return nil, err
 		}
-		for _, b := range blobs {
-			if err := l.blob(ctx, b); err != nil {
-				return fmt.Errorf("blob %s: %w", b.digest, err)
-			}
+		if c.manifest, err = img.RawManifest(); err != nil {
+			return nil, err
 		}
-		manifest, err := img.RawManifest()
-		if err != nil {
-			return err
-		}
-		if err := l.bytes(d.Digest, manifest); err != nil {
-			return err
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// begin notes what is about to be placed, so that the next run knows what is
+// ours if this one doesn't come to its end.
+func (l *layout) begin(index v1.Hash, children []child) error {
+	n := l.old
+	n.Placing = append(slices.Clone(n.Placing), index.Hex)
+	for _, c := range children {
+		n.Placing = append(n.Placing, c.digest.Hex)
+		for _, b := range c.blobs {
+			n.Placing = append(n.Placing, b.digest.Hex)
 		}
 	}
-	return nil
+	slices.Sort(n.Placing)
+	n.Placing = slices.Compact(n.Placing)
+	return disk.WriteRecord(l.notePath(), l.tmp, n)
+}
+
+// image places what the child's manifest refers to, and then that.
+func (l *layout) image(ctx context.Context, c child) error {
+	for _, b := range c.blobs {
+		if err := l.blob(ctx, b); err != nil {
+			return fmt.Errorf("blob %s: %w", b.digest, err)
+		}
+	}
+	return l.bytes(ctx, c.digest, c.manifest)
 }
 
 // bytes places a small blob.
-func (l *layout) bytes(h v1.Hash, data []byte) error {
+func (l *layout) bytes(ctx context.Context, h v1.Hash, data []byte) error {
 	got, size, err := v1.SHA256(bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -217,7 +280,7 @@ func (l *layout) bytes(h v1.Hash, data []byte) error {
 		return fmt.Errorf("manifest %s: its content has the digest %s", h, got)
 	}
 	path := l.blobPath(h.Hex)
-	if id, err := disk.Identify(path); err != nil || id.Size != size || !l.holds(path, h) {
+	if id, err := disk.Identify(path); err != nil || id.Size != size || !l.holds(ctx, path, h) {
 		if err := disk.WriteBytes(path, l.tmp, 0o444, data); err != nil {
 			return err
 		}
@@ -246,7 +309,7 @@ func (l *layout) blob(ctx context.Context, b blob) error {
 			return err
 		}
 	}
-	if !there || !l.holds(path, b.digest) {
+	if !there || !l.holds(ctx, path, b.digest) {
 		if err := l.copy(ctx, b, path); err != nil {
 			return err
 		}
@@ -273,13 +336,8 @@ func (l *layout) copy(ctx context.Context, b blob, path string) error {
 }
 
 // holds reports whether the file at path has the digest h.
-func (l *layout) holds(path string, h v1.Hash) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	got, _, err := v1.SHA256(f)
+func (l *layout) holds(ctx context.Context, path string, h v1.Hash) bool {
+	got, err := disk.SHA256(ctx, path)
 	return err == nil && got == h
 }
 
@@ -290,27 +348,7 @@ func (l *layout) see(h v1.Hash) error {
 	return err
 }
 
-// sweep removes the blobs that the layout doesn't refer to.
-func (l *layout) sweep() error {
-	entries, err := os.ReadDir(filepath.Join(l.dir, "blobs", "sha256"))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if _, ok := l.new.Blobs[e.Name()]; ok {
-			continue
-		}
-		if err := os.RemoveAll(l.blobPath(e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // note keeps what is known now for the next run.
 func (l *layout) note() error {
-	if l.old.Index == l.new.Index && maps.Equal(l.old.Blobs, l.new.Blobs) {
-		return nil
-	}
 	return disk.WriteRecord(l.notePath(), l.tmp, l.new)
 }
