@@ -4,20 +4,28 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"regexp"
 	"time"
 )
 
 // parents are the processes that wait for this one, as they are when it
 // starts: mage, and for "go tool mage" the go command, too. If one of them is
 // killed the next one below it lives on, with a new parent.
+//
+// A compiled magefile (mage -compile) has a parent that may end as it likes: a
+// shell that started it by nohup or &, a step of a CI system.
 var parents = findParents()
 
 type generation struct {
-	mage int // the parent
+	mage int // the parent, if it is mage, else 0
 	tool int // the parent's parent, if it is the go command, else 0
 }
 
 func findParents() generation {
+	if self, err := os.Executable(); err != nil || !ofMage(self) {
+		return generation{}
+	}
 	g := generation{mage: os.Getppid()}
 	if p, ok := lookUp(g.mage); ok {
 		if above, ok := lookUp(p.parent); ok && above.name == "go" {
@@ -27,8 +35,19 @@ func findParents() generation {
 	return g
 }
 
+// kept is how mage calls the magefiles that it compiles and runs: by a SHA-256,
+// once a SHA-1, of their sources.
+var kept = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})(\.exe)?$`)
+
+// ofMage reports whether a program is one that mage keeps in its own cache, and
+// that nobody else runs.
+func ofMage(program string) bool { return kept.MatchString(filepath.Base(program)) }
+
 // lost reports whether somebody who waited is there no more.
 func (g generation) lost() bool {
+	if g.mage == 0 {
+		return false
+	}
 	if os.Getppid() != g.mage {
 		return true
 	}
@@ -50,6 +69,9 @@ var errParent = errors.New("stopped: the process that started this one has ended
 // watchParents cancels the work when mage, or the go command that runs it, is
 // killed, which leaves the compiled magefile running.
 func watchParents(ctx context.Context, cancel context.CancelCauseFunc) {
+	if parents.mage == 0 {
+		return
+	}
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -68,6 +68,34 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// TestSurvivors starts runs in the background of a shell that then ends. Nobody
+// wants them to end with it.
+func TestSurvivors(t *testing.T) {
+	p := newTinyProject(t, buildlib.Project{Platforms: []string{"linux/amd64"}}, map[string]string{"cmd/slow/main.go": "package main\n\nfunc main() {}\n"})
+	run(t, p.dir, p.env, "go", "tool", "mage", "images")
+	for i, tt := range []struct{ name, script string }{
+		{"compiled, nohup", `nohup "$0" images &`},
+		{"compiled", `"$0" images &`},
+		{"compiled, setsid", `setsid "$0" images &`},
+		{"go tool mage, nohup", `nohup go tool mage images &`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(100+i))
+			f := p.start(t, nil, "sh", "-c", tt.script+" sleep 1", p.tool)
+			<-f.done
+			if len(f.members()) == 0 && !strings.Contains(f.output(), "dist/oci/slow@sha256:") {
+				t.Errorf("it ended with the shell:\n%s", f.output())
+			}
+			for deadline := time.Now().Add(2 * time.Minute); len(f.members()) > 0 && time.Now().Before(deadline); {
+				time.Sleep(50 * time.Millisecond)
+			}
+			if !strings.Contains(f.output(), "dist/oci/slow@sha256:") {
+				t.Errorf("it made nothing:\n%s", f.output())
+			}
+		})
+	}
+}
+
 // end signals a member, or the group, and expects everybody's end.
 func (f *family) end(t *testing.T, name string, signal syscall.Signal) {
 	t.Helper()
