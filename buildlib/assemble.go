@@ -98,7 +98,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 		return part{}, err
 	}
 	a.warn(ip, pp, base)
-	executables, compiling, err := a.compiled.of(ctx, pp)
+	executables, err := a.compiled.of(ctx, pp)
 	if err != nil {
 		return part{}, err
 	}
@@ -119,7 +119,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	if err != nil {
 		return part{}, err
 	}
-	return part{oci.Child{Platform: p, Image: img, Base: base}, compiling + end(digest.String())}, nil
+	return part{oci.Child{Platform: p, Image: img, Base: base}, end(digest.String())}, nil
 }
 
 // warn says once what a base brings along, or doesn't, that nobody asked for.

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,7 +26,6 @@ type compiled struct {
 	done        chan struct{} // closed when the rest is set
 	build       gotool.Build
 	executables []gotool.Executable
-	elapsed     time.Duration
 }
 
 // jobs is how many go builds run at once. One of them keeps all cores busy
@@ -104,7 +102,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	default:
 		detail = fmt.Sprintf("%d of %d unchanged", kept, len(executables))
 	}
-	c.elapsed = end(detail)
+	end(detail)
 	close(c.done)
 	return nil
 }
@@ -128,9 +126,8 @@ func cgoHint(err error) string {
 
 // of returns the calls that make an image's binaries for a platform, and waits
 // for their end.
-func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotool.Executable, time.Duration, error) {
+func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotool.Executable, error) {
 	found := map[string]gotool.Executable{}
-	var elapsed time.Duration
 	for i := range c.calls {
 		call := &c.calls[i]
 		if call.Platform != pp.Platform {
@@ -143,13 +140,12 @@ func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotoo
 			select {
 			case <-call.done:
 			case <-ctx.Done():
-				return nil, 0, context.Cause(ctx)
+				return nil, context.Cause(ctx)
 			}
 			found[m.Binary] = call.executables[j]
-			elapsed = max(elapsed, call.elapsed)
 		}
 	}
-	return found, elapsed, nil
+	return found, nil
 }
 
 // publishBinaries puts what was compiled into OUTPUT/bin: links to the kept

@@ -62,7 +62,7 @@ type PlatformResult struct {
 	Digest   v1.Hash `json:"digest"` // of the manifest
 	Size     int64   `json:"size"`   // bytes to pull: manifest, config and layers
 
-	Elapsed time.Duration `json:"-"` // compiling its binaries and assembling it
+	Elapsed time.Duration `json:"-"` // assembling it; its binaries are compiled with others' of the platform
 }
 
 // LoadResult is an image that an engine has.
