@@ -3,7 +3,6 @@ package targets
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/magefile/mage/mg"
 
@@ -25,8 +24,7 @@ func (CI) Matrix(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.results, "%s\n", data)
-		return err
+		return out.result(string(data) + "\n")
 	})
 }
 
@@ -38,8 +36,7 @@ func (CI) Push(ctx context.Context) error {
 			out.pushFailed(ctx, plan, records)
 			return err
 		}
-		out.pushed(plan, records)
-		return nil
+		return out.pushed(plan, records)
 	})
 }
 
@@ -51,7 +48,6 @@ func (CI) Merge(ctx context.Context, dir string) error {
 			out.failed(ctx, images)
 			return err
 		}
-		out.published(plan, images)
-		return nil
+		return out.published(plan, images)
 	})
 }

@@ -5,9 +5,11 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multimage/multimage/buildlib"
@@ -15,108 +17,140 @@ import (
 
 // console is where people and programs read: progress on standard error, as a
 // line per finished step and on a terminal the running steps below; results
-// on standard output.
+// on standard output. Targets that run at once share it.
 type console struct {
 	results io.Writer
 
 	mu      sync.Mutex
 	err     io.Writer
-	width   func() int       // of the terminal; 0: it is none
-	running []buildlib.Event // as they began
-	began   []time.Time
-	drawn   int // lines of the live view on the screen
-	quit    chan struct{}
-	drawing sync.WaitGroup
+	size    func() (columns, rows int) // of the terminal; 0: it is none
+	beat    time.Duration              // how often a log is told what still runs
+	targets int                        // how many are at work
+	watch   *watch                     // while one is
+	running []running
+	waiting string // for another run, before any step
+	since   time.Time
+	drawn   []int // the columns of each line of the live view on the screen
 }
 
-// refresh is how often the live view is drawn.
-const refresh = 100 * time.Millisecond
+// running is a step at work.
+type running struct {
+	buildlib.Event
+	began time.Time
+}
+
+// watch is a goroutine that shows what runs, until it is told to quit.
+type watch struct{ quit, done chan struct{} }
+
+const (
+	refresh   = 100 * time.Millisecond // how often the live view is drawn
+	heartbeat = 30 * time.Second
+)
 
 func newConsole() *console {
-	c := &console{results: os.Stdout, err: os.Stderr, width: func() int { return 0 }}
+	c := &console{results: os.Stdout, err: os.Stderr, size: func() (int, int) { return 0, 0 }, beat: heartbeat}
 	if os.Getenv("CI") == "" && os.Getenv("TERM") != "dumb" {
-		c.width = func() int { return terminalWidth(os.Stderr) }
+		c.size = func() (int, int) { return terminalSize(os.Stderr) }
 	}
 	return c
 }
 
-// start begins the live view, if there is a terminal; stop ends it.
+// start is called when a target begins, and stop when it ends.
 func (c *console) start() {
-	if c.width() == 0 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.targets++; c.targets > 1 {
 		return
 	}
-	c.quit = make(chan struct{})
-	c.drawing.Go(func() {
+	w := &watch{make(chan struct{}), make(chan struct{})}
+	c.watch = w
+	go func() {
+		defer close(w.done)
 		ticker := time.NewTicker(refresh)
 		defer ticker.Stop()
+		told := time.Now()
 		for {
 			select {
-			case <-c.quit:
+			case <-w.quit:
 				return
-			case <-ticker.C:
-				c.mu.Lock()
-				c.erase()
-				c.draw()
-				c.mu.Unlock()
+			case now := <-ticker.C:
+				c.print(func() {
+					if columns, _ := c.size(); columns == 0 && now.Sub(told) >= c.beat {
+						told = now
+						c.tell(now)
+					}
+				})
 			}
 		}
-	})
+	}()
 }
 
 func (c *console) stop() {
-	if c.quit == nil {
+	c.mu.Lock()
+	if c.targets--; c.targets > 0 {
+		c.mu.Unlock()
 		return
 	}
-	close(c.quit)
-	c.drawing.Wait()
-	c.quit = nil
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.erase()
-	c.running, c.began = nil, nil
+	w := c.watch
+	c.watch, c.running, c.waiting = nil, nil, ""
+	c.mu.Unlock()
+	close(w.quit)
+	<-w.done
 }
 
 // event takes a step of the work: it is a plan's Progress.
 func (c *console) event(e buildlib.Event) {
 	switch e.Step {
 	case buildlib.StepDetail:
-		log.Print(e.Subject) // mage -v shows it
-		return
+		c.print(func() { log.Print(cleanLine(e.Subject)) }) // mage -v shows it
 	case buildlib.StepWarn:
 		c.say("warning: %s", e.Subject)
-		return
 	case buildlib.StepWait:
-		c.say("waiting: %s", e.Subject)
-		return
+		c.print(func() {
+			if len(c.running) == 0 {
+				c.waiting, c.since = e.Subject, time.Now()
+			}
+			fmt.Fprintf(c.err, "waiting: %s\n", cleanLine(e.Subject))
+		})
+	default:
+		c.step(e)
 	}
+}
+
+func (c *console) step(e buildlib.Event) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.waiting = ""
 	if !e.Done {
-		c.running, c.began = append(c.running, e), append(c.began, time.Now())
+		c.running = append(c.running, running{e, time.Now()})
+		c.mu.Unlock()
 		return
 	}
 	for i, r := range c.running {
 		if r.Step == e.Step && r.Subject == e.Subject && r.Platform == e.Platform {
 			c.running = append(c.running[:i], c.running[i+1:]...)
-			c.began = append(c.began[:i], c.began[i+1:]...)
 			break
 		}
 	}
-	c.erase()
-	fmt.Fprintln(c.err, line(e))
-	c.draw()
+	c.mu.Unlock()
+	c.print(func() { fmt.Fprintln(c.err, line(e)) })
 }
 
 // line is what is said of a finished step.
 func line(e buildlib.Event) string {
-	text := fmt.Sprintf("%-8s %s", e.Step, e.Subject)
-	if e.Platform != "" {
-		text = fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, e.Subject)
-	}
+	text := name(e)
 	if e.Detail != "" {
-		text += "  " + shorten(e.Detail)
+		text += "  " + shorten(cleanLine(e.Detail))
 	}
 	return text + "  " + elapsed(e.Elapsed) + left(e.Left-e.Elapsed)
+}
+
+// name is which step it is.
+func name(e buildlib.Event) string {
+	if e.Platform == "" {
+		return fmt.Sprintf("%-8s %s", e.Step, cleanLine(e.Subject))
+	}
+	return fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, cleanLine(e.Subject))
 }
 
 // left says how long it will all take, if that is known.
@@ -138,36 +172,85 @@ func shorten(detail string) string {
 	return detail
 }
 
-// say prints a line for people.
+// say prints text for people, which may have lines.
 func (c *console) say(format string, args ...any) {
+	c.print(func() { fmt.Fprintln(c.err, clean(fmt.Sprintf(format, args...))) })
+}
+
+// result prints what programs read. An error says that it didn't get there.
+func (c *console) result(text string) (err error) {
+	// Nobody reads on (| head): an error like others, instead of the program's end.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+	c.print(func() {
+		_, err = io.WriteString(c.results, text)
+		if f, ok := c.results.(*os.File); ok && err == nil {
+			err = flush(f)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("the results could not be written to standard output: %w", err)
+	}
+	return nil
+}
+
+// print takes the live view off the screen for a function that prints.
+func (c *console) print(printing func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.erase()
-	fmt.Fprintf(c.err, format+"\n", args...)
+	printing()
 	c.draw()
 }
+
+// maxTold is how many running steps a line in a log names.
+const maxTold = 3
+
+// tell says in a log what still runs. mu is held.
+func (c *console) tell(now time.Time) {
+	var said []string
+	for i, r := range c.running {
+		if i == maxTold {
+			said = append(said, fmt.Sprintf("and %d more", len(c.running)-i))
+			break
+		}
+		since := now.Sub(r.began)
+		said = append(said, strings.Join(strings.Fields(name(r.Event)), " ")+" ("+lasted(since)+")"+left(r.Left-since))
+	}
+	if len(said) > 0 {
+		fmt.Fprintf(c.err, "running  %s\n", strings.Join(said, ", "))
+	} else if c.waiting != "" {
+		fmt.Fprintf(c.err, "waiting: %s (for %s)\n", cleanLine(c.waiting), lasted(now.Sub(c.since)))
+	}
+}
+
+func lasted(d time.Duration) string { return d.Round(time.Second).String() }
 
 // maxLive is how many running steps the live view shows.
 const maxLive = 8
 
 // draw writes the live view below what was printed. mu is held.
 func (c *console) draw() {
-	width := c.width()
-	if c.quit == nil || width == 0 {
+	columns, rows := c.size()
+	if c.watch == nil || columns == 0 {
 		return
 	}
-	for i, e := range c.running {
-		text := fmt.Sprintf("> %-6s %-14s %s", e.Step, e.Platform, e.Subject)
-		if i == maxLive-1 && len(c.running) > maxLive {
+	most := maxLive
+	if rows > 0 {
+		most = max(1, min(most, rows-2))
+	}
+	for i, r := range c.running {
+		since := time.Since(r.began)
+		text, end := "> "+name(r.Event), "  "+elapsed(since)+left(r.Left-since)
+		if i == most-1 && len(c.running) > most {
 			text = fmt.Sprintf("> and %d more", len(c.running)-i)
 		}
-		since := time.Since(c.began[i])
-		text += "  " + elapsed(since) + left(e.Left-since)
-		if runes := []rune(text); len(runes) >= width {
-			text = string(runes[:width-1])
-		}
+		// The time stays, however long the name is. A line that fills the last
+		// column would wrap on some terminals.
+		text = fit(fit(text, columns-1-width(end))+end, columns-1)
 		fmt.Fprintln(c.err, text)
-		if c.drawn++; c.drawn == maxLive {
+		if c.drawn = append(c.drawn, width(text)); len(c.drawn) == most {
 			break
 		}
 	}
@@ -175,10 +258,47 @@ func (c *console) draw() {
 
 // erase takes the live view off the screen. mu is held.
 func (c *console) erase() {
-	if c.drawn > 0 {
-		fmt.Fprintf(c.err, "\x1b[%dA\x1b[J", c.drawn)
-		c.drawn = 0
+	if len(c.drawn) == 0 {
+		return
 	}
+	// A terminal that became narrower has wrapped the lines.
+	lines := len(c.drawn)
+	if columns, _ := c.size(); columns > 0 {
+		lines = 0
+		for _, w := range c.drawn {
+			lines += max(1, (w+columns-1)/columns)
+		}
+	}
+	fmt.Fprintf(c.err, "\x1b[%dA\x1b[J", lines)
+	c.drawn = nil
+}
+
+// width is how many columns a terminal gives to text: two to the wide characters
+// of East Asia and to pictures, about.
+func width(text string) int {
+	n := 0
+	for _, r := range text {
+		n++
+		if r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 ||
+			r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0x1f300) {
+			n++
+		}
+	}
+	return n
+}
+
+// fit cuts text to so many columns.
+func fit(text string, columns int) string {
+	if width(text) <= columns {
+		return text
+	}
+	n := 0
+	for i, r := range text {
+		if n += width(string(r)); n > columns-1 {
+			return strings.TrimRight(text[:i], " ") + strings.Repeat("…", min(1, max(0, columns)))
+		}
+	}
+	return text
 }
 
 func elapsed(d time.Duration) string {

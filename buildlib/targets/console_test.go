@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ func digestOf(digit string) v1.Hash {
 // captured is a console without a terminal, and what it prints.
 func captured() (c *console, results, said *strings.Builder) {
 	results, said = &strings.Builder{}, &strings.Builder{}
-	return &console{results: results, err: said, width: func() int { return 0 }}, results, said
+	return &console{results: results, err: said, size: func() (int, int) { return 0, 0 }, beat: time.Hour}, results, said
 }
 
 func TestLine(t *testing.T) {
@@ -191,22 +194,22 @@ func TestReports(t *testing.T) {
 	skipped := &buildlib.Plan{Skipped: []string{"image tray"}}
 	for _, tt := range []struct {
 		name     string
-		report   func(*console)
+		report   func(*console) error
 		results  string
 		contains []string
 	}{
-		{"binaries", func(c *console) {
-			c.binaries(&buildlib.Plan{}, []buildlib.BinaryResult{{Path: filepath.Join(dir, "dist", "bin", "x")}, {Path: filepath.Join(dir, "dist", "bin", "y.exe")}})
+		{"binaries", func(c *console) error {
+			return c.binaries(&buildlib.Plan{}, []buildlib.BinaryResult{{Path: filepath.Join(dir, "dist", "bin", "x")}, {Path: filepath.Join(dir, "dist", "bin", "y.exe")}})
 		}, "dist/bin/x\ndist/bin/y.exe\n", nil},
-		{"no binaries", func(c *console) { c.binaries(skipped, nil) }, "", []string{"nothing to build: the platforms asked for leave out image tray\n"}},
-		{"images", func(c *console) { c.images(skipped, []buildlib.ImageResult{local}) }, "dist/oci/router@" + a.String() + "\n",
+		{"no binaries", func(c *console) error { return c.binaries(skipped, nil) }, "", []string{"nothing to build: the platforms asked for leave out image tray\n"}},
+		{"images", func(c *console) error { return c.images(skipped, []buildlib.ImageResult{local}) }, "dist/oci/router@" + a.String() + "\n",
 			[]string{"IMAGE", "skipped, with none of the platforms asked for: image tray\n"}},
-		{"published", func(c *console) { c.published(&buildlib.Plan{}, []buildlib.ImageResult{pushed}) },
+		{"published", func(c *console) error { return c.published(&buildlib.Plan{}, []buildlib.ImageResult{pushed}) },
 			"ghcr.io/acme/router@" + a.String() + "\ndocker.io/acme/router@" + a.String() + "\n", []string{"IMAGE"}},
-		{"published nowhere", func(c *console) { c.published(&buildlib.Plan{}, []buildlib.ImageResult{local}) },
+		{"published nowhere", func(c *console) error { return c.published(&buildlib.Plan{}, []buildlib.ImageResult{local}) },
 			"dist/oci/router@" + a.String() + "\n", []string{"no registry is configured: router is tagged v1, latest in the layout dist/oci/router\n"}},
-		{"pushed", func(c *console) {
-			c.pushed(&buildlib.Plan{Output: filepath.Join(dir, "dist")}, []buildlib.Record{
+		{"pushed", func(c *console) error {
+			return c.pushed(&buildlib.Plan{Output: filepath.Join(dir, "dist")}, []buildlib.Record{
 				{Image: "router", Platform: "linux/arm/v7", Digest: a, Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router", "docker.io/acme/router"}},
 				{Image: "router", Platform: "linux/arm64", Digest: digestOf("b"), Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router"}},
 			})
@@ -214,13 +217,15 @@ func TestReports(t *testing.T) {
 			"IMAGE   PLATFORM      SIZE     DIGEST\nrouter  linux/arm/v7  31.4 MB  sha256:aaaaaaaaaaaa\n        linux/arm64   31.4 MB  sha256:bbbbbbbbbbbb\n",
 			"records for ci:merge are in dist/digests\n",
 		}},
-		{"loaded", func(c *console) {
-			c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: "linux/arm64", Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
+		{"loaded", func(c *console) error {
+			return c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: "linux/arm64", Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
 		}, "localhost/router:v1\n", []string{"loaded router for linux/arm64: run it with\n  podman run --rm localhost/router:v1\n", "podman adds localhost/\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, results, said := captured()
-			tt.report(c)
+			if err := tt.report(c); err != nil {
+				t.Error(err)
+			}
 			if got := filepath.ToSlash(results.String()); got != tt.results {
 				t.Errorf("standard output\n%s\nwant\n%s", got, tt.results)
 			}
@@ -251,13 +256,142 @@ func TestPlainProgress(t *testing.T) {
 	}
 }
 
+// A log is told now and then what still runs, and for whom a run waits.
+func TestHeartbeat(t *testing.T) {
+	c, _, said := captured()
+	c.beat = time.Nanosecond
+	c.start()
+	c.event(buildlib.Event{Step: buildlib.StepWait, Subject: "process 7 is at work", Done: true})
+	time.Sleep(3 * refresh)
+	for i := range 5 {
+		c.event(buildlib.Event{Step: buildlib.StepPush, Subject: fmt.Sprintf("ghcr.io/acme/app%d", i)})
+	}
+	time.Sleep(3 * refresh)
+	c.stop()
+	for _, want := range []string{
+		"waiting: process 7 is at work\nwaiting: process 7 is at work (for 0s)\n",
+		"running  push ghcr.io/acme/app0 (0s), push ghcr.io/acme/app1 (0s), push ghcr.io/acme/app2 (0s), and 2 more\n",
+	} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("got\n%s\nwithout\n%s", said, want)
+		}
+	}
+}
+
+// Whatever the name, the time stays in view.
+func TestLongNames(t *testing.T) {
+	for _, columns := range []int{20, 40, 80, 200} {
+		c, _, said := captured()
+		c.size = func() (int, int) { return columns, 24 }
+		c.start()
+		c.event(buildlib.Event{Step: buildlib.StepCompile, Platform: "linux/amd64", Subject: strings.Repeat("long-漢", 40)})
+		c.print(func() {})
+		c.stop()
+		drawn, _, _ := strings.Cut(said.String(), "\n")
+		if width(drawn) >= columns || !strings.HasSuffix(drawn, "…  0.00s") {
+			t.Errorf("%d columns, on a terminal of %d: %q", width(drawn), columns, drawn)
+		}
+	}
+}
+
+// A terminal that became narrower has wrapped what was drawn.
+func TestResize(t *testing.T) {
+	c, _, said := captured()
+	columns := 80
+	c.size = func() (int, int) { return columns, 24 }
+	c.start()
+	defer c.stop()
+	c.event(buildlib.Event{Step: buildlib.StepCompile, Platform: "linux/amd64", Subject: strings.Repeat("x", 100)})
+	c.print(func() {})
+	c.mu.Lock()
+	columns = 30
+	c.erase()
+	c.mu.Unlock()
+	if !strings.HasSuffix(said.String(), "\x1b[3A\x1b[J") { // 79 columns in three lines
+		t.Errorf("got %q", said)
+	}
+}
+
+// Targets that run at once share the view; it is there until the last one ends.
+func TestTargetsAtOnce(t *testing.T) {
+	c, _, _ := captured()
+	c.size = func() (int, int) { return 80, 24 }
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			c.start()
+			e := buildlib.Event{Step: buildlib.StepImage, Subject: "x"}
+			c.event(e)
+			e.Done = true
+			c.event(e)
+			c.say("x")
+			c.stop()
+		})
+	}
+	all.Wait()
+	if c.targets != 0 || c.watch != nil || len(c.running) > 0 || len(c.drawn) > 0 {
+		t.Errorf("left: %+v", c)
+	}
+}
+
+// What outsiders write stays text.
+func TestForeignText(t *testing.T) {
+	c, _, said := captured()
+	c.start()
+	e := buildlib.Event{Step: buildlib.StepBase, Subject: "a\x1b[2J\n::error::b", Detail: "c\r\nd", Done: true}
+	c.event(e)
+	e.Step = buildlib.StepWait
+	c.event(e)
+	c.say("warning: %s", "x\n::error::\u202ey")
+	c.write(func(w io.Writer) { fmt.Fprintln(w, "##[error]x") })
+	c.stop()
+	want := "base     a\\x1b[2J\\n\\x3a:error::b  c\\x0d\\nd  0.00s\nwaiting: a\\x1b[2J\\n\\x3a:error::b\n" +
+		"warning: x\n\\x3a:error::\\u202ey\n\n\\x23#[error]x\n\n"
+	if said.String() != want {
+		t.Errorf("got  %q\nwant %q", said, want)
+	}
+}
+
+// A result that nobody gets is an error, of every target.
+func TestResultsAreWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("no /dev/full: %v", err)
+	}
+	defer full.Close()
+	read, unread, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	defer unread.Close()
+	images := []buildlib.ImageResult{{Name: "x", Layout: "/x", Digest: digestOf("a")}}
+	for name, report := range map[string]func(*console) error{
+		"binaries":  func(c *console) error { return c.binaries(&buildlib.Plan{}, []buildlib.BinaryResult{{Path: "/x"}}) },
+		"images":    func(c *console) error { return c.images(&buildlib.Plan{}, images) },
+		"published": func(c *console) error { return c.published(&buildlib.Plan{}, images) },
+		"pushed": func(c *console) error {
+			return c.pushed(&buildlib.Plan{}, []buildlib.Record{{Repositories: []string{"x"}, Digest: digestOf("a")}})
+		},
+		"loaded":  func(c *console) error { return c.loaded([]buildlib.LoadResult{{Refs: []string{"x"}}}) },
+		"benched": func(c *console) error { return c.benched(&buildlib.BenchResult{Table: "x"}) },
+	} {
+		for why, out := range map[error]*os.File{syscall.ENOSPC: full, syscall.EPIPE: unread} {
+			c, _, _ := captured()
+			c.results = out
+			if err := report(c); !errors.Is(err, why) || !strings.Contains(err.Error(), "could not be written to standard output") {
+				t.Errorf("%s: %v, want %v", name, err, why)
+			}
+		}
+	}
+}
+
 // On a terminal the running steps are drawn below the finished ones, never
 // wider than it is, and taken off in the end.
 func TestLiveView(t *testing.T) {
 	c, _, said := captured()
-	c.width = func() int { return 40 }
+	c.size = func() (int, int) { return 40, 24 }
 	c.start()
-	defer c.stop()
 	for i := range 12 {
 		c.event(buildlib.Event{Step: buildlib.StepImage, Subject: fmt.Sprintf("an image with a name that is long %d", i), Platform: "linux/amd64"})
 	}
@@ -295,14 +429,14 @@ func TestConsoleUnderCI(t *testing.T) {
 	for _, env := range [][2]string{{"CI", "true"}, {"TERM", "dumb"}} {
 		t.Run(env[0], func(t *testing.T) {
 			t.Setenv(env[0], env[1])
-			if newConsole().width() != 0 {
+			if func() bool { w, _ := newConsole().size(); return w != 0 }() {
 				t.Error("a live view in a log")
 			}
 		})
 	}
 	if f, err := os.Open(os.DevNull); err != nil {
 		t.Error(err)
-	} else if width := terminalWidth(f); width != 0 || errors.Join(f.Close()) != nil {
+	} else if width, _ := terminalSize(f); width != 0 || errors.Join(f.Close()) != nil {
 		t.Errorf("%s is a terminal of %d columns", os.DevNull, width)
 	}
 }

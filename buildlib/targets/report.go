@@ -16,66 +16,79 @@ import (
 )
 
 // binaries prints the path of each binary.
-func (c *console) binaries(plan *buildlib.Plan, built []buildlib.BinaryResult) {
-	c.stop()
+func (c *console) binaries(plan *buildlib.Plan, built []buildlib.BinaryResult) error {
 	if len(built) == 0 {
 		c.say("nothing to build: the platforms asked for leave out %s", strings.Join(plan.Skipped, ", "))
 	}
-	for _, b := range built {
-		fmt.Fprintln(c.results, near(b.Path))
+	var b strings.Builder
+	for _, r := range built {
+		fmt.Fprintln(&b, near(r.Path))
 	}
+	return c.result(b.String())
 }
 
 // images prints each image's layout, and the closing table.
-func (c *console) images(plan *buildlib.Plan, images []buildlib.ImageResult) {
-	c.stop()
+func (c *console) images(plan *buildlib.Plan, images []buildlib.ImageResult) error {
 	c.write(platforms(images))
 	c.skipped(plan)
+	var b strings.Builder
 	for _, image := range images {
-		fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
+		fmt.Fprintln(&b, layout(image))
 	}
+	return c.result(b.String())
+}
+
+// layout names an image in its layout.
+func layout(image buildlib.ImageResult) string {
+	return filepath.ToSlash(near(image.Layout)) + "@" + image.Digest.String()
 }
 
 // failed prints what became of the tags, though not all could be published.
 func (c *console) failed(ctx context.Context, images []buildlib.ImageResult) {
-	c.stop()
 	if ctx.Err() == nil { // what was cut off has nothing to say
 		c.write(tags(images))
 	}
 }
 
 // published prints where each image is, and the closing tables.
-func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) {
-	c.stop()
+func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) error {
 	c.write(platforms(images), tags(images))
 	c.skipped(plan)
+	var b strings.Builder
 	for _, image := range images {
 		for _, ref := range image.Refs {
-			fmt.Fprintln(c.results, ref)
+			fmt.Fprintln(&b, ref)
 		}
 		if len(image.Refs) == 0 && image.Layout != "" {
 			c.say("no registry is configured: %s is tagged %s in the layout %s",
 				image.Name, strings.Join(image.Tags, ", "), near(image.Layout))
-			fmt.Fprintf(c.results, "%s@%s\n", filepath.ToSlash(near(image.Layout)), image.Digest)
+			fmt.Fprintln(&b, layout(image))
 		}
 	}
+	if err := c.result(b.String()); err != nil {
+		return fmt.Errorf("published, but %w (%s has them)", err, near(filepath.Join(plan.Output, "images.json")))
+	}
+	return nil
 }
 
 // pushed prints where each platform's image is, and where the records are.
-func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) {
-	c.stop()
+func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) error {
 	c.recorded(plan, records)
 	c.skipped(plan)
+	var b strings.Builder
 	for _, r := range records {
 		for _, repo := range r.Repositories {
-			fmt.Fprintln(c.results, buildlib.Ref{Repository: repo, Digest: r.Digest})
+			fmt.Fprintln(&b, buildlib.Ref{Repository: repo, Digest: r.Digest})
 		}
 	}
+	if err := c.result(b.String()); err != nil {
+		return fmt.Errorf("pushed, but %w (%s has them)", err, near(filepath.Join(plan.Output, "digests")))
+	}
+	return nil
 }
 
 // pushFailed prints what was pushed and recorded, though not all could be.
 func (c *console) pushFailed(ctx context.Context, plan *buildlib.Plan, records []buildlib.Record) {
-	c.stop()
 	if ctx.Err() == nil && len(records) > 0 {
 		c.recorded(plan, records)
 	}
@@ -99,27 +112,28 @@ func (c *console) recorded(plan *buildlib.Plan, records []buildlib.Record) {
 }
 
 // loaded prints what the engine has now, and how to run it.
-func (c *console) loaded(loaded []buildlib.LoadResult) {
-	c.stop()
+func (c *console) loaded(loaded []buildlib.LoadResult) error {
+	var b strings.Builder
 	for _, l := range loaded {
 		c.say("loaded %s for %s: run it with\n  %s run --rm %s", l.Name, l.Platform, l.Engine, l.Refs[0])
 		if l.Note != "" {
 			c.say("%s", l.Note)
 		}
 		for _, ref := range l.Refs {
-			fmt.Fprintln(c.results, ref)
+			fmt.Fprintln(&b, ref)
 		}
 	}
+	return c.result(b.String())
 }
 
 // benched prints the benchmark's table, and hands its report to a CI system that
 // shows one.
-func (c *console) benched(result *buildlib.BenchResult) {
-	c.stop()
-	fmt.Fprint(c.results, result.Table)
+func (c *console) benched(result *buildlib.BenchResult) error {
+	text := result.Table
 	if result.Comparison != "" {
-		fmt.Fprint(c.results, "\n", result.Comparison)
+		text += "\n" + result.Comparison
 	}
+	written := c.result(clean(text))
 	if result.Folder != "" {
 		c.say("the report is %s", near(filepath.Join(result.Folder, "report.md")))
 	}
@@ -129,6 +143,7 @@ func (c *console) benched(result *buildlib.BenchResult) {
 			c.say("warning: GITHUB_STEP_SUMMARY: %v", err)
 		}
 	}
+	return written
 }
 
 func appendTo(path, text string) (err error) {
@@ -192,20 +207,20 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 
 // write prints tables, with a line before and after each. One may be nil.
 func (c *console) write(tables ...func(w io.Writer)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	var b strings.Builder
 	for i, fill := range tables {
 		if fill == nil {
 			continue
 		}
 		if i == 0 {
-			fmt.Fprintln(c.err)
+			fmt.Fprintln(&b)
 		}
-		w := tabwriter.NewWriter(c.err, 0, 0, 2, ' ', 0)
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		fill(w)
 		w.Flush()
-		fmt.Fprintln(c.err)
+		fmt.Fprintln(&b)
 	}
+	c.print(func() { io.WriteString(c.err, clean(b.String())) })
 }
 
 func short(h v1.Hash) string { return shorten(h.String()) }

@@ -12,7 +12,7 @@ package targets
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/multimage/multimage/buildlib"
 )
@@ -28,8 +28,7 @@ func Binaries(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		out.binaries(plan, built)
-		return nil
+		return out.binaries(plan, built)
 	})
 }
 
@@ -40,8 +39,7 @@ func Images(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		out.images(plan, images)
-		return nil
+		return out.images(plan, images)
 	})
 }
 
@@ -53,8 +51,7 @@ func Manifest(ctx context.Context) error {
 			out.failed(ctx, images)
 			return err
 		}
-		out.published(plan, images)
-		return nil
+		return out.published(plan, images)
 	})
 }
 
@@ -63,7 +60,7 @@ func Bench(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
 		result, err := plan.Bench(ctx)
 		if result != nil {
-			out.benched(result)
+			err = errors.Join(err, out.benched(result))
 		}
 		return err
 	})
@@ -76,15 +73,13 @@ func Load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		out.loaded(loaded)
-		return nil
+		return out.loaded(loaded)
 	})
 }
 
 // Plan prints what would be built, and builds nothing
 func Plan(ctx context.Context) error {
 	return run(ctx, func(_ context.Context, plan *buildlib.Plan, out *console) error {
-		fmt.Fprint(out.results, plan)
-		return nil
+		return out.result(clean(plan.String()))
 	})
 }

@@ -4,4 +4,6 @@ package targets
 
 import "os"
 
-func terminalWidth(*os.File) int { return 0 }
+func terminalSize(*os.File) (columns, rows int) { return 0, 0 }
+
+func flush(*os.File) error { return nil }

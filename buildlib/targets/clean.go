@@ -1,0 +1,93 @@
+package targets
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// clean makes text that comes from outside fit to be printed: names of files,
+// what registries, git, helpers and compilers say, what records hold. What
+// would control a terminal, or turn the direction of writing, is shown as Go
+// writes it in a string (\x1b, \u202e), and so is the beginning of what a CI
+// system would take for a command (::error::, ##[group], ##vso[...]). Line ends
+// and tabs stay: compilers' messages have many lines.
+func clean(text string) string {
+	if !strings.ContainsFunc(text, controls) && !strings.Contains(text, "##") && !strings.Contains(text, "::") && strings.ToValidUTF8(text, "") == text {
+		return text // nearly always
+	}
+	var b strings.Builder
+	start := true // only white space since the line began
+	for i, r := range text {
+		rest := text[i:]
+		switch {
+		case r == '\n' || r == '\t':
+			b.WriteRune(r)
+		case r == unicode.ReplacementChar && !strings.HasPrefix(rest, "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case controls(r):
+			quote(&b, r)
+		// GitHub: a command begins a line, white space aside. GitHub's old
+		// ones, Azure's and TeamCity's are found anywhere.
+		case start && strings.HasPrefix(rest, "::"), command(rest):
+			quote(&b, r)
+		default:
+			b.WriteRune(r)
+		}
+		start = r == '\n' || start && unicode.IsSpace(r)
+	}
+	return b.String()
+}
+
+// controls tells what controls a terminal or the order of what is read:
+// control characters (C0 but line end and tab, DEL, C1), Unicode's line ends,
+// and format characters (bidirectional ones, tags, those of no width).
+func controls(r rune) bool {
+	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp))
+}
+
+func quote(b *strings.Builder, r rune) {
+	switch {
+	case r < 0x100:
+		fmt.Fprintf(b, `\x%02x`, r)
+	case r < 0x10000:
+		fmt.Fprintf(b, `\u%04x`, r)
+	default:
+		fmt.Fprintf(b, `\U%08x`, r)
+	}
+}
+
+// command reports whether text begins with ## and a word in brackets' opening:
+// ##[error], ##vso[task.setvariable], ##teamcity[...].
+func command(text string) bool {
+	rest, ok := strings.CutPrefix(text, "##")
+	return ok && strings.HasPrefix(strings.TrimLeftFunc(rest, unicode.IsLetter), "[")
+}
+
+// cleanLine is clean for what has to be one line.
+func cleanLine(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", " ").Replace(clean(text))
+}
+
+// cleanError is an error whose text is clean: mage prints it.
+type cleanError struct {
+	error
+	text string
+}
+
+func (e cleanError) Error() string { return e.text }
+func (e cleanError) Unwrap() error { return e.error }
+
+// cleaned is err, with a text that is fit to be printed. It still is what it was
+// for errors.Is and errors.As.
+func cleaned(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	// mage writes "Error: " before the first line.
+	if safe := clean(text); safe != text {
+		return cleanError{err, safe}
+	}
+	return err
+}
