@@ -59,7 +59,7 @@ func openExample(t *testing.T, root, dir string) *example {
 		e.env = append(e.env, key+"="+value)
 	}
 	e.env = append(e.env,
-		"HOME="+home, "XDG_CONFIG_HOME="+home, "DOCKER_CONFIG="+home, "CI=true",
+		"HOME="+home, "XDG_CONFIG_HOME="+home, "DOCKER_CONFIG="+home, "XDG_RUNTIME_DIR=", "REGISTRY_AUTH_FILE=", "CI=true",
 		"MULTIMAGE_CACHE="+t.TempDir())
 	e.run(t, "go", "mod", "edit", "-replace", "github.com/multimage/multimage="+root)
 	e.run(t, "git", "init", "-q")

@@ -38,6 +38,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("HOME", home)
 			env.Setenv("XDG_CONFIG_HOME", home) // go env -w writes below it
 			env.Setenv("DOCKER_CONFIG", filepath.Join(home, "docker"))
+			env.Setenv("XDG_RUNTIME_DIR", "")
 			env.Setenv("MULTIMAGE", root)
 			env.Setenv("MULTIMAGE_CACHE", filepath.Join(env.WorkDir, ".cache"))
 			env.Setenv("PATH", filepath.Dir(mage)+string(os.PathListSeparator)+env.Getenv("PATH"))

@@ -1,14 +1,17 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -187,6 +190,12 @@ func TestRegistryErrors(t *testing.T) {
 		{"forbidden at once", at("/v2/", status(403, html)), "docker login " + reg.host, 403},
 		{"too many", at("/manifests/", status(429, answer("TOOMANYREQUESTS"))), "registry " + reg.host + " takes no more requests for now (429 Too Many Requests, TOOMANYREQUESTS)", 429},
 		{"broken", at("/manifests/", status(500, html)), "registry " + reg.host + " fails (500 Internal Server Error)", 500},
+		{"elsewhere", at("/manifests/", func(w http.ResponseWriter) {
+			w.Header().Set("Location", "http://nowhere.invalid/x?token=secret")
+			w.WriteHeader(http.StatusFound)
+		}), "registry " + reg.host + " sends the request to nowhere.invalid, which can't be reached: ", 0},
+		{"says more", at("/manifests/", status(400, `{"errors":[{"code":"MANIFEST_INVALID","message":"no\u001b[31m","detail":{"message":"'subject' was unexpected"}}]}`)),
+			`(400 Bad Request, MANIFEST_INVALID); it says: no?[31m: {"message":"'subject' was unexpected"}`, 400},
 		{"html", at("/manifests/", typed("text/html; charset=utf-8", html)), `registry ` + reg.host + ` answers with "text/html; charset=utf-8" where a manifest should be: is it a registry?`, 0},
 		{"broken json", at("/manifests/", typed(string(types.OCIManifestSchema1), `{"schemaVersion":`)), "not an image manifest: unexpected end of JSON input", 0},
 		{"other json", at("/manifests/", typed("application/json", `{"hello":"world"}`)), `not an image manifest: no "schemaVersion": 2`, 0},
@@ -250,4 +259,49 @@ func TestReferenceDecides(t *testing.T) {
 	b.Reference = func(s string) (name.Reference, error) { return nil, fmt.Errorf("%s is not for you", s) }
 	_, err := b.Resolve(context.Background(), "alpine")
 	wantError(t, err, "base alpine: not an image reference: alpine is not for you")
+}
+
+// expiring is an origin whose login ends before the blob does, but once it gets
+// as far as enough.
+type expiring struct {
+	blob         []byte
+	step, enough int
+	opened       int
+}
+
+type expired struct{ error }
+
+func (expired) StartOver() bool { return true }
+
+func (o *expiring) reference() name.Reference { return nil }
+
+func (o *expiring) open(context.Context, v1.Descriptor) (io.ReadCloser, error) {
+	o.opened++
+	if n := o.opened * o.step; n < o.enough {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(o.blob[:min(n, len(o.blob)-1)]), iotest.ErrReader(expired{errors.New("401 Unauthorized")}))), nil
+	}
+	return io.NopCloser(bytes.NewReader(o.blob)), nil
+}
+
+// A transfer that can't go on is begun anew while it gets further.
+func TestTransfersBeginAnew(t *testing.T) {
+	blob := bytes.Repeat([]byte("x"), 1000)
+	for _, tt := range []struct {
+		step, enough, opened int
+		ok                   bool
+	}{
+		{300, 800, 3, true},
+		{0, 800, 1, false},
+		{1, 800, maxTransfers, false},
+	} {
+		b := newBases(t, t.TempDir())
+		if err := b.start(); err != nil {
+			t.Fatal(err)
+		}
+		from := &expiring{blob: blob, step: tt.step, enough: tt.enough}
+		err := (&Source{bases: b, from: from}).download(t.Context(), v1.Descriptor{Digest: hashOf(blob), Size: int64(len(blob))})
+		if (err == nil) != tt.ok || from.opened != tt.opened {
+			t.Errorf("%+v: opened %d times, %v", tt, from.opened, err)
+		}
+	}
 }

@@ -26,6 +26,8 @@ const (
 	maxManifest = 4 << 20
 	// downloads is how many blobs are fetched at once.
 	downloads = 4
+	// maxTransfers is how often a blob is fetched from its beginning.
+	maxTransfers = 10
 )
 
 // Bases resolves base references, each once per process. Cache must be set.
@@ -282,10 +284,11 @@ func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	// A transfer that broke off may have to be begun anew: a login, or the
 	// address of a blob, is good for some minutes only. It is, as long as it
 	// gets further each time.
-	for most := int64(0); ; {
+	most := int64(0)
+	for try := 1; ; try++ {
 		n, err := s.transfer(ctx, d)
 		var over interface{ StartOver() bool }
-		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= most {
+		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= most || try == maxTransfers {
 			return err
 		}
 		most = n

@@ -42,7 +42,7 @@ func (b *resuming) Read(p []byte) (int, error) {
 			b.fresh = 0
 			at := fmt.Sprintf("GET %s at byte %d", b.req.URL.Host+b.req.URL.Path, b.off)
 			if b.t.wait(b.req.Context(), b.t.host(err), at, brief(err), 0) != nil {
-				return 0, err
+				return 0, b.t.gaveUp(err)
 			}
 		}
 	}

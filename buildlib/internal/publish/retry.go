@@ -134,6 +134,15 @@ func (t *trial) effort() string {
 	return ""
 }
 
+// gaveUp adds to the error of a request of its own what was tried; session.failed
+// tells it of others. A nil error, of an answer, stays so.
+func (t *trial) gaveUp(err error) error {
+	if effort := t.effort(); err != nil && effort != "" && t.registry == "" {
+		return &netError{hostOf(err), fmt.Errorf("%w: %s", err, effort)}
+	}
+	return err
+}
+
 // pause sleeps, letting another upload have the slot meanwhile.
 func (t *trial) pause(ctx context.Context, host, reason string, d time.Duration) error {
 	again := t.held

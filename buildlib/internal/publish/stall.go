@@ -11,7 +11,7 @@ import (
 
 // errStalled is the end of a request during which nothing, or next to nothing,
 // moved for too long.
-var errStalled = errors.New("stalled: no data moved")
+var errStalled = errors.New("stalled: less than 1 kB moved")
 
 const (
 	// slowest is how many bytes of an answer must come in the time of a

@@ -298,7 +298,7 @@ func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
 		}
 		at := fmt.Sprintf("%s %s", req.Method, req.URL.Host+req.URL.Path)
 		if werr := t.wait(ctx, w.waitedFor(req, t), at, reason, asked); errors.Is(werr, errImpatient) {
-			return resp, err
+			return resp, t.gaveUp(err)
 		} else if werr != nil {
 			if resp != nil {
 				resp.Body.Close()
@@ -445,6 +445,13 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w.secrets.learn(req)
+	if w.base.Proxy != nil {
+		if proxy, err := w.base.Proxy(req); err == nil && proxy != nil {
+			if password, ok := proxy.User.Password(); ok {
+				w.secrets.add(password)
+			}
+		}
+	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	stalled := func() { cancel(&netError{req.URL.Host, fmt.Errorf("%w in %s", errStalled, w.stall)}) }
 	var fault localFault

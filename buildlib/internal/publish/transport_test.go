@@ -225,3 +225,30 @@ func TestUserAgent(t *testing.T) {
 		return true
 	})
 }
+
+// A host that the registry leads to is named when it fails, and not told how to
+// log in to the registry.
+func TestHostOfARedirectIsNamed(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if auth := r.Header.Get("Authorization"); auth != "" {
+			t.Errorf("it got the credentials %s", auth)
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer other.Close()
+	for to, want := range map[string]string{
+		other.URL:                other.Listener.Addr().String() + ": 403 Forbidden",
+		"http://nowhere.invalid": "refusing plain HTTP to nowhere.invalid",
+	} {
+		srv := newServer(t,
+			&fault{"GET /v2/", 0, 1, answer(401, "WWW-Authenticate", "Basic realm=x")},
+			&fault{"PUT /manifests/", 0, 0, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+				http.Redirect(w, r, to+"/x?token=0123456789", http.StatusTemporaryRedirect)
+			}})
+		c := client(t, Options{Patience: 20 * time.Millisecond, Keychain: keychain{authn.AuthConfig{Username: "me", Password: "open-sesame"}}})
+		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), twoPlatforms(t), []string{"v1"}, nil)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "docker login") || strings.Contains(err.Error(), "0123456789") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
