@@ -1,8 +1,6 @@
 package oci
 
 import (
-	"archive/tar"
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,12 +16,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
 )
 
 const (
-	// maxEntries bounds the files of a layout in a tar.
-	maxEntries = 100_000
 	// refName is the tag of a manifest in index.json (OCI image spec,
 	// annotations.md).
 	refName = "org.opencontainers.image.ref.name"
@@ -33,9 +28,10 @@ const (
 // image-layout.md), a folder or the same in a tar. Its blobs are copied to the
 // cache when they are needed, verified as a registry's are.
 type imageLayout struct {
-	path  string
-	blobs map[string]section // by name, of a plain tar; nil of a folder
-	small map[string][]byte  // index.json and the like of a tar
+	path       string
+	blobs      map[string]section // by name, of a plain tar; nil of a folder
+	small      map[string][]byte  // index.json and the like of a tar
+	compressed bool               // it is a tar in gzip
 }
 
 // section is where a tar has the content of a file.
@@ -57,6 +53,9 @@ func (l *imageLayout) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser,
 		return readCloser{contextReader{ctx, f}, f}, nil
 	}
 	at, ok := l.blobs[blobName(d.Digest)]
+	if l.compressed {
+		return l.openCompressed(ctx, blobName(d.Digest))
+	}
 	if !ok {
 		return nil, errors.New("the layout doesn't have it")
 	}
@@ -158,9 +157,9 @@ func (b *Bases) splitLayout(ref string) (p, tag string, digest v1.Hash, err erro
 	return "", "", digest, fmt.Errorf("no such image layout: %w", err)
 }
 
-// openLayout opens the layout in the folder or tar p. The blobs of a
-// compressed tar, which can only be read from front to back, go to the cache
-// at once.
+// openLayout opens the layout in the folder or tar p. The blobs that are named
+// in a compressed tar, which can only be read from front to back, go to the
+// cache at once.
 func openLayout(ctx context.Context, cache Cache, p string) (*imageLayout, error) {
 	info, err := os.Stat(p)
 	if err != nil {
@@ -223,85 +222,6 @@ func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", name, limit)
 	}
 	return raw, err
-}
-
-func (l *imageLayout) readTar(ctx context.Context, cache Cache) error {
-	f, err := os.Open(l.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var magic [2]byte
-	if _, err := io.ReadFull(f, magic[:]); err != nil {
-		return errors.New("neither a folder nor a tar")
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	var read int64
-	// archive/tar takes whole blocks from a reader that can seek, and
-	// nothing ahead: after a header, f is at the content.
-	var in io.Reader = f
-	compressed := magic == [2]byte{0x1f, 0x8b}
-	if compressed {
-		z, err := gzip.NewReader(bufio.NewReaderSize(f, 64<<10))
-		if err != nil {
-			return fmt.Errorf("gzip: %w", err)
-		}
-		in = &contentReader{ctx: ctx, r: z, read: &read, limit: defaultLimits.content}
-	}
-	tr := tar.NewReader(in)
-	for n := 0; ; n++ {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if n == 0 && errors.Is(err, tar.ErrHeader) {
-			return errors.New("neither a folder nor a tar")
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return fmt.Errorf("not a valid tar: %w", err)
-		}
-		if n == maxEntries {
-			return fmt.Errorf("more than %d files", maxEntries)
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		name := path.Clean(h.Name)
-		switch name {
-		case "oci-layout", "index.json", "manifest.json":
-			if l.small[name], err = readAll(tr, name, maxManifest); err != nil {
-				return err
-			}
-			continue
-		}
-		hex, ok := strings.CutPrefix(name, "blobs/sha256/")
-		if !ok {
-			continue
-		}
-		if !compressed {
-			at, err := f.Seek(0, io.SeekCurrent)
-			if err != nil {
-				return err
-			}
-			l.blobs[name] = section{at, h.Size}
-			continue
-		}
-		digest, err := v1.NewHash("sha256:" + hex)
-		if err != nil {
-			continue // a file that no descriptor can name
-		}
-		if _, err := cache.Blob(digest); err == nil {
-			continue
-		}
-		if _, _, err := cache.Put(digest, tr); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
 }
 
 // choose picks from a layout's index.json what tag or digest names, or else

@@ -136,6 +136,40 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// Of a compressed tar, what a manifest names goes to the cache, and nothing
+// else, however small it is in the tar. What the cache loses is read again.
+func TestCompressedLayout(t *testing.T) {
+	tmp := t.TempDir()
+	dir := layoutOf(t, filepath.Join(tmp, "one"), map[string]mutate.Appendable{"1.0": indexOf(t, "linux/amd64", "linux/arm64")})
+	bomb := make([]byte, 8<<20)
+	write(t, filepath.Join(dir, "blobs", "sha256", hashOf(bomb).Hex), bomb)
+	path := write(t, filepath.Join(tmp, "one.tar.gz"), gzipped(t, tarOf(t, dir)))
+	cache := t.TempDir()
+	base := baseFor(t, resolve(t, newBases(t, cache), "oci:"+path), "linux/amd64")
+	blobs := filepath.Join(cache, "blobs", "sha256")
+	list, err := os.ReadDir(blobs)
+	if err != nil || len(list) != 1+2*3 { // index; manifests, configs, layers
+		t.Errorf("the cache holds %d blobs, %v", len(list), err)
+	}
+	if _, err := os.Stat(filepath.Join(blobs, hashOf(bomb).Hex)); err == nil {
+		t.Error("the cache holds a blob that no manifest names")
+	}
+	layers, err := base.Image.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(blobs, h.Hex)); err != nil {
+		t.Fatal(err)
+	}
+	if hashOf(readLayer(t, layers[0])) != h {
+		t.Error("another layer")
+	}
+}
+
 func TestRefusedLayouts(t *testing.T) {
 	tmp := t.TempDir()
 	at := func(name string) string { return filepath.Join(tmp, name) }
