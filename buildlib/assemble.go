@@ -44,7 +44,7 @@ func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore oci.
 		bases: &oci.Bases{
 			Cache: w.store, Dir: w.plan.Dir,
 			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
-			Warn: func(text string) { w.plan.tell(StepWarn, w.client.Scrub(text)) },
+			Warn: func(text string) { w.tell(StepWarn, w.client.Scrub(text)) },
 		},
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
 		compiled: c,
@@ -102,7 +102,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	if err != nil {
 		return part{}, err
 	}
-	end := a.w.plan.begin(StepImage, ip.Name, pp.Platform)
+	end := a.w.begin(StepImage, ip.Name, pp.Platform)
 	spec, err := a.spec(pp, p, base)
 	if err != nil {
 		return part{}, err
@@ -143,7 +143,7 @@ func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
 			continue
 		}
 		if _, said := a.reported.LoadOrStore(w.text, nil); !said {
-			a.w.plan.tell(StepWarn, w.text)
+			a.w.tell(StepWarn, w.text)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (*oci.Ba
 	}
 	end := func(string) time.Duration { return 0 }
 	if _, reported := a.reported.LoadOrStore([2]string{ref, p.String()}, nil); !reported {
-		end = a.w.plan.begin(StepBase, ref, p.String())
+		end = a.w.begin(StepBase, ref, p.String())
 	}
 	source, err := a.bases.Resolve(ctx, ref)
 	if err != nil {

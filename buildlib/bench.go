@@ -53,11 +53,11 @@ var errBudget = errors.New("the budget ended")
 // writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. The
 // result is there if something was measured, also beside an error: a *BenchError,
 // ctx's end (then the report is marked partial), or files that can't be written.
-func (p *Plan) Bench(ctx context.Context) (*BenchResult, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	return p.run.benched.do(func() (*BenchResult, error) {
-		return within(ctx, p, func(ctx context.Context, w *workspace) (*BenchResult, error) { return w.bench(ctx) })
+func (b *Builder) Bench(ctx context.Context) (*BenchResult, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.run.benched.do(func() (*BenchResult, error) {
+		return within(ctx, b, func(ctx context.Context, w *workspace) (*BenchResult, error) { return w.bench(ctx) })
 	})
 }
 
@@ -174,11 +174,11 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 		b.lines = append(b.lines, &benchLine{BenchPlatform: bp})
 	}
 	for _, l := range b.lines {
-		end := p.begin(StepPrepare, "modules and sources", l.Platform)
+		end := w.begin(StepPrepare, "modules and sources", l.Platform)
 		if err := b.fetch(ctx, l); err != nil {
 			if l.Reference && ctx.Err() == nil {
 				end("none: the project isn't for this platform")
-				p.log("no reference: %s: %v", l.Platform, err)
+				w.log("no reference: %s: %v", l.Platform, err)
 				continue
 			}
 			return nil, fmt.Errorf("%s: %w", l.Platform, err)
@@ -262,7 +262,7 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) error {
 	if err != nil {
 		return err
 	}
-	end := p.begin(StepPrepare, "toolchain for emulation", l.Platform)
+	end := b.w.begin(StepPrepare, "toolchain for emulation", l.Platform)
 	emulator, err := emulate.Find(ctx, at)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -274,7 +274,7 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) error {
 	}
 	l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
 	toolchain, err := emulate.Options{
-		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(p.Cache, "toolchains"), Log: p.log,
+		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(b.w.options.Cache, "toolchains"), Log: b.w.log,
 	}.Toolchain(ctx, at, emulator)
 	if err != nil {
 		if ctx.Err() != nil {

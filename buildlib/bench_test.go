@@ -31,7 +31,7 @@ printf %s "`+writes+`" >"$2/server"
 }
 
 // faked runs a benchmark of one platform whose two sides are fake go commands.
-func faked(t *testing.T, ctx context.Context, o Overrides, native, emulated []string) (*Plan, *BenchResult, error) {
+func faked(t *testing.T, ctx context.Context, o Overrides, native, emulated []string) (*opened, *BenchResult, error) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the fake go command is a shell script")
@@ -39,7 +39,7 @@ func faked(t *testing.T, ctx context.Context, o Overrides, native, emulated []st
 	dir := project(t, oneMain())
 	p := plan(t, dir, Project{Platforms: []string{"linux/loong64"}}, o)
 	p.BenchPlan.Host = nil
-	result, err := within(ctx, p, func(ctx context.Context, w *workspace) (*BenchResult, error) {
+	result, err := within(ctx, p.Builder, func(ctx context.Context, w *workspace) (*BenchResult, error) {
 		return w.benchWith(ctx, func(ctx context.Context, b *bench) error {
 			l := b.lines[0]
 			l.native.argv = native
@@ -51,7 +51,7 @@ func faked(t *testing.T, ctx context.Context, o Overrides, native, emulated []st
 	return p, result, err
 }
 
-func benchJSON(t *testing.T, p *Plan) report.Report {
+func benchJSON(t *testing.T, p *opened) report.Report {
 	t.Helper()
 	var r report.Report
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(p.Output, "bench", "bench.json"))), &r); err != nil {

@@ -146,7 +146,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 		of = fmt.Sprintf(" of %d", wanted)
 	}
 	for i, name := range caseNames {
-		end := b.w.plan.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
+		end := b.w.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
 		limited, cancel := context.WithTimeoutCause(ctx, t.line.patience(i), errPatience)
 		usage, text, err := b.build(limited, t, i, round, dir)
 		hangs := errors.Is(context.Cause(limited), errPatience)
@@ -328,12 +328,12 @@ func (b *bench) collect(ctx context.Context, t turn, leg int, dir string) error 
 	}
 	for i, c := range t.line.Compiles {
 		for _, m := range c.Mains {
-			path := filepath.Join(dir, fmt.Sprint(i), m.file)
+			path := filepath.Join(dir, fmt.Sprint(i), m.File)
 			h, err := disk.SHA256(ctx, path)
 			if err != nil {
 				return err
 			}
-			key := fmt.Sprint(i, "/", m.file)
+			key := fmt.Sprint(i, "/", m.File)
 			files := t.line.outputs[leg][key]
 			if files == nil {
 				files = &[2]builtFile{}

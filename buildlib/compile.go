@@ -32,9 +32,9 @@ type compiled struct {
 // while it compiles, but neither while it loads packages nor while it links the
 // last main: with two on two cores a relink took a fifth less, an unchanged
 // build too. More need more memory, hence the bound.
-func (p *Plan) jobs() int {
-	if p.Jobs > 0 {
-		return p.Jobs
+func (b *Builder) jobs() int {
+	if b.options.Jobs > 0 {
+		return b.options.Jobs
 	}
 	return min(4, runtime.NumCPU())
 }
@@ -42,7 +42,7 @@ func (p *Plan) jobs() int {
 // compile starts the plan's calls of go build in g, in plan order. If they ran
 // before, it returns what came of them.
 func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation {
-	if done := w.plan.run.compilation; done != nil {
+	if done := w.run.compilation; done != nil {
 		return done
 	}
 	c := &compilation{calls: make([]compiled, len(w.plan.Compiles))}
@@ -50,7 +50,7 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 		c.calls[i] = compiled{Compile: call, done: make(chan struct{})}
 	}
 	g.Go(func() error {
-		slots := make(chan struct{}, w.plan.jobs())
+		slots := make(chan struct{}, w.jobs())
 		for i := range c.calls {
 			select {
 			case slots <- struct{}{}:
@@ -71,18 +71,18 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	names := make([]string, len(c.Mains))
 	build := gotool.Build{
 		Env: c.Env, Args: c.Args,
-		Folder: filepath.Join(w.private("kept"), filepath.FromSlash(c.folder)),
+		Folder: filepath.Join(w.private("kept"), filepath.FromSlash(c.Folder)),
 		Temp:   w.scratch.Dir,
 	}
 	for i, m := range c.Mains {
 		names[i] = m.Binary
-		build.Mains = append(build.Mains, gotool.Main{Package: m.Package, File: m.file})
+		build.Mains = append(build.Mains, gotool.Main{Package: m.Package, File: m.File})
 	}
 	if err := w.folder(build.Folder); err != nil {
 		return err
 	}
 	subject := strings.Join(names, ", ")
-	end := w.plan.begin(StepCompile, subject, c.Platform)
+	end := w.begin(StepCompile, subject, c.Platform)
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
 		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err))

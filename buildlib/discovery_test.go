@@ -91,7 +91,7 @@ func TestDiscovery(t *testing.T) {
 				tt.project.Platforms = []string{"linux/amd64"}
 			}
 			p := plan(t, dir, tt.project, Overrides{})
-			if got := mains(p); !slices.Equal(got, tt.want) {
+			if got := mains(p.Plan); !slices.Equal(got, tt.want) {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
 			if p.Output != filepath.Join(dir, tt.project.Dir, "dist") {

@@ -4,20 +4,21 @@
 //
 // A [Project] says what to build; its zero value is the usual. Its Plan method
 // finds the main packages and the version, fills every default, and reports
-// every mistake at once. The [Plan] is data that can be printed. Its methods
-// are the stages, and each runs those before it:
+// every mistake at once. The [Plan] is data, to be printed or kept as JSON. [Open]
+// makes a [Builder] of it, whose methods are the stages, and each runs those
+// before it:
 //
 //	Project -> Plan -> Binaries -> Images -> Manifest
 //	                                      -> Load
 //
-// [Plan.Binaries] compiles each platform natively with one call of go build
-// for all mains that are built alike. [Plan.Images] puts the binaries into
-// images on [Image.Base] and writes each as an OCI layout. [Plan.Manifest]
+// [Builder.Binaries] compiles each platform natively with one call of go build
+// for all mains that are built alike. [Builder.Images] puts the binaries into
+// images on [Image.Base] and writes each as an OCI layout. [Builder.Manifest]
 // publishes one index per image, with its tags, to every registry.
-// [Plan.Load] gives an image to the local Docker or Podman.
+// [Builder.Load] gives an image to the local Docker or Podman.
 //
-// Several machines can share the work of Manifest by platform: [Plan.Matrix]
-// says how, [Plan.Push] is one machine's share, and [Plan.Merge] publishes what
+// Several machines can share the work of Manifest by platform: [Builder.Matrix]
+// says how, [Builder.Push] is one machine's share, and [Builder.Merge] publishes what
 // all have pushed, with the digest that one machine would have made.
 //
 // A magefile needs none of this: it imports package targets, which is these

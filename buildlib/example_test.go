@@ -8,7 +8,7 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// A Project becomes a Plan, and the Plan makes the images. This is what the
+// A Project becomes a Plan, and a Builder makes its images. This is what the
 // mage target images does.
 func Example() {
 	ctx := context.Background()
@@ -26,7 +26,12 @@ func Example() {
 			fmt.Println(image.Name, image.Tags, p.Platform, p.Binaries[0].Path)
 		}
 	}
-	// Then: images, err := plan.Images(ctx)
+	b, err := buildlib.Open(ctx, plan, buildlib.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	// Then: images, err := b.Images(ctx)
 
 	// Output:
 	// hello [v1.2.3] linux/arm64 /usr/local/bin/hello
@@ -53,9 +58,9 @@ func ExampleProject_Plan() {
 }
 
 // A build on several machines: the matrix has a job for each platform, which
-// calls Plan.Push with that platform in Overrides. When all have, and their
-// dist/digests are in one folder, one machine calls Plan.Merge.
-func ExamplePlan_Matrix() {
+// calls Builder.Push with that platform in Overrides. When all have, and their
+// dist/digests are in one folder, one machine calls Builder.Merge.
+func ExampleBuilder_Matrix() {
 	ctx := context.Background()
 	project := buildlib.Project{
 		Dir:     "../examples/hello",
@@ -66,32 +71,41 @@ func ExamplePlan_Matrix() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	matrix, err := plan.Matrix(ctx)
+	b, err := buildlib.Open(ctx, plan, buildlib.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	matrix, err := b.Matrix(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, job := range matrix.Include {
 		fmt.Println(job.Platform, "on", job.Runner)
 	}
-	// In a job:     records, err := plan.Push(ctx)
-	// After them:   images, err := plan.Merge(ctx, "gathered")
+	// In a job:     records, err := b.Push(ctx)
+	// After them:   images, err := b.Merge(ctx, "gathered")
 
 	// Output:
 	// linux/amd64 on ubuntu-latest
 	// linux/arm64 on ubuntu-24.04-arm
 }
 
-// A stage of the plan reports its steps as it goes on.
-func ExamplePlan_progress() {
-	plan := &buildlib.Plan{Version: "v1.2.3"}
-	plan.Progress = func(e buildlib.Event) {
-		if e.Done {
-			log.Println(e.Step, e.Platform, e.Subject, e.Elapsed)
-		}
-	}
-	_, err := plan.Images(context.Background())
+// Options say how a Builder works: here, whom its steps are reported to. What a
+// plan lacks is an error before any work.
+func ExampleOpen() {
+	plan := &buildlib.Plan{Version: "v1.2.3", Dir: "/src/acme", Output: "/src/acme/dist"}
+	_, err := buildlib.Open(context.Background(), plan, buildlib.Options{
+		Progress: func(e buildlib.Event) {
+			if e.Done {
+				log.Println(e.Step, e.Platform, e.Subject, e.Elapsed)
+			}
+		},
+	})
 	fmt.Println(err)
 
 	// Output:
-	// the project has no image: none of its binaries is built for a linux platform, and images are for linux for now
+	// plan: Epoch: it is zero: set the time that goes into images
+	// plan: Go.Version: it is empty: go env GOVERSION prints it
+	// plan: Go.Root: "" is not an absolute path: go env GOROOT prints it
 }

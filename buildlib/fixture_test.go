@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -115,8 +116,14 @@ func commit(t *testing.T, dir string, tags ...string) {
 	}
 }
 
+// opened is a Builder, and its plan, which tests change.
+type opened struct {
+	*Plan
+	*Builder
+}
+
 // plan resolves a Project in dir that must be right.
-func plan(t *testing.T, dir string, p Project, o Overrides) *Plan {
+func plan(t *testing.T, dir string, p Project, o Overrides) *opened {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
 	o.Cache = or(o.Cache, cache)
@@ -124,7 +131,18 @@ func plan(t *testing.T, dir string, p Project, o Overrides) *Plan {
 	if err != nil {
 		t.Fatalf("plan: %v", err)
 	}
-	return resolved
+	return open(t, resolved, Options{})
+}
+
+// open opens a plan, until the test has ended.
+func open(t *testing.T, p *Plan, o Options) *opened {
+	t.Helper()
+	b, err := Open(context.WithoutCancel(t.Context()), p, o)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return &opened{p, b}
 }
 
 // refusingRegistry is the host of a registry that lets nobody in.

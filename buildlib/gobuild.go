@@ -76,9 +76,9 @@ func (b GoBuild) key() string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// manner is what b says of compiling packages, before its templates are
+// packageFlags are what b says of compiling packages, before its templates are
 // executed: all but the linker's arguments, which change no package.
-func (b GoBuild) manner() string {
+func (b GoBuild) packageFlags() string {
 	return fmt.Sprintf("%q %q", b.Tags, withoutLdflags(b.Flags))
 }
 
@@ -192,7 +192,7 @@ func (r *resolver) calls(p platform, binaries []binary) []Compile {
 			if keys[i] != key {
 				continue
 			}
-			if !slices.ContainsFunc(c.Mains, func(m Main) bool { return strings.EqualFold(m.file, name) }) {
+			if !slices.ContainsFunc(c.Mains, func(m Main) bool { return strings.EqualFold(m.File, name) }) {
 				at = i
 				break
 			}
@@ -203,11 +203,11 @@ func (r *resolver) calls(p platform, binaries []binary) []Compile {
 			if err != nil {
 				continue // noted by renders
 			}
-			c.folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", key, nth))
+			c.Folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", key, nth))
 			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
 		}
 		calls[at].Mains = append(calls[at].Mains, Main{
-			Binary: b.Name, Package: b.importPath, file: name,
+			Binary: b.Name, Package: b.importPath, File: name,
 			Output: path.Join("bin", p.folder(), b.published(p)),
 		})
 	}
@@ -220,10 +220,10 @@ func (r *resolver) compile(p platform, b binary) (*Compile, error) {
 		return nil, err
 	}
 	return &Compile{
-		Platform: p.name,
-		Env:      rendered.environ(p),
-		Args:     rendered.args(),
-		manner:   b.go_.manner(),
+		Platform:     p.name,
+		Env:          rendered.environ(p),
+		Args:         rendered.args(),
+		PackageFlags: b.go_.packageFlags(),
 	}, nil
 }
 

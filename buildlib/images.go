@@ -100,7 +100,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 		r.configure(&unplaced, nil)
 	}
 	labels := r.labels(img)
-	ip := ImagePlan{Name: img.Name, Annotations: r.indexAnnotations(labels), build: buildOf(img.binaries)}
+	ip := ImagePlan{Name: img.Name, Annotations: r.indexAnnotations(labels), Build: buildOf(img.binaries)}
 	ip.Tags, ip.EmptyTags = r.tagsOf(img)
 	if named {
 		ip.Repositories = r.repositories(img)

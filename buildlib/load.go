@@ -18,22 +18,22 @@ import (
 // Load puts each image, for the platform of the Docker or Podman engine that
 // answers, into that engine: under each name that Manifest would push, or
 // NAME:TAG without registries. It compiles for that platform only.
-func (p *Plan) Load(ctx context.Context) ([]LoadResult, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	return p.run.loaded.do(func() ([]LoadResult, error) {
-		if err := errors.Join(p.hasImages(), p.hasSources()); err != nil {
+func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.run.loaded.do(func() ([]LoadResult, error) {
+		if err := errors.Join(b.plan.hasImages(), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
 		engine, err := publish.FindEngine(ctx)
 		if err != nil {
 			return nil, err
 		}
-		fitting, err := p.limitedTo(engine.Platform)
+		fitting, err := b.plan.limitedTo(engine.Platform)
 		if err != nil {
 			return nil, fmt.Errorf("load: %s runs %s: %w", engine.Name, engine.Platform, err)
 		}
-		return within(ctx, fitting, func(ctx context.Context, w *workspace) ([]LoadResult, error) {
+		return within(ctx, b.with(fitting), func(ctx context.Context, w *workspace) ([]LoadResult, error) {
 			all, err := w.build(ctx)
 			if err != nil {
 				return nil, err
@@ -48,9 +48,9 @@ func (p *Plan) Load(ctx context.Context) ([]LoadResult, error) {
 func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 	only := platforms.Only(platforms.Normalize(platforms.Platform{OS: at.OS, Architecture: at.Architecture, Variant: at.Variant}))
 	limited := &Plan{
-		Dir: p.Dir, Output: p.Output, Cache: p.Cache, Jobs: p.Jobs,
+		Dir: p.Dir, Output: p.Output, Cache: p.Cache,
 		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
-		Go: p.Go, Insecure: p.Insecure, AllowDirty: p.AllowDirty, Progress: p.Progress,
+		Go: p.Go, Insecure: p.Insecure, AllowDirty: p.AllowDirty,
 	}
 	needed := map[string]bool{} // platform and binary
 	for _, ip := range p.ImagePlans {
@@ -87,7 +87,7 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 	g.SetLimit(2) // an engine unpacks one after the other
 	for i, b := range all {
 		g.Go(func() error {
-			end := w.plan.begin(StepLoad, b.Name, b.Platforms[0].Platform)
+			end := w.begin(StepLoad, b.Name, b.Platforms[0].Platform)
 			tags, err := b.plan.names()
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)

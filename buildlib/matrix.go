@@ -21,7 +21,7 @@ type Matrix struct {
 	Include []MatrixJob `json:"include"`
 }
 
-// MatrixJob is the job of one platform: it runs Plan.Push with
+// MatrixJob is the job of one platform: it runs Builder.Push with
 // Overrides.Platforms set to the one.
 type MatrixJob struct {
 	Platform string `json:"platform"`
@@ -45,11 +45,12 @@ const defaultRunner = "ubuntu-latest"
 // Matrix returns a job for each platform that an image is made for, in the
 // order of Compiles. Platforms of which there are binaries only have none, as there is
 // nothing of them to publish.
-func (p *Plan) Matrix(ctx context.Context) (Matrix, error) {
+func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
+	p := b.plan
 	if err := p.hasImages(); err != nil {
 		return Matrix{}, err
 	}
-	modules, err := p.module.hash(ctx, gotool.Go{Dir: p.Dir})
+	modules, err := p.Go.modules(ctx, gotool.Go{Dir: p.Dir})
 	if err != nil {
 		return Matrix{}, fmt.Errorf("cache key: %w", err)
 	}
@@ -103,7 +104,7 @@ func (p *Plan) cacheKey(platform, modules string) string {
 	var manners []string
 	for _, c := range p.Compiles {
 		if c.Platform == platform {
-			manners = append(manners, fmt.Sprintf("%q %s", c.Env, c.manner))
+			manners = append(manners, fmt.Sprintf("%q %s", c.Env, c.PackageFlags))
 		}
 	}
 	slices.Sort(manners)
@@ -165,19 +166,13 @@ func fields(flags string) []string {
 	}
 }
 
-// moduleFiles are what says which modules a build needs.
-type moduleFiles struct {
-	mod  string // the go.mod; empty or os.DevNull outside a module
-	work string // the go.work; empty or "off" without one
-}
-
-// hash names the versions of the modules, and their sums. What else go.mod
-// files say changes no compiled package of another module.
-func (m moduleFiles) hash(ctx context.Context, g gotool.Go) (string, error) {
+// modules names the versions of the modules that a build needs, and their sums.
+// What else go.mod files say changes no compiled package of another module.
+func (t Toolchain) modules(ctx context.Context, g gotool.Go) (string, error) {
 	var said []string
-	mods := []string{m.mod}
-	if m.work != "" && m.work != "off" {
-		work, err := g.Workspace(ctx, m.work)
+	mods := []string{t.Module}
+	if t.Workspace != "" && t.Workspace != "off" {
+		work, err := g.Workspace(ctx, t.Workspace)
 		if err != nil {
 			return "", err
 		}
@@ -186,7 +181,7 @@ func (m moduleFiles) hash(ctx context.Context, g gotool.Go) (string, error) {
 		for _, dir := range work.Dirs {
 			mods = append(mods, filepath.Join(dir, "go.mod"))
 		}
-		if err := addLines(&said, m.work+".sum", filepath.Join(filepath.Dir(m.work), "vendor", "modules.txt")); err != nil {
+		if err := addLines(&said, t.Workspace+".sum", filepath.Join(filepath.Dir(t.Workspace), "vendor", "modules.txt")); err != nil {
 			return "", err
 		}
 	}

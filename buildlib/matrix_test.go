@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func matrix(t *testing.T, p *Plan) Matrix {
+func matrix(t *testing.T, p *opened) Matrix {
 	t.Helper()
 	m, err := p.Matrix(t.Context())
 	if err != nil {

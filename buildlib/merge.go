@@ -33,23 +33,23 @@ import (
 // An image that a repository doesn't have any more (registries may collect what
 // no tag leads to) keeps that repository from being published to. Failures and
 // results are otherwise as Manifest's.
-func (p *Plan) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	if err := p.mergeable(); err != nil {
+func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.plan.mergeable(); err != nil {
 		return nil, err
 	}
-	return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+	return within(ctx, b, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
 		// dir may be the one that a run of ci:push here is writing to.
 		list, damaged, err := gather(ctx, dir)
 		if err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
 		}
-		m := merger{plan: p, mistakes: damaged, parts: map[string][]found{}}
+		m := merger{plan: w.plan, mistakes: damaged, parts: map[string][]found{}}
 		all := m.merge(dir, list)
-		dirty := p.Dirty || slices.ContainsFunc(list, func(f found) bool { return f.Dirty })
+		dirty := w.plan.Dirty || slices.ContainsFunc(list, func(f found) bool { return f.Dirty })
 		if len(m.mistakes) == 0 {
-			m.mistakes = append(m.mistakes, p.hasTags(dirty))
+			m.mistakes = append(m.mistakes, w.plan.hasTags(dirty))
 		}
 		if err := errors.Join(m.mistakes...); err != nil {
 			return nil, err
@@ -139,8 +139,8 @@ func (m *merger) sort(f found) {
 	ip, pp := m.plan.find(f.Image, f.Platform)
 	if pp == nil {
 		switch {
-		case m.plan.onlyImages != nil && !slices.Contains(m.plan.onlyImages, f.Image):
-		case m.plan.fewerPlatforms:
+		case m.plan.Limits.Images != nil && !slices.Contains(m.plan.Limits.Images, f.Image):
+		case m.plan.Limits.Platforms:
 			m.mistake("%s: image %q for %s is not among what MULTIMAGE_PLATFORMS leaves: unset it, as ci:merge publishes all platforms, or remove the record", f.path, f.Image, f.Platform)
 		default:
 			m.mistake("%s: image %q for %s is not in the plan of this checkout: push and merge with one configuration, or remove the record", f.path, f.Image, f.Platform)

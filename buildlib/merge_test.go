@@ -285,7 +285,7 @@ func TestMergeWaitsForPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	merging := plan(t, dir, p, Overrides{})
-	merging.Progress = func(e Event) {
+	merging.progress = func(e Event) {
 		if e.Step == StepWait {
 			if err := errors.Join(os.Rename(away, digests), lock.Unlock()); err != nil {
 				t.Error(err)

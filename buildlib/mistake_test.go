@@ -324,12 +324,12 @@ func TestAbsentSource(t *testing.T) {
 	})
 	p.Version, p.Platforms, p.Registries = "1.0", []string{"linux/amd64"}, []string{registry}
 	want := `Images[0].Files[0].Source: "gen/amd64.txt": no such file or folder in ` + dir + ": correct it, or make it first"
-	resolve := func() *Plan { return plan(t, dir, p, Overrides{}) }
-	reading := map[string]func(*Plan) error{
-		"images":   func(p *Plan) error { _, err := p.Images(t.Context()); return err },
-		"manifest": func(p *Plan) error { _, err := p.Manifest(t.Context()); return err },
-		"push":     func(p *Plan) error { _, err := p.Push(t.Context()); return err },
-		"load":     func(p *Plan) error { _, err := p.Load(t.Context()); return err },
+	resolve := func() *opened { return plan(t, dir, p, Overrides{}) }
+	reading := map[string]func(*opened) error{
+		"images":   func(p *opened) error { _, err := p.Images(t.Context()); return err },
+		"manifest": func(p *opened) error { _, err := p.Manifest(t.Context()); return err },
+		"push":     func(p *opened) error { _, err := p.Push(t.Context()); return err },
+		"load":     func(p *opened) error { _, err := p.Load(t.Context()); return err },
 	}
 	for name, stage := range reading {
 		if err := stage(resolve()); err == nil || err.Error() != want {

@@ -58,7 +58,7 @@ func (w *workspace) makeOutput(ctx context.Context) error {
 	}
 	// The project has its own: it stays as it is.
 	if seen := git.Unignored(ctx, out, []string{"bin/os/arch/name", "images.json", "oci/name"}); len(seen) > 0 {
-		w.plan.tell(StepWarn, fmt.Sprintf("git doesn't ignore what is written to %s: add these lines to %s: %s",
+		w.tell(StepWarn, fmt.Sprintf("git doesn't ignore what is written to %s: add these lines to %s: %s",
 			out, path, strings.Join(strings.Fields(ignore)[10:], " ")))
 	}
 	return w.writeOnce(w.private(".gitignore"), "*\n")
@@ -82,7 +82,7 @@ func (w *workspace) sweep() {
 		left, _ := fs.Glob(os.DirFS(w.private("")), pattern)
 		for _, name := range left {
 			if err := w.remove(name); err != nil {
-				w.plan.log("%v", err)
+				w.log("%v", err)
 			}
 		}
 	}

@@ -1,21 +1,17 @@
 package buildlib
 
 import (
-	"encoding/json"
 	"time"
 )
 
 // Plan is a resolved Project: every default filled, every name resolved, every
-// template rendered. It is data that says all that will happen; print it, or
-// run a stage of it.
-//
-// A stage runs the stages before it, and each runs once in a Plan's life: the
-// second call of Images returns what the first did.
+// template rendered. It is data that says all that will happen: print it, keep
+// it as JSON, or have a Builder carry it out. Dir, Output, Cache, Go and a benchmark's
+// Baseline name folders of this machine.
 type Plan struct {
-	Dir      string    `json:"-"` // the module's folder, absolute
-	Output   string    `json:"-"` // where results go, absolute
-	Cache    string    `json:"-"` // bases and layers, absolute
-	Jobs     int       `json:"-"` // as in Overrides
+	Dir      string    `json:"dir,omitempty"`    // the module's folder, absolute
+	Output   string    `json:"output,omitempty"` // where results go, absolute
+	Cache    string    `json:"cache,omitempty"`  // for bases and layers, absolute; Options may name another
 	Version  string    `json:"version"`
 	Revision string    `json:"revision,omitempty"` // the commit; empty without git
 	Dirty    bool      `json:"dirty,omitempty"`    // tracked files differ from it
@@ -32,7 +28,7 @@ type Plan struct {
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
 	// BenchPlan is what Bench measures.
-	BenchPlan BenchPlan `json:"-"`
+	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the CI runners of platforms that have one of their own.
 	Runners map[string]string `json:"runners,omitempty"`
 	// Ignored is what Files leave out of the project, wherever it is.
@@ -41,17 +37,18 @@ type Plan struct {
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.
 	Warnings []string `json:"warnings,omitempty"`
+	// Absent are the Sources of Files that are yet to be made.
+	Absent []AbsentSource `json:"absent,omitempty"`
+	// Limits are what Overrides limit the plan to.
+	Limits Limits `json:"limits,omitzero"`
+}
 
-	// Progress is called as work goes on, from several goroutines at once.
-	// Nil: nobody looks.
-	Progress func(Event) `json:"-"`
-
-	run    runState
-	module moduleFiles
-	absent []*absent
-	// What Overrides narrow the plan to.
-	fewerPlatforms bool
-	onlyImages     []string // nil: all
+// Limits are what Overrides leave of a Project. The zero value is all.
+type Limits struct {
+	// Platforms is set if there may be fewer than the Project's.
+	Platforms bool `json:"platforms,omitempty"`
+	// Images are the names of the only images. Nil: all.
+	Images []string `json:"images,omitempty"`
 }
 
 // Toolchain is the go command that builds.
@@ -61,7 +58,9 @@ type Toolchain struct {
 	// Experiment and FIPS140 are GOEXPERIMENT and GOFIPS140 in effect.
 	Experiment string `json:"experiment,omitempty"`
 	FIPS140    string `json:"fips140,omitempty"`
-	Root       string `json:"-"` // GOROOT
+	Root       string `json:"root,omitempty"`      // GOROOT
+	Module     string `json:"module,omitempty"`    // the go.mod; empty or os.DevNull outside a module
+	Workspace  string `json:"workspace,omitempty"` // the go.work; empty or "off" without one
 }
 
 // Compile is one call of go build: main packages of one platform that are
@@ -72,8 +71,11 @@ type Compile struct {
 	Args     []string `json:"args"`     // of go build, but -o and the packages
 	Mains    []Main   `json:"mains"`
 
-	folder string // below the kept folder
-	manner string // how packages are compiled, as GoBuild.manner
+	// Folder is where go builds to, below a folder that is kept.
+	Folder string `json:"folder"`
+	// PackageFlags are what of Args changes compiled packages, before its
+	// templates are executed.
+	PackageFlags string `json:"packageFlags"`
 }
 
 // Main is one main package of a Compile.
@@ -81,8 +83,7 @@ type Main struct {
 	Binary  string `json:"binary"`  // the Binary's name
 	Package string `json:"package"` // import path
 	Output  string `json:"output"`  // the executable, relative to Plan.Output
-
-	file string // what go calls it
+	File    string `json:"file"`    // what go calls it
 }
 
 // ImagePlan is one image to be: an index with an image per platform.
@@ -94,8 +95,8 @@ type ImagePlan struct {
 	EmptyTags    []string          `json:"emptyTags,omitempty"` // the templates that rendered empty
 	Annotations  map[string]string `json:"annotations"`         // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
-
-	build string // as RecordGo's
+	// Build is as RecordGo's.
+	Build string `json:"build"`
 }
 
 // PlatformPlan is an image's share for one platform.
@@ -126,10 +127,3 @@ type PlacedBinary struct {
 
 // scratch is the base that is none.
 const scratch = "scratch"
-
-// MarshalJSON makes a Plan printable as data. What names this machine's
-// folders is left out, so that equal plans print equally everywhere.
-func (p *Plan) MarshalJSON() ([]byte, error) {
-	type plain Plan
-	return json.Marshal((*plain)(p))
-}

@@ -62,8 +62,8 @@ func (p *Plan) String() string {
 	if len(p.Skipped) > 0 {
 		b.WriteString("\n")
 	}
-	for _, a := range p.absent {
-		fmt.Fprintf(&b, "\nwarning: %s: %q is not there, and images can't be made without it\n", a.field, a.source)
+	for _, a := range p.Absent {
+		fmt.Fprintf(&b, "\nwarning: %s: %q is not there, and images can't be made without it\n", a.Field, a.Source)
 	}
 	return b.String()
 }

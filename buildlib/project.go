@@ -53,7 +53,7 @@ type Project struct {
 	Go GoBuild
 	// Labels are added to every image's own.
 	Labels map[string]string
-	// Runners are the labels of CI runners by platform, for Plan.Matrix. One
+	// Runners are the labels of CI runners by platform, for Builder.Matrix. One
 	// of a platform that isn't built counts for nothing. Zero: ubuntu-latest.
 	Runners map[string]string
 	// Bench says what the benchmark measures.
@@ -175,7 +175,7 @@ type File struct {
 	GID int `json:"gid,omitempty"`
 }
 
-// Bench says what Plan.Bench measures, and when it fails.
+// Bench says what Builder.Bench measures, and when it fails.
 type Bench struct {
 	// Platforms to measure, besides the host's own. Zero: the Project's.
 	Platforms []string
@@ -213,10 +213,6 @@ type Overrides struct {
 	// Version and Output replace the Project's.
 	Version string
 	Output  string
-	// Jobs is how many platforms compile and how many uploads run at once.
-	// Zero: as many as there are processors, at most 4, for compiling; 4 for
-	// uploads.
-	Jobs int
 	// Cache is the folder for bases and layers, shared between projects.
 	// Zero: multimage in os.UserCacheDir.
 	Cache string

@@ -23,21 +23,21 @@ import (
 //
 // A repository that fails doesn't stop the others. Then the results are
 // returned beside the error, and their Published tells of every tag what
-// became of it; images.json stays as it was. The next call of a new Plan does
+// became of it; images.json stays as it was. The next call of a new Builder does
 // what is missing.
-func (p *Plan) Manifest(ctx context.Context) ([]ImageResult, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	return p.run.published.do(func() ([]ImageResult, error) {
-		if err := errors.Join(p.publishable(), p.hasTags(p.Dirty), p.hasSources()); err != nil {
+func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.run.published.do(func() ([]ImageResult, error) {
+		if err := errors.Join(b.plan.publishable(), b.plan.hasTags(b.plan.Dirty), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
-		return within(ctx, p, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
+		return within(ctx, b, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
 			all, err := w.images(ctx)
 			if err != nil {
 				return nil, err
 			}
-			list, err := w.publish(ctx, all, p.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 				return w.client.Publish(ctx, at, b.index, b.Tags, nil)
 			})
 			if w.store.Dropped() > 0 {
@@ -114,7 +114,7 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
 		return result
 	}
-	end := w.plan.begin(StepPush, repo, "")
+	end := w.begin(StepPush, repo, "")
 	done, err := by(ctx, at, b)
 	if len(done.Tags) > 0 {
 		result.Failed = nil

@@ -20,7 +20,7 @@ import (
 // Push is one machine's share of Manifest: it runs Images for the plan's
 // platforms (Overrides narrow them) and pushes each platform's image to each of
 // its repositories by digest: no tag, no index. For each it writes a record
-// into OUTPUT/digests, once all its repositories have it. Plan.Merge makes the
+// into OUTPUT/digests, once all its repositories have it. Builder.Merge makes the
 // index of all machines' records.
 //
 // Before that, records that earlier runs left of the images to be pushed, and of
@@ -28,14 +28,14 @@ import (
 // one commit, and none of what failed. A repository that fails doesn't stop the
 // others; the image that wanted it gets no record. The records that were written
 // are returned beside the error.
-func (p *Plan) Push(ctx context.Context) ([]Record, error) {
-	p.run.mu.Lock()
-	defer p.run.mu.Unlock()
-	return p.run.pushed.do(func() ([]Record, error) {
-		if err := errors.Join(p.mergeable(), p.hasTags(false), p.hasSources()); err != nil {
+func (b *Builder) Push(ctx context.Context) ([]Record, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.run.pushed.do(func() ([]Record, error) {
+		if err := errors.Join(b.plan.mergeable(), b.plan.hasTags(false), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
-		return within(ctx, p, func(ctx context.Context, w *workspace) ([]Record, error) {
+		return within(ctx, b, func(ctx context.Context, w *workspace) ([]Record, error) {
 			if err := w.removeStale(); err != nil {
 				return nil, fmt.Errorf("records: %w", err)
 			}
@@ -101,7 +101,7 @@ func (p *Plan) records(b *built) ([]Record, error) {
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
 			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Created: p.Epoch,
-			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.build},
+			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.Build},
 			Repositories: append([]string{}, b.plan.Repositories...),
 		}
 	}
@@ -135,7 +135,7 @@ func (w *workspace) pushImage(ctx context.Context, b *built) error {
 }
 
 func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
-	end := w.plan.begin(StepPush, repo, "")
+	end := w.begin(StepPush, repo, "")
 	done, err := w.client.PushImages(ctx, at, b.index, nil)
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 )
 
 // Record says that the image of one platform is in registries, by digest, and
-// has what the index over all platforms will say of it. Plan.Push writes
-// records as JSON files and Plan.Merge reads them; the keys containerimage.*
+// has what the index over all platforms will say of it. Builder.Push writes
+// records as JSON files and Builder.Merge reads them; the keys containerimage.*
 // are those of docker buildx's metadata file. It holds no secret, and nothing
 // that names the machine that wrote it.
 type Record struct {

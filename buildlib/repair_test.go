@@ -26,9 +26,9 @@ func TestFailingCompile(t *testing.T) {
 	before := snapshot(t, filepath.Join(dir, "dist"))
 	write(t, filepath.Join(dir, "cmd", "agent", "main.go"), strings.Replace(program, "unset", "changed", 1))
 	write(t, filepath.Join(dir, "cmd", "server", "main.go"), "package main\n\nfunc main() { undefined() }\n")
-	for name, stage := range map[string]func(*Plan) error{
-		"binaries": func(p *Plan) error { _, err := p.Binaries(t.Context()); return err },
-		"manifest": func(p *Plan) error { _, err := p.Manifest(t.Context()); return err },
+	for name, stage := range map[string]func(*opened) error{
+		"binaries": func(p *opened) error { _, err := p.Binaries(t.Context()); return err },
+		"manifest": func(p *opened) error { _, err := p.Manifest(t.Context()); return err },
 	} {
 		err := stage(plan(t, dir, Project{}, o))
 		if err == nil {
@@ -150,7 +150,7 @@ func TestSecondRunWaitsForTheFirst(t *testing.T) {
 	}
 	p := plan(t, dir, Project{}, Overrides{Platforms: []string{"linux/amd64"}})
 	told := make(chan string, 1)
-	p.Progress = func(e Event) {
+	p.progress = func(e Event) {
 		if e.Step == StepWait {
 			told <- e.Subject
 		}
@@ -181,10 +181,10 @@ func TestStagesEndWithTheirContext(t *testing.T) {
 	why := errors.New("told to stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	for name, stage := range map[string]func(*Plan) error{
-		"binaries": func(p *Plan) error { _, err := p.Binaries(ctx); return err },
-		"images":   func(p *Plan) error { _, err := p.Images(ctx); return err },
-		"manifest": func(p *Plan) error { _, err := p.Manifest(ctx); return err },
+	for name, stage := range map[string]func(*opened) error{
+		"binaries": func(p *opened) error { _, err := p.Binaries(ctx); return err },
+		"images":   func(p *opened) error { _, err := p.Images(ctx); return err },
+		"manifest": func(p *opened) error { _, err := p.Manifest(ctx); return err },
 	} {
 		if err := stage(plan(t, dir, Project{}, Overrides{})); !errors.Is(err, why) {
 			t.Errorf("%s: error %v, want the context's cause", name, err)

@@ -102,29 +102,31 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if rel, err := filepath.Rel(output, dir); err == nil && filepath.IsLocal(rel) {
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
 	}
-	cache := o.Cache
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return nil, fmt.Errorf("no folder for the cache: %w: set MULTIMAGE_CACHE", err)
-		}
-		cache = filepath.Join(user, "multimage")
-	}
-	if cache, err = filepath.Abs(cache); err != nil {
+	cache, err := cacheFolder(o.Cache)
+	if err != nil {
 		return nil, err
 	}
 	if cache == dir {
 		return nil, fmt.Errorf("the cache: %q is the project itself: set MULTIMAGE_CACHE to a folder of its own", cache)
 	}
-	if o.Jobs < 0 {
-		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
-	}
 	r.go_ = gotool.Go{Dir: dir}
 	r.plan = &Plan{
-		Dir: dir, Output: output, Cache: cache, Jobs: o.Jobs, Insecure: p.Insecure, AllowDirty: o.AllowDirty,
-		fewerPlatforms: o.Platforms != nil, onlyImages: o.Images,
+		Dir: dir, Output: output, Cache: cache, Insecure: p.Insecure, AllowDirty: o.AllowDirty,
+		Limits: Limits{Platforms: o.Platforms != nil, Images: o.Images},
 	}
 	return r, nil
+}
+
+// cacheFolder is the absolute path of the folder for bases and layers.
+func cacheFolder(dir string) (string, error) {
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no folder for the cache: %w: set MULTIMAGE_CACHE", err)
+		}
+		dir = filepath.Join(user, "multimage")
+	}
+	return filepath.Abs(dir)
 }
 
 func workdir() string {
@@ -153,8 +155,8 @@ func (r *resolver) look(ctx context.Context) error {
 	r.plan.Go = Toolchain{
 		Version: r.env.Version, Flags: r.env.Flags, Root: r.env.Root,
 		Experiment: r.env.Experiment, FIPS140: r.env.FIPS140,
+		Module: r.env.Mod, Workspace: r.env.Work,
 	}
-	r.plan.module = moduleFiles{mod: r.env.Mod, work: r.env.Work}
 	return nil
 }
 

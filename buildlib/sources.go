@@ -13,19 +13,24 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/oci"
 )
 
-// absent is a File's Source that isn't there. It may be made by a step of the
-// project that has yet to run, and that those who only share out the work, or
-// join what others made, never run: so it is a mistake for the stages that read
-// it, or among other mistakes, and else none.
+// AbsentSource is a File's Source that wasn't there when the Plan was made. It
+// may be made by a step of the project that has yet to run, and that those who
+// only share out the work, or join what others made, never run: so it is a
+// mistake for the stages that read it, or among other mistakes, and else none.
+type AbsentSource struct {
+	Field  string `json:"field"`  // of the Project
+	Source string `json:"source"` // as the field has it
+	Path   string `json:"path"`   // relative to Plan.Dir
+}
+
+// absent is the error that a source isn't there.
 type absent struct {
-	field  string // of the Project
-	source string // as the field has it
-	dir    string // the project's
-	rel    string // source, relative to dir
+	AbsentSource
+	dir string
 }
 
 func (a *absent) Error() string {
-	return fmt.Sprintf("%s: %q: no such file or folder in %s: correct it, or make it first", a.field, a.source, a.dir)
+	return fmt.Sprintf("%s: %q: no such file or folder in %s: correct it, or make it first", a.Field, a.Source, a.dir)
 }
 
 // source checks a file's source and returns it relative to the project.
@@ -39,7 +44,7 @@ func (r *resolver) source(field, source string) string {
 		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
 		return source
 	}
-	ignore, err := r.plan.ignore()
+	ignore, err := r.plan.ignore(r.plan.Cache)
 	if err != nil {
 		r.note(err)
 		return source
@@ -61,7 +66,7 @@ func (r *resolver) source(field, source string) string {
 	case pattern != "":
 		r.mistake(field, "%q is excluded by %q in .dockerignore: change that, or add !%s after it", source, pattern, filepath.ToSlash(rel))
 	case errors.Is(err, fs.ErrNotExist):
-		r.note(&absent{field: field, source: source, dir: r.plan.Dir, rel: rel})
+		r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
 	case err != nil:
 		r.mistake(field, "%q can't be read, or leaves the project through a link: copy what it leads to into %s: %w", source, r.plan.Dir, err)
 	}
@@ -70,29 +75,29 @@ func (r *resolver) source(field, source string) string {
 
 // allowAbsent moves mistakes to the plan if absent sources are all there is.
 func (r *resolver) allowAbsent() {
-	var list []*absent
+	var list []AbsentSource
 	for _, err := range r.mistakes {
 		a, ok := errors.AsType[*absent](err)
 		if !ok {
 			return
 		}
-		list = append(list, a)
+		list = append(list, a.AbsentSource)
 	}
-	r.plan.absent, r.mistakes = list, nil
+	r.plan.Absent, r.mistakes = list, nil
 }
 
 // hasSources is an error if a file that images are made of isn't there by now.
 func (p *Plan) hasSources() error {
 	var missing []error
-	for _, a := range p.absent {
-		root, err := os.OpenRoot(a.dir)
+	for _, a := range p.Absent {
+		root, err := os.OpenRoot(p.Dir)
 		if err != nil {
 			return err
 		}
-		if _, err := root.Stat(a.rel); errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, a)
+		if _, err := root.Stat(a.Path); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, &absent{a, p.Dir})
 		} else if err != nil {
-			missing = append(missing, fmt.Errorf("%s: %q: %w", a.field, a.source, err))
+			missing = append(missing, fmt.Errorf("%s: %q: %w", a.Field, a.Source, err))
 		}
 		root.Close()
 	}
@@ -103,14 +108,14 @@ func (p *Plan) hasSources() error {
 // Docker reads it (docs.docker.com, "Build context", .dockerignore files).
 const dockerignore = ".dockerignore"
 
-// ignore is what Files leave out: what builds write, and what .dockerignore
-// excludes.
-func (p *Plan) ignore() (oci.Ignore, error) {
+// ignore is what Files leave out: what builds write, to Output or the cache, and
+// what .dockerignore excludes.
+func (p *Plan) ignore(cache string) (oci.Ignore, error) {
 	output := p.Output
 	if rel, err := filepath.Rel(p.Dir, output); err == nil && filepath.IsLocal(rel) {
 		output = filepath.ToSlash(rel)
 	}
-	g := oci.Ignore{Folders: []oci.Folder{{Path: p.Output, Name: "the Output " + output}, {Path: p.Cache, Name: "the cache " + p.Cache}}}
+	g := oci.Ignore{Folders: []oci.Folder{{Path: p.Output, Name: "the Output " + output}, {Path: cache, Name: "the cache " + cache}}}
 	root, err := os.OpenRoot(p.Dir)
 	if err != nil {
 		return g, err

@@ -48,10 +48,10 @@ func (r *recorder) of(step Step) []Event {
 }
 
 // watched is a plan whose events are recorded.
-func watched(t *testing.T, dir string, p Project, o Overrides) (*Plan, *recorder) {
+func watched(t *testing.T, dir string, p Project, o Overrides) (*opened, *recorder) {
 	t.Helper()
 	resolved, r := plan(t, dir, p, o), &recorder{}
-	resolved.Progress = r.event
+	resolved.progress = r.event
 	return resolved, r
 }
 
@@ -113,7 +113,7 @@ func valid(t *testing.T, dir string) {
 	}
 }
 
-func images(t *testing.T, p *Plan) []ImageResult {
+func images(t *testing.T, p *opened) []ImageResult {
 	t.Helper()
 	built, err := p.Images(t.Context())
 	if err != nil {
@@ -271,7 +271,7 @@ func TestReproducible(t *testing.T) {
 	one, other := project(t, oneMain()), project(t, oneMain())
 	elsewhere := filepath.Join(t.TempDir(), "out of tree", "dist")
 	a := images(t, plan(t, one, Project{}, Overrides{}))
-	b := images(t, plan(t, other, Project{}, Overrides{Output: elsewhere, Cache: t.TempDir(), Jobs: 2}))
+	b := images(t, open(t, plan(t, other, Project{}, Overrides{Output: elsewhere}).Plan, Options{Cache: t.TempDir(), Jobs: 2}))
 	if a[0].Digest != b[0].Digest {
 		t.Errorf("digests %s and %s", a[0].Digest, b[0].Digest)
 	}

@@ -51,7 +51,7 @@ func (w *workspace) withhold(all []built, dirty bool) {
 		}
 		published, withheld := w.plan.forRegistries(b.Tags, dirty)
 		if b.Tags = published; len(withheld) > 0 {
-			w.plan.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set MULTIMAGE_ALLOW_DIRTY=1",
+			w.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set MULTIMAGE_ALLOW_DIRTY=1",
 				b.Name, strings.Join(withheld, ", ")))
 		}
 	}

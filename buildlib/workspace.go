@@ -25,29 +25,34 @@ import (
 //	cache/        the cache, if its own folder can't be written to
 //	tmp/          files on their way to OUTPUT
 type workspace struct {
-	plan    *Plan
+	*Builder
 	lock    *disk.Lock
 	scratch *disk.Scratch
 	store   *store.Store
 	client  *publish.Client
-	cancel  context.CancelFunc
+	end     context.CancelFunc
 }
 
 // open locks the output folder and opens the cache. The context it returns is
 // the work's, and ends with close.
-func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err error) {
-	w := &workspace{plan: p}
-	ctx, w.cancel = context.WithCancel(ctx)
+func (b *Builder) open(ctx context.Context) (_ *workspace, _ context.Context, err error) {
+	w := &workspace{Builder: b}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })
+	w.end = func() { stop(); cancel(nil) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
+	if b.ctx.Err() != nil {
+		return w, ctx, context.Cause(b.ctx)
+	}
 	if err := w.makeOutput(ctx); err != nil {
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
 	w.lock, err = disk.WaitLock(ctx, w.private("lock"), holder(), func(other string) {
-		p.tell(StepWait, fmt.Sprintf("%s is at work in %s", or(other, "another run"), p.Output))
+		b.tell(StepWait, fmt.Sprintf("%s is at work in %s", or(other, "another run"), b.plan.Output))
 	})
 	if err != nil {
 		return w, ctx, err
@@ -60,9 +65,10 @@ func (p *Plan) open(ctx context.Context) (_ *workspace, _ context.Context, err e
 		return w, ctx, err
 	}
 	w.client = publish.NewClient(ctx, publish.Options{
-		Insecure: p.Insecure, Jobs: p.Jobs, Log: p.log,
-		Wait: func(text string) { p.tell(StepWait, text) },
-		Warn: func(text string) { p.tell(StepWarn, text) },
+		Insecure: b.plan.Insecure, Jobs: b.options.Jobs, Log: b.log,
+		Keychain: b.options.Keychain, Transport: b.options.Transport,
+		Wait: func(text string) { b.tell(StepWait, text) },
+		Warn: func(text string) { b.tell(StepWarn, text) },
 	})
 	return w, ctx, nil
 }
@@ -76,8 +82,8 @@ func holder() string {
 // user's, one of a read-only or of a full disk, is no reason to build nothing:
 // then the cache is in OUTPUT.
 func (w *workspace) openStore(ctx context.Context) (*store.Store, error) {
-	warn := func(text string) { w.plan.tell(StepWarn, text) }
-	s, err := store.Open(ctx, w.plan.Cache, warn)
+	warn := func(text string) { w.tell(StepWarn, text) }
+	s, err := store.Open(ctx, w.options.Cache, warn)
 	for _, e := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
 		if !errors.Is(err, e) {
 			continue
@@ -106,7 +112,7 @@ func (w *workspace) close() error {
 	if w.lock != nil {
 		errs = append(errs, w.lock.Unlock())
 	}
-	w.cancel()
+	w.end()
 	return errors.Join(errs...)
 }
 
@@ -114,7 +120,7 @@ func (w *workspace) close() error {
 // them, and what this one was for is done.
 func (w *workspace) leave(err error) {
 	if err != nil {
-		w.plan.log("temporary files stay: %v", err)
+		w.log("temporary files stay: %v", err)
 	}
 }
 

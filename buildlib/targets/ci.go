@@ -15,8 +15,8 @@ type CI mg.Namespace
 
 // Matrix prints the platforms as JSON, for the matrix of a CI system
 func (CI) Matrix(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		matrix, err := plan.Matrix(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		matrix, err := b.Matrix(ctx)
 		if err != nil {
 			return err
 		}
@@ -30,24 +30,24 @@ func (CI) Matrix(ctx context.Context) error {
 
 // Push builds this machine's platforms and pushes them, by digest and without a tag
 func (CI) Push(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		records, err := plan.Push(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		records, err := b.Push(ctx)
 		if err != nil {
-			out.pushFailed(ctx, plan, records)
+			out.pushFailed(ctx, b.Plan(), records)
 			return err
 		}
-		return out.pushed(plan, records)
+		return out.pushed(b.Plan(), records)
 	})
 }
 
 // Merge publishes what ci:push pushed from all machines: dir holds their dist/digests
 func (CI) Merge(ctx context.Context, dir string) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		images, err := plan.Merge(ctx, dir)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		images, err := b.Merge(ctx, dir)
 		if err != nil {
 			out.failed(ctx, images)
 			return err
 		}
-		return out.published(plan, images)
+		return out.published(b.Plan(), images)
 	})
 }

@@ -99,7 +99,7 @@ func (c *console) stop() {
 	<-w.done
 }
 
-// event takes a step of the work: it is a plan's Progress.
+// event takes a step of the work: it is a Builder's Progress.
 func (c *console) event(e buildlib.Event) {
 	switch e.Step {
 	case buildlib.StepDetail:

@@ -27,8 +27,9 @@ var variables = []string{
 // exist is an error, because a misspelt one would silently build the wrong
 // thing. An empty one is like none, but for MULTIMAGE_REGISTRIES, where it
 // means no registry.
-func overrides(environ []string) (buildlib.Overrides, error) {
+func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 	var o buildlib.Overrides
+	var how buildlib.Options
 	var mistakes []error
 	for _, variable := range environ {
 		key, value, _ := strings.Cut(variable, "=")
@@ -71,7 +72,7 @@ func overrides(environ []string) (buildlib.Overrides, error) {
 			if err != nil || n < 1 {
 				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a number of jobs: want 1 or more", key, value))
 			}
-			o.Jobs = n
+			how.Jobs = n
 		case "BENCH_RUNS":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil || n < 1 {
@@ -98,7 +99,7 @@ func overrides(environ []string) (buildlib.Overrides, error) {
 			o.Bench.Tolerance = f
 		}
 	}
-	return o, errors.Join(mistakes...)
+	return o, how, errors.Join(mistakes...)
 }
 
 func unknown(key, name string) error {

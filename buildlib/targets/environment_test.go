@@ -28,7 +28,7 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_OUTPUT=/my out", buildlib.Overrides{Output: "/my out"}},
 		{"MULTIMAGE_ALLOW_DIRTY=1", buildlib.Overrides{AllowDirty: true}},
 		{"MULTIMAGE_ALLOW_DIRTY= false ", buildlib.Overrides{}},
-		{"MULTIMAGE_CACHE=/cache|MULTIMAGE_JOBS= 3 ", buildlib.Overrides{Cache: "/cache", Jobs: 3}},
+		{"MULTIMAGE_CACHE=/cache", buildlib.Overrides{Cache: "/cache"}},
 		// CI sets variables to nothing where it has no value for them.
 		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},
 		{"MULTIMAGE_BENCH_RUNS=6|MULTIMAGE_BENCH_BUDGET= 1h30m |MULTIMAGE_BENCH_BASELINE=/b.json|MULTIMAGE_BENCH_TOLERANCE=2.5",
@@ -36,14 +36,24 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_BENCH_TOLERANCE= 10 %", buildlib.Overrides{Bench: buildlib.Bench{Tolerance: 10}}},
 		{"MULTIMAGE_BENCH_RUNS=|MULTIMAGE_BENCH_BUDGET=|MULTIMAGE_BENCH_BASELINE=|MULTIMAGE_BENCH_TOLERANCE=", buildlib.Overrides{}},
 	} {
-		got, err := overrides(strings.Split(tt.environ, "|"))
+		got, how, err := overrides(strings.Split(tt.environ, "|"))
 		if err != nil {
 			t.Errorf("%s: %v", tt.environ, err)
+		}
+		if fmt.Sprintf("%#v", how) != fmt.Sprintf("%#v", buildlib.Options{}) {
+			t.Errorf("%s: options %#v", tt.environ, how)
 		}
 		// %#v tells an empty list from none.
 		if g, w := fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", tt.want); g != w {
 			t.Errorf("%s\ngot  %s\nwant %s", tt.environ, g, w)
 		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	_, how, err := overrides([]string{"MULTIMAGE_JOBS= 3 "})
+	if err != nil || how.Jobs != 3 {
+		t.Errorf("options %#v, %v", how, err)
 	}
 }
 
@@ -81,7 +91,7 @@ func TestOverridesRefused(t *testing.T) {
 			"MULTIMAGE_IMAGE: no such variable; did you mean MULTIMAGE_IMAGES?",
 		}},
 	} {
-		_, err := overrides(strings.Split(tt.environ, "|"))
+		_, _, err := overrides(strings.Split(tt.environ, "|"))
 		if err == nil || err.Error() != strings.Join(tt.want, "\n") {
 			t.Errorf("%s\ngot  %v\nwant %s", tt.environ, err, strings.Join(tt.want, "\n"))
 		}

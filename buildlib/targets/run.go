@@ -13,40 +13,41 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// resolved is the plan of Project and the environment as they were when it was
-// made: mage runs several targets in one process, and each stage of a plan runs
-// once. Targets of your own may set Project between them, which makes another.
-var resolved struct {
+// opened is the Builder of Project and the environment as they were when it was
+// made: mage runs several targets in one process, and each stage of a Builder
+// runs once. Targets of your own may set Project between them, which makes
+// another.
+var opened struct {
 	sync.Mutex
-	from string
-	plan *buildlib.Plan
+	from    string
+	builder *buildlib.Builder
 }
 
 // shared is the console of this process.
 var shared = sync.OnceValue(newConsole)
 
-// Resolve returns the plan of Project as the environment changes it, the one
-// that the targets run. It is for targets of your own that want results:
+// Open returns the Builder of Project as the environment changes it, the one
+// that the targets use. It is for targets of your own that want results:
 //
-//	plan, err := targets.Resolve(ctx)
+//	b, err := targets.Open(ctx)
 //	...
-//	images, err := plan.Manifest(ctx)
+//	images, err := b.Manifest(ctx)
 //
-// As long as neither Project nor a variable MULTIMAGE_* changes, the plan is the
-// same, and what it has built is not built again.
-func Resolve(ctx context.Context) (*buildlib.Plan, error) {
-	plan, err := resolve(ctx)
-	return plan, cleaned(err)
+// As long as neither Project nor a variable MULTIMAGE_* changes, the Builder is
+// the same, and what it has built is not built again. It need not be closed.
+func Open(ctx context.Context) (*buildlib.Builder, error) {
+	b, err := open(ctx)
+	return b, cleaned(err)
 }
 
-func resolve(ctx context.Context) (*buildlib.Plan, error) {
-	resolved.Lock()
-	defer resolved.Unlock()
+func open(ctx context.Context) (*buildlib.Builder, error) {
+	opened.Lock()
+	defer opened.Unlock()
 	from := snapshot(Project, os.Environ())
-	if resolved.plan != nil && from != "" && from == resolved.from {
-		return resolved.plan, nil
+	if opened.builder != nil && from != "" && from == opened.from {
+		return opened.builder, nil
 	}
-	over, err := overrides(os.Environ())
+	over, options, err := overrides(os.Environ())
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +58,14 @@ func resolve(ctx context.Context) (*buildlib.Plan, error) {
 	for _, w := range plan.Warnings {
 		shared().say("warning: %s", w)
 	}
-	plan.Progress = shared().event
-	resolved.plan, resolved.from = plan, from
-	return plan, nil
+	options.Progress = shared().event
+	// Later targets use it, too, when this one's context has ended.
+	b, err := buildlib.Open(context.WithoutCancel(ctx), plan, options)
+	if err != nil {
+		return nil, err
+	}
+	opened.builder, opened.from = b, from
+	return b, nil
 }
 
 // snapshot is all that a plan depends on here, to be compared; it shares nothing
@@ -80,9 +86,9 @@ func snapshot(project buildlib.Project, environ []string) string {
 	return strings.Join(append(ours, string(data)), "\x00")
 }
 
-// run runs a stage of the plan until it ends, or is told to, or nobody waits
+// run runs a stage of the build until it ends, or is told to, or nobody waits
 // for it any more. mage prints the error that it returns.
-func run(ctx context.Context, stage func(context.Context, *buildlib.Plan, *console) error) error {
+func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *console) error) error {
 	// mage cancels on SIGINT only.
 	signals := []os.Signal{syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // by nohup
@@ -96,12 +102,12 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Plan, *conso
 	defer cancel(nil)
 	watch.Go(func() { watchParents(ctx, cancel) })
 
-	plan, err := resolve(ctx)
+	b, err := open(ctx)
 	if err == nil {
 		out := shared()
 		out.start()
 		defer out.stop()
-		err = stage(ctx, plan, out)
+		err = stage(ctx, b, out)
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // what was cut off has nothing to say

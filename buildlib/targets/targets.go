@@ -23,42 +23,42 @@ var Project buildlib.Project
 
 // Binaries cross-compiles the binaries for every platform, into dist/bin
 func Binaries(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		built, err := plan.Binaries(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		built, err := b.Binaries(ctx)
 		if err != nil {
 			return err
 		}
-		return out.binaries(plan, built)
+		return out.binaries(b.Plan(), built)
 	})
 }
 
 // Images makes the container images, as OCI layouts in dist/oci
 func Images(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		images, err := plan.Images(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		images, err := b.Images(ctx)
 		if err != nil {
 			return err
 		}
-		return out.images(plan, images)
+		return out.images(b.Plan(), images)
 	})
 }
 
 // Manifest publishes the images: a tagged multi-platform index in each registry
 func Manifest(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		images, err := plan.Manifest(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		images, err := b.Manifest(ctx)
 		if err != nil {
 			out.failed(ctx, images)
 			return err
 		}
-		return out.published(plan, images)
+		return out.published(b.Plan(), images)
 	})
 }
 
 // Bench measures native against emulated builds, into dist/bench
 func Bench(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		result, err := plan.Bench(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		result, err := b.Bench(ctx)
 		if result != nil {
 			err = errors.Join(err, out.benched(result))
 		}
@@ -68,8 +68,8 @@ func Bench(ctx context.Context) error {
 
 // Load puts the images into the local Docker or Podman
 func Load(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, plan *buildlib.Plan, out *console) error {
-		loaded, err := plan.Load(ctx)
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		loaded, err := b.Load(ctx)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func Load(ctx context.Context) error {
 
 // Plan prints what would be built, and builds nothing
 func Plan(ctx context.Context) error {
-	return run(ctx, func(_ context.Context, plan *buildlib.Plan, out *console) error {
-		return out.result(clean(plan.String()))
+	return run(ctx, func(_ context.Context, b *buildlib.Builder, out *console) error {
+		return out.result(clean(b.Plan().String()))
 	})
 }

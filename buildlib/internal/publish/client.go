@@ -43,6 +43,9 @@ type Options struct {
 	// Keychain finds credentials; nil means those of REGISTRY_AUTH_FILE,
 	// Docker and Podman, in this order, then GITHUB_TOKEN for ghcr.io.
 	Keychain authn.Keychain
+	// Transport sends the requests; nil means the usual one, with the
+	// environment's proxies.
+	Transport http.RoundTripper
 }
 
 // Client talks to registries for one run: one transport, one keychain, one

@@ -19,6 +19,7 @@ import (
 // only once how to authenticate.
 type wire struct {
 	base      *http.Transport
+	given     http.RoundTripper // Options.Transport, in place of base
 	plain     func(hostport string) bool
 	uploads   *slots
 	requests  *slots // of the others, that take no time
@@ -63,6 +64,7 @@ func newWire(o Options, plain func(string) bool) *wire {
 
 			MaxResponseHeaderBytes: 1 << 20,
 		},
+		given:     o.Transport,
 		plain:     plain,
 		uploads:   newSlots(o.Jobs),
 		requests:  newSlots(smallRequests * o.Jobs),
@@ -472,7 +474,11 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	resp, err := w.base.RoundTrip(out)
+	var over http.RoundTripper = w.base
+	if w.given != nil {
+		over = w.given
+	}
+	resp, err := over.RoundTrip(out)
 	sending.end()
 	local := fault.end()
 	if err != nil {

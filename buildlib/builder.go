@@ -1,0 +1,131 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// Options say how a Builder works, and nothing of what it makes. The zero value
+// is what mage targets use.
+type Options struct {
+	// Cache is the folder for bases and layers, shared between projects.
+	// Zero: the Plan's; if it has none either, multimage in os.UserCacheDir.
+	Cache string
+	// Jobs is how many platforms compile and how many uploads run at once.
+	// Zero: as many as there are processors, at most 4, for compiling; 4 for
+	// uploads.
+	Jobs int
+	// Keychain finds the credentials of registries. Nil: those of
+	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN
+	// for ghcr.io.
+	Keychain authn.Keychain
+	// Transport is what requests to registries go through. Retries, time
+	// limits and the refusal of plain HTTP stay in front of it. Nil: one that
+	// heeds HTTPS_PROXY and its kin.
+	Transport http.RoundTripper
+	// Progress is called as work goes on, from several goroutines at once.
+	// Nil: nobody looks.
+	Progress func(Event)
+}
+
+// Builder carries a Plan out. Its methods are the stages: each runs those
+// before it, and each runs once in a Builder's life, so that the second call of
+// Images returns what the first did. Several goroutines may use one: their
+// stages take turns. A stage locks the output folder while it runs.
+type Builder struct {
+	plan    *Plan
+	options Options
+	progress
+	ctx   context.Context // ends with Open's, and with Close
+	close context.CancelFunc
+
+	mu  sync.Mutex // held by the stage that runs
+	run runState
+}
+
+// runState remembers the stages that ran.
+type runState struct {
+	compilation *compilation // once it succeeded
+	binaries    once[[]BinaryResult]
+	images      once[[]built]
+	published   once[[]ImageResult]
+	pushed      once[[]Record]
+	loaded      once[[]LoadResult]
+	benched     once[*BenchResult]
+}
+
+// once is a stage's result, kept for the second call of it.
+type once[T any] struct {
+	done  bool
+	value T
+	err   error
+}
+
+func (o *once[T]) do(f func() (T, error)) (T, error) {
+	if !o.done {
+		o.value, o.err = f()
+		o.done = true
+	}
+	return o.value, o.err
+}
+
+// errClosed is the cause of a stage's end that Close ended.
+var errClosed = errors.New("the builder is closed")
+
+// Open makes a Builder of a plan: Project.Plan's, or one that was read from its
+// JSON. It touches no file. A plan that lacks something which a build needs is
+// an error that names the field. When ctx ends, so do the Builder's stages.
+func Open(ctx context.Context, plan *Plan, o Options) (*Builder, error) {
+	if err := plan.check(); err != nil {
+		return nil, err
+	}
+	if o.Jobs < 0 {
+		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
+	}
+	var err error
+	if o.Cache, err = cacheFolder(or(o.Cache, plan.Cache)); err != nil {
+		return nil, err
+	}
+	b := &Builder{plan: plan, options: o, progress: o.Progress}
+	ctx, cancel := context.WithCancelCause(ctx)
+	b.ctx, b.close = ctx, func() { cancel(errClosed) }
+	return b, nil
+}
+
+// Plan is what the Builder carries out.
+func (b *Builder) Plan() *Plan { return b.plan }
+
+// Close ends a stage that is running, and waits until it has. No stage runs
+// after it.
+func (b *Builder) Close() error {
+	b.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return nil
+}
+
+// with returns a Builder for a part of b's plan, and with a memory of its own.
+func (b *Builder) with(part *Plan) *Builder {
+	return &Builder{plan: part, options: b.options, progress: b.progress, ctx: b.ctx}
+}
+
+// within runs a stage in the output folder, locked, and with the cache.
+func within[T any](ctx context.Context, b *Builder, stage func(context.Context, *workspace) (T, error)) (result T, err error) {
+	w, ctx, err := b.open(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer func() {
+		// Joined only if need be: a caller may look for the error's type.
+		if closing := w.close(); closing != nil {
+			err = errors.Join(err, closing)
+		}
+	}()
+	result, err = stage(ctx, w)
+	return result, w.client.Clean(err)
+}
