@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // Faults that pass: the publication succeeds all the same.
@@ -193,4 +197,35 @@ func TestPublishInterrupted(t *testing.T) {
 			t.Errorf("took %s to end", d)
 		}
 	}
+}
+
+// A blob that turns out to be corrupt while it is sent is sent again: its cache
+// has dropped it, and makes it anew.
+func TestPublishCorruptCache(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	good := layer(t, 1000)
+	once := &corruptOnce{Layer: good, bad: &failing{good, good, fmt.Errorf("cache: %w", disk.ErrContent)}}
+	out, err := c.Publish(t.Context(), repo, index(image(t, "amd64", once)), []string{"v1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if once.opened != 2 {
+		t.Errorf("opened %d times, want twice", once.opened)
+	}
+	pullBack(t, repo, "v1", out.Digest)
+}
+
+type corruptOnce struct {
+	v1.Layer
+	bad    v1.Layer
+	opened int
+}
+
+func (l *corruptOnce) Compressed() (io.ReadCloser, error) {
+	if l.opened++; l.opened == 1 {
+		return l.bad.Compressed()
+	}
+	return l.Layer.Compressed()
 }
