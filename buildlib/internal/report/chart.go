@@ -19,15 +19,17 @@ const (
 
 // Measures of the chart, in pixels.
 const (
-	chartWidth  = 840
-	margin      = 24
-	barHeight   = 15
-	barGap      = 3
-	groupGap    = 14
-	valueWidth  = 150 // what a value beside its bar may take
-	labelRunes  = 26
-	labelWidth  = 7.8 // of a rune of the labels, about
-	subtitleMax = 118 // runes in a line
+	chartWidth = 840
+	margin     = 24
+	barHeight  = 15
+	barGap     = 3
+	groupGap   = 14
+	valueWidth = 150 // what a value beside its bar may take
+	labelRunes = 26
+	labelWidth = 7.8                   // of a rune of the labels, about
+	textWidth  = chartWidth - 2*margin // of a line
+	titleSize  = 16                    // of the letters
+	quietSize  = 12
 )
 
 // picture is chart.svg laid out: every position is known, and all texts are
@@ -100,18 +102,18 @@ func (r Report) layout() picture {
 	all := r.Summaries()
 	p := picture{Width: chartWidth, Native: nativeColor, Emulated: emulatedColor, Title: "Build time: native against emulated"}
 	if module := clean(r.Module); module != "" {
-		p.Title = short("Build time of "+module+", native against emulated", 88)
+		p.Title = titleOf(module)
 	}
 	p.Subtitles = []string{
-		short(strings.Join(nonEmpty(r.Version, prefixed("commit ", shortCommit(r.commit())), r.Go.Version, strings.Join(r.Flags, " "), day(r)), " · "), subtitleMax),
-		short(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, r.Host.processors(), r.emulation()), " · "), subtitleMax),
+		within(strings.Join(nonEmpty(day(r), r.Version, prefixed("commit ", shortCommit(r.commit())), r.Go.Version, strings.Join(r.Flags, " ")), " · "), textWidth, quietSize, false),
+		within(strings.Join(nonEmpty(r.Host.Platform, r.Host.CPU, r.Host.processors(), r.emulation()), " · "), textWidth, quietSize, false),
 		"Medians in seconds" + intervalWords(all) + ". Less is better." + sameWords(all),
 	}
 	if slices.ContainsFunc(all, func(s Summary) bool { return s.NoisyNative+s.NoisyEmulated > 0 }) {
 		p.Subtitles = append(p.Subtitles, "* Something else disturbed some of these runs.")
 	}
 	if r.Partial != "" {
-		p.Subtitles = append(p.Subtitles, short("Partial: "+r.Partial, subtitleMax))
+		p.Subtitles = append(p.Subtitles, within("Partial: "+r.Partial, textWidth, quietSize, false))
 	}
 	left := 0
 	for _, s := range all {
@@ -140,6 +142,54 @@ func (r Report) layout() picture {
 		p.Metadata = append(p.Metadata, s.key+": "+s.value)
 	}
 	return p
+}
+
+// titleOf is the title with as much of a module's end as has room: it tells
+// modules apart.
+func titleOf(module string) string {
+	for cut := module; ; {
+		if title := "Build time of " + cut + ", native against emulated"; pixels(title, titleSize, true) <= textWidth {
+			return title
+		}
+		_, rest, ok := strings.Cut(strings.TrimPrefix(cut, "…/"), "/")
+		if !ok {
+			return within("Build time of "+cut, textWidth, titleSize, true)
+		}
+		cut = "…/" + rest
+	}
+}
+
+// pixels is how wide text is at most, about: no reader of the file has the same
+// fonts, so it is that of DejaVu Sans, the widest of the usual ones.
+func pixels(text string, size float64, bold bool) float64 {
+	em := 0.0
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune("ijl.,:;'|!()[]/ ·", r):
+			em += 0.37
+		case strings.ContainsRune("mwMW@%…", r):
+			em += 1
+		case r > 0x2000:
+			em += 1.1
+		case 'A' <= r && r <= 'Z':
+			em += 0.72
+		default:
+			em += 0.64
+		}
+	}
+	if bold {
+		em *= 1.1
+	}
+	return em * size
+}
+
+// within is clean of s, cut to so many pixels.
+func within(s string, most, size float64, bold bool) string {
+	s = clean(s)
+	for n := utf8.RuneCountInString(s); pixels(s, size, bold) > most; n-- {
+		s = short(s, n-1)
+	}
+	return s
 }
 
 func day(r Report) string {
@@ -227,9 +277,9 @@ func newBar(s Summary, side string, left, y float64, scale func(float64) float64
 		b.ValueX = left + 6
 		switch {
 		case leg != nil && leg.Failure != "":
-			b.Words = side + ": " + short(leg.Failure, 70)
+			b.Words = within(side+": "+leg.Failure, chartWidth-margin-b.ValueX, quietSize, false)
 		case side == Emulated && s.platform.Missing != "":
-			b.Words = "not emulated: " + short(s.platform.Missing, 70)
+			b.Words = within("not emulated: "+s.platform.Missing, chartWidth-margin-b.ValueX, quietSize, false)
 		default:
 			b.Words = side + ": not measured"
 		}

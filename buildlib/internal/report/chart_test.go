@@ -152,6 +152,28 @@ func TestChartOfOddNames(t *testing.T) {
 	}
 }
 
+// No line runs over the right edge, and the module's end is what is left of it.
+func TestChartLines(t *testing.T) {
+	for module, want := range map[string]string{
+		"example.com/made-up":                              "Build time of example.com/made-up, native against emulated",
+		"github.com/multimage/multimage/examples/services": "Build time of …/multimage/examples/services, native against emulated",
+		"example.com/" + strings.Repeat("W", 300):          "Build time of …/WWW",
+		strings.Repeat("漢", 300):                           "Build time of 漢漢",
+	} {
+		r := trouble()
+		r.Module, r.Partial, r.Host.CPU = module, strings.Repeat("W", 300), strings.Repeat("M/", 200)
+		p := r.layout()
+		if !strings.HasPrefix(p.Title, want) || pixels(p.Title, titleSize, true) > textWidth {
+			t.Errorf("got %q, want %q", p.Title, want)
+		}
+		for _, line := range p.Subtitles {
+			if pixels(line, quietSize, false) > textWidth {
+				t.Errorf("too wide: %q", line)
+			}
+		}
+	}
+}
+
 func TestNiceSteps(t *testing.T) {
 	for highest, want := range map[float64]float64{0.03: 0.005, 0.9: 0.2, 1: 0.2, 6: 1, 7: 2, 24: 5, 60: 10, 252: 50, 1404: 500} {
 		if got := niceStep(highest); got/want < 0.999 || got/want > 1.001 {
