@@ -134,7 +134,7 @@ func (a *Assembler) zones(zipFile string) ([]change, error) {
 func readZones(zipFile string) ([]change, error) {
 	f, err := os.Open(zipFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is missing: this Go was repackaged without it; install Go from go.dev, or switch TZData off and import _ \"time/tzdata\" in the program", zipFile)
+		return nil, fmt.Errorf("%s is missing: this Go was repackaged without it; install Go from https://go.dev/dl, or use a base that has time zones of its own, without TZData", zipFile)
 	}
 	if err != nil {
 		return nil, err
