@@ -88,7 +88,7 @@ type part struct {
 }
 
 // part resolves the base while go compiles, then assembles.
-func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (part, error) {
+func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ part, err error) {
 	p, err := ociPlatform(pp.Platform)
 	if err != nil {
 		return part{}, err
@@ -102,7 +102,8 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	if err != nil {
 		return part{}, err
 	}
-	end := a.w.begin(StepImage, ip.Name, pp.Platform)
+	step := a.w.begin(StepImage, ip.Name, pp.Platform)
+	defer func() { step.failed(err) }()
 	spec, err := a.spec(pp, p, base)
 	if err != nil {
 		return part{}, err
@@ -119,7 +120,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (par
 	if err != nil {
 		return part{}, err
 	}
-	return part{oci.Child{Platform: p, Image: img, Base: base}, end(digest.String())}, nil
+	return part{oci.Child{Platform: p, Image: img, Base: base}, step.done(digest.String())}, nil
 }
 
 // warn says once what a base brings along, or doesn't, that nobody asked for.
@@ -149,23 +150,24 @@ func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
 }
 
 // base resolves a base once for all images that stand on it, and says so once.
-func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (*oci.Base, error) {
+func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (base *oci.Base, err error) {
 	if ref == scratch {
 		return nil, nil
 	}
-	end := func(string) time.Duration { return 0 }
+	step := &running{}
 	if _, reported := a.reported.LoadOrStore([2]string{ref, p.String()}, nil); !reported {
-		end = a.w.begin(StepBase, ref, p.String())
+		step = a.w.begin(StepBase, ref, p.String())
 	}
+	defer func() { step.failed(err) }()
 	source, err := a.bases.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	base, err := source.For(ctx, p)
+	base, err = source.For(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	end(base.Digest.String())
+	step.done(base.Digest.String())
 	return base, nil
 }
 

@@ -174,16 +174,17 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 		b.lines = append(b.lines, &benchLine{BenchPlatform: bp})
 	}
 	for _, l := range b.lines {
-		end := w.begin(StepPrepare, "modules and sources", l.Platform)
+		step := w.begin(StepPrepare, "modules and sources", l.Platform)
 		if err := b.fetch(ctx, l); err != nil {
 			if l.Reference && ctx.Err() == nil {
-				end("none: the project isn't for this platform")
+				step.done("none: the project isn't for this platform")
 				w.log("no reference: %s: %v", l.Platform, err)
 				continue
 			}
+			step.failed(err)
 			return nil, fmt.Errorf("%s: %w", l.Platform, err)
 		}
-		end("")
+		step.done("")
 		l.native = &benchSide{name: report.Native, argv: []string{filepath.Join(p.Go.Root, "bin", "go")}, env: []string{"GOROOT=" + p.Go.Root}}
 	}
 	// A reference that can't be built is none.
@@ -256,20 +257,21 @@ func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 
 // emulate finds out how a platform is emulated. That it can't be is noted; what
 // makes the whole untrustworthy is an error.
-func (b *bench) emulate(ctx context.Context, l *benchLine) error {
+func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	p := b.w.plan
 	at, err := ociPlatform(l.Platform)
 	if err != nil {
 		return err
 	}
-	end := b.w.begin(StepPrepare, "toolchain for emulation", l.Platform)
+	step := b.w.begin(StepPrepare, "toolchain for emulation", l.Platform)
+	defer func() { step.failed(err) }()
 	emulator, err := emulate.Find(ctx, at)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		l.missing = err.Error()
-		end("none: " + firstLine(l.missing))
+		step.done("none: " + firstLine(l.missing))
 		return nil
 	}
 	l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
@@ -286,10 +288,10 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) error {
 			return err
 		}
 		l.missing = err.Error()
-		end("none: " + firstLine(l.missing))
+		step.done("none: " + firstLine(l.missing))
 		return nil
 	}
-	end(toolchain.Origin)
+	step.done(toolchain.Origin)
 	l.toolchain = toolchain.Origin
 	argv, flags := toolchain.Command(emulator)
 	l.emulated = &benchSide{name: report.Emulated, argv: argv, flags: flags, env: []string{"GOROOT=" + toolchain.Root}}

@@ -146,21 +146,21 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 		of = fmt.Sprintf(" of %d", wanted)
 	}
 	for i, name := range caseNames {
-		end := b.w.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
+		step := b.w.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
 		limited, cancel := context.WithTimeoutCause(ctx, t.line.patience(i), errPatience)
 		usage, text, err := b.build(limited, t, i, round, dir)
 		hangs := errors.Is(context.Cause(limited), errPatience)
 		cancel()
 		after := time.Since(usage.Start).Round(100 * time.Millisecond)
 		if err != nil && ctx.Err() != nil {
-			end("cut off")
+			step.done("cut off")
 			if len(t.side.legs[i].Runs) == 0 && errors.Is(context.Cause(ctx), errBudget) {
 				t.side.fail(i, fmt.Sprintf("cut off by the budget after %s", after))
 			}
 			return false
 		}
 		if err != nil {
-			end("failed")
+			step.done("failed")
 			why := err.Error()
 			if hangs {
 				why = fmt.Sprintf("still not done after %s, many times what it takes natively", after)
@@ -174,7 +174,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			t.side.fail(i, strings.TrimSpace(why+"\n"+tail(text)))
 			return true
 		}
-		end("")
+		step.done("")
 		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
 		if err := b.collect(ctx, t, i, filepath.Join(dir, name)); err != nil {
 			t.side.fail(i, err.Error())

@@ -82,9 +82,10 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 		return err
 	}
 	subject := strings.Join(names, ", ")
-	end := w.begin(StepCompile, subject, c.Platform)
+	step := w.begin(StepCompile, subject, c.Platform)
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
+		step.failed(err)
 		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err))
 	}
 	c.build, c.executables = build, executables
@@ -102,7 +103,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	default:
 		detail = fmt.Sprintf("%d of %d unchanged", kept, len(executables))
 	}
-	end(detail)
+	step.done(detail)
 	close(c.done)
 	return nil
 }

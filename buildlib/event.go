@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Event is a step of the work.
+// Event says that a step of the work has begun, or that it has ended. Each step
+// has both, also one that fails or is cut off.
 type Event struct {
-	Step Step
-	// Done is false when the step begins.
-	Done     bool
+	Step     Step
+	Done     bool          // whether it has ended
+	Err      error         // why it failed; nil: it didn't
 	Subject  string        // what is worked on
 	Platform string        // empty if the step is for all
 	Detail   string        // what came of it
@@ -38,25 +39,54 @@ const (
 // progress is whom events are told. Nil: nobody looks.
 type progress func(Event)
 
-// begin reports that a step begins, and returns what reports its end.
-func (p progress) begin(step Step, subject, platform string) func(detail string) time.Duration {
+// running is a step that has begun. The zero value is one that nobody hears of.
+type running struct {
+	progress
+	event Event
+	start time.Time
+	ended bool
+}
+
+// begin reports that a step begins. Its caller reports the end, by done or
+// failed.
+func (p progress) begin(step Step, subject, platform string) *running {
 	return p.beginLeft(step, subject, platform, 0)
 }
 
 // beginLeft is begin for a step of many whose length is known.
-func (p progress) beginLeft(step Step, subject, platform string, left time.Duration) func(detail string) time.Duration {
-	if p == nil {
-		start := time.Now()
-		return func(string) time.Duration { return time.Since(start) }
+func (p progress) beginLeft(step Step, subject, platform string, left time.Duration) *running {
+	r := &running{progress: p, start: time.Now()}
+	r.event = Event{Step: step, Subject: subject, Platform: platform, Left: max(0, left)}
+	r.report()
+	return r
+}
+
+func (r *running) report() {
+	if r.progress != nil {
+		r.progress(r.event)
 	}
-	start := time.Now()
-	e := Event{Step: step, Subject: subject, Platform: platform, Left: max(0, left)}
-	p(e)
-	return func(detail string) time.Duration {
-		e.Done, e.Detail, e.Elapsed = true, detail, time.Since(start)
-		p(e)
-		return e.Elapsed
+}
+
+// done reports that the step has ended, and what came of it. It returns what it
+// took.
+func (r *running) done(detail string) time.Duration {
+	r.event.Detail = detail
+	r.end()
+	return r.event.Elapsed
+}
+
+// failed reports that the step has ended with err, unless err is nil or the end
+// was reported before.
+func (r *running) failed(err error) {
+	if err != nil && !r.ended {
+		r.event.Err = err
+		r.end()
 	}
+}
+
+func (r *running) end() {
+	r.ended, r.event.Done, r.event.Elapsed = true, true, time.Since(r.start)
+	r.report()
 }
 
 // tell reports something that takes no time.

@@ -86,8 +86,9 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // an engine unpacks one after the other
 	for i, b := range all {
-		g.Go(func() error {
-			end := w.begin(StepLoad, b.Name, b.Platforms[0].Platform)
+		g.Go(func() (err error) {
+			step := w.begin(StepLoad, b.Name, b.Platforms[0].Platform)
+			defer func() { step.failed(err) }()
 			tags, err := b.plan.names()
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
@@ -99,7 +100,7 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}
-			end(strings.Join(in.Names, " "))
+			step.done(strings.Join(in.Names, " "))
 			loaded[i] = LoadResult{Name: b.Name, Engine: engine.Name, Platform: b.Platforms[0].Platform, Refs: in.Names, Note: in.Note}
 			return nil
 		})

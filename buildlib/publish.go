@@ -114,7 +114,7 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
 		return result
 	}
-	end := w.begin(StepPush, repo, "")
+	step := w.begin(StepPush, repo, "")
 	done, err := by(ctx, at, b)
 	if len(done.Tags) > 0 {
 		result.Failed = nil
@@ -130,10 +130,11 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		}
 	}
 	if err != nil {
+		step.failed(w.client.Clean(err))
 		result.Err = w.client.Clean(fmt.Errorf("image %s: %w", b.Name, err))
 		return result
 	}
-	end(describe(done))
+	step.done(describe(done))
 	return result
 }
 

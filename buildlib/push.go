@@ -135,12 +135,13 @@ func (w *workspace) pushImage(ctx context.Context, b *built) error {
 }
 
 func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
-	end := w.begin(StepPush, repo, "")
+	step := w.begin(StepPush, repo, "")
 	done, err := w.client.PushImages(ctx, at, b.index, nil)
 	if err != nil {
+		step.failed(w.client.Clean(err))
 		return err
 	}
-	end(describePush(done))
+	step.done(describePush(done))
 	return nil
 }
 

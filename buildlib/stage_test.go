@@ -40,7 +40,7 @@ func (r *recorder) of(step Step) []Event {
 	defer r.mu.Unlock()
 	var done []Event
 	for _, e := range r.events {
-		if e.Step == step && e.Done {
+		if e.Step == step && e.Done && e.Err == nil {
 			done = append(done, e)
 		}
 	}

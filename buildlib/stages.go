@@ -102,16 +102,17 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, b := range all {
 		g.Go(func() error {
-			end := w.begin(StepLayout, b.Name, "")
+			step := w.begin(StepLayout, b.Name, "")
 			o := w.layoutOptions(b.Name, b.Tags)
 			err := errors.Join(w.folder(b.Layout), w.folder(o.Private))
 			if err == nil {
 				err = publish.WriteLayout(ctx, b.Layout, b.index, o)
 			}
 			if err != nil {
+				step.failed(err)
 				return fmt.Errorf("image %s: %w", b.Name, err)
 			}
-			end(b.Digest.String())
+			step.done(b.Digest.String())
 			return nil
 		})
 	}

@@ -133,6 +133,9 @@ func (c *console) step(e buildlib.Event) {
 		}
 	}
 	c.mu.Unlock()
+	if e.Err != nil {
+		return // mage prints what the target fails with
+	}
 	c.print(func() { fmt.Fprintln(c.err, line(e)) })
 }
 
