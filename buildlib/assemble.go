@@ -185,6 +185,8 @@ func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) (oci.Spe
 		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Ignore: a.ignore}
 		if f.Source != "" {
 			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
+		}
+		if f.Source != "" && f.Mode == 0 {
 			var err error
 			if file.Executables, err = a.modes(); err != nil {
 				return spec, fmt.Errorf("file %s: its mode: %w", f.Path, err)

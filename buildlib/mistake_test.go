@@ -200,10 +200,10 @@ Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294`},
 			over: Overrides{Cache: "DIR/out/cache", Output: "made"},
 			want: `Images[0].Files[0].Source: ".git" is .git, which images never take in: copy what you need of it to another folder
 Images[0].Files[1].Source: "sub/.git/config" is in .git, which images never take in: copy what you need of it to another folder
-Images[0].Files[2].Source: "made" is the Output made, which images never take in: copy what you need of it to another folder
-Images[0].Files[3].Source: "./made/x" is in the Output made, which images never take in: copy what you need of it to another folder
-Images[0].Files[4].Source: "out/cache/y" is in the cache DIR/out/cache, which images never take in: copy what you need of it to another folder
-Images[0].Files[5].Source: "web/../made/later" is in the Output made, which images never take in: copy what you need of it to another folder`},
+Images[0].Files[2].Source: "made" is the Output made, which images never take in: use another folder for one of the two
+Images[0].Files[3].Source: "./made/x" is in the Output made, which images never take in: use another folder for one of the two
+Images[0].Files[4].Source: "out/cache/y" is in the cache DIR/out/cache, which images never take in: use another folder for one of the two
+Images[0].Files[5].Source: "web/../made/later" is in the Output made, which images never take in: use another folder for one of the two`},
 		{name: "files that .dockerignore excludes", files: files{".dockerignore": "# built elsewhere\n*.tmp\nweb\n", "web/a": "", "x.tmp": ""},
 			project: server(func(i *Image) {
 				i.Files = []File{{Source: "web", Path: "/a"}, {Source: "web/a", Path: "/b"}, {Source: "x.tmp", Path: "/c"}, {Source: "go.mod", Path: "/d"}}

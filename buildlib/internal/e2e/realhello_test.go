@@ -43,9 +43,7 @@ const helloOnMerged = `//go:build mage
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 
 	"github.com/multimage/multimage/buildlib"
 	//mage:import

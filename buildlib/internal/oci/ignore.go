@@ -40,7 +40,7 @@ func isNever(name string) bool {
 func (g Ignore) Check(root, rel string) error {
 	for _, name := range strings.Split(filepath.ToSlash(rel), "/") {
 		if isNever(name) {
-			return inside(rel, name, name)
+			return inside(rel, name, name, fix)
 		}
 	}
 	at := filepath.Join(root, rel)
@@ -52,23 +52,25 @@ func (g Ignore) Check(root, rel string) error {
 	}
 	for ; len(at) > len(root) && at != filepath.Dir(at); at = filepath.Dir(at) {
 		if name := filepath.Base(at); isNever(name) {
-			return fmt.Errorf("leads into %s, which images never take in: copy what you need of it to another folder", name)
+			return fmt.Errorf("leads into %s, which images never take in: %s", name, fix)
 		}
 		for _, f := range g.Folders {
 			if f.Path == at || sameFolder(f.Path, at) {
-				return inside(rel, f.Path, f.Name)
+				return inside(rel, f.Path, f.Name, "use another folder for one of the two")
 			}
 		}
 	}
 	return nil
 }
 
-func inside(rel, folder, name string) error {
+const fix = "copy what you need of it to another folder"
+
+func inside(rel, folder, name, fix string) error {
 	verb := "is in"
 	if filepath.Base(rel) == filepath.Base(folder) {
 		verb = "is"
 	}
-	return fmt.Errorf("%s %s, which images never take in: copy what you need of it to another folder", verb, name)
+	return fmt.Errorf("%s %s, which images never take in: %s", verb, name, fix)
 }
 
 func sameFolder(a, b string) bool {
