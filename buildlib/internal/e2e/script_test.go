@@ -25,6 +25,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	mage := buildMage(t)
+	magefiles := compileMagefiles(t, mage, root)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(root, "testdata", "script"),
 		RequireExplicitExec: true,
@@ -40,6 +41,10 @@ func TestScript(t *testing.T) {
 			env.Setenv("DOCKER_CONFIG", filepath.Join(home, "docker"))
 			env.Setenv("XDG_RUNTIME_DIR", "")
 			env.Setenv("MULTIMAGE", root)
+			// What compiles a magefile, and when, is some scripts' subject:
+			// these unset both, as users have them.
+			env.Setenv("MAGEFILE_CACHE", magefiles)
+			env.Setenv("MAGEFILE_HASHFAST", "1")
 			env.Setenv("MULTIMAGE_CACHE", filepath.Join(env.WorkDir, ".cache"))
 			env.Setenv("PATH", filepath.Dir(mage)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			for _, v := range gitEnv(env.WorkDir) {
@@ -61,6 +66,33 @@ func buildMage(t *testing.T) string {
 		t.Fatalf("build mage: %v\n%s", err, out)
 	}
 	return mage
+}
+
+// compileMagefiles compiles the magefiles that most scripts have, and returns
+// the folder where mage finds them by their content. Linking one takes longer
+// than most of what a script does with it, and so does go's look at all of its
+// packages before each run.
+func compileMagefiles(t *testing.T, mage, root string) string {
+	t.Helper()
+	cache, home := t.TempDir(), t.TempDir()
+	files, err := goModule(root, "magefiles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["project.json"] = "{}"
+	env := append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "MAGEFILE_CACHE="+cache)
+	for key, value := range goEnv() {
+		env = append(env, key+"="+value)
+	}
+	for _, magefile := range []string{shortestMagefile, jsonMagefile} {
+		dir := t.TempDir()
+		files["magefiles/magefile.go"] = magefile
+		for name, content := range files {
+			writeFile(t, filepath.Join(dir, name), content)
+		}
+		run(t, dir, env, mage, "-l")
+	}
+	return cache
 }
 
 // goEnv is what scripts take over of this machine's go: where its caches and

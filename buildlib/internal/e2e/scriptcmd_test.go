@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ import (
 // ($REGISTRY/hello:latest). What a command prints is matched by stdout, or
 // kept by cp stdout FILE and compared by cmp.
 //
+//	needs PROGRAM...                skip, or fail if TEST_REQUIRE names it, where it isn't there
 //	newproject [DIR]                a go.mod that finds multimage, and the shortest magefile where there is none
 //	project JSON                    a magefile whose Project is the JSON
 //	refuse 'TARGET ARG' REGEXP...   mage fails, says all of these, and leaves dist as it was
@@ -49,6 +49,7 @@ import (
 //	smalldisk DIR SIZE              a file system of that size, like 5m
 //	terminate                       SIGTERM for the oldest command in the background (kill sends INT and KILL)
 var commands = map[string]func(*testscript.TestScript, bool, []string){
+	"needs":      plain(needs),
 	"newproject": plain(newproject),
 	"project":    plain(project),
 	"refuse":     plain(refuse),
@@ -112,6 +113,11 @@ type stateKey struct{}
 
 func of(ts *testscript.TestScript) *state { return ts.Value(stateKey{}).(*state) }
 
+func needs(ts *testscript.TestScript, args []string) error {
+	testenv.Require(of(ts).tb, args...)
+	return nil
+}
+
 // newproject writes what every project has.
 func newproject(ts *testscript.TestScript, args []string) error {
 	dir := "."
@@ -124,8 +130,7 @@ func newproject(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "magefiles")); errors.Is(err, fs.ErrNotExist) {
-		files["magefiles/magefile.go"] = "//go:build mage\n\npackage main\n\n" +
-			"//mage:import\nimport _ \"github.com/multimage/multimage/buildlib/targets\"\n"
+		files["magefiles/magefile.go"] = shortestMagefile
 	}
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
@@ -159,6 +164,15 @@ func goModule(root, name string) (map[string]string, error) {
 		"go.sum": string(gosum),
 	}, nil
 }
+
+// shortestMagefile is that of a user who configures nothing.
+const shortestMagefile = `//go:build mage
+
+package main
+
+//mage:import
+import _ "github.com/multimage/multimage/buildlib/targets"
+`
 
 // jsonMagefile has in project.json what a user writes in an init function.
 const jsonMagefile = `//go:build mage
@@ -207,9 +221,7 @@ func commit(ts *testscript.TestScript, args []string) error {
 	if len(args) == 1 {
 		message = args[0]
 	}
-	if _, err := exec.LookPath("git"); err != nil {
-		testenv.Missing(of(ts).tb, "git", "git isn't in PATH")
-	}
+	testenv.Require(of(ts).tb, "git")
 	if _, err := os.Stat(ts.MkAbs(".git")); err != nil {
 		if err := ts.Exec("git", "init", "-q"); err != nil {
 			return err

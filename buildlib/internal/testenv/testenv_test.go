@@ -84,9 +84,9 @@ func TestRegistry(t *testing.T) {
 }
 
 func TestAlpineRuns(t *testing.T) {
-	base := testenv.Alpine(t)
 	env := testenv.Docker(t)
 	testenv.Binfmt(t)
+	base := testenv.Alpine(t) // last: it may have to fetch what it is made of
 	for _, platform := range base.Platforms {
 		want := map[string]string{"linux/amd64": "x86_64", "linux/arm64/v8": "aarch64", "linux/arm/v7": "armv7l"}[platform]
 		for _, merged := range []bool{false, true} {
