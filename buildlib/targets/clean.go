@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/magefile/mage/mg"
 )
 
 // clean makes text that comes from outside fit to be printed: names of files,
@@ -77,6 +79,9 @@ type cleanError struct {
 
 func (e cleanError) Error() string { return e.text }
 func (e cleanError) Unwrap() error { return e.error }
+
+// ExitStatus is that of the error below: mage's main asks the outermost alone.
+func (e cleanError) ExitStatus() int { return mg.ExitStatus(e.error) }
 
 // cleaned is err, with a text that is fit to be printed. It still is what it was
 // for errors.Is and errors.As.

@@ -60,7 +60,10 @@ func Bench(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
 		result, err := b.Bench(ctx)
 		if result != nil {
-			err = errors.Join(err, out.benched(result))
+			// mage asks the error itself for its status, which a joined one hides.
+			if printing := out.benched(result); printing != nil {
+				return errors.Join(err, printing)
+			}
 		}
 		return err
 	})
