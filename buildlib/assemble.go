@@ -1,8 +1,11 @@
 package buildlib
 
 import (
+	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/git"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/oci"
 )
 
@@ -108,11 +112,15 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	for _, b := range pp.Binaries {
-		e := executables[b.Binary]
-		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
+	if err := placeBinaries(&spec, pp, executables); err != nil {
+		return part{}, err
 	}
 	img, err := a.assembler.Image(ctx, spec)
+	if damaged, ok := errors.AsType[*oci.Changed](err); ok {
+		if img, err = a.mend(ctx, pp, spec, damaged); err != nil {
+			return part{}, err
+		}
+	}
 	if err != nil {
 		return part{}, err
 	}
@@ -147,6 +155,70 @@ func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
 			a.w.tell(StepWarn, w.text)
 		}
 	}
+}
+
+// mend makes the image again, with executables built anew instead of damaged
+// ones.
+func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec oci.Spec, damaged *oci.Changed) (v1.Image, error) {
+	for range pp.Binaries {
+		ours, err := a.w.repair(ctx, a.compiled, damaged.Source)
+		if err != nil {
+			return nil, err
+		}
+		if !ours {
+			return nil, damaged
+		}
+		executables, err := a.compiled.of(ctx, pp)
+		if err != nil {
+			return nil, err
+		}
+		if err := placeBinaries(&spec, pp, executables); err != nil {
+			return nil, err
+		}
+		img, err := a.assembler.Image(ctx, spec)
+		var ok bool
+		if damaged, ok = errors.AsType[*oci.Changed](err); !ok {
+			return img, err
+		}
+	}
+	return nil, damaged
+}
+
+// placeBinaries puts the executables into the image. One whose dynamic loader the image
+// lacks could not start.
+func placeBinaries(spec *oci.Spec, pp PlatformPlan, executables map[string]gotool.Executable) error {
+	spec.Binaries = nil
+	for _, b := range pp.Binaries {
+		e := executables[b.Binary]
+		if e.Loader != "" && !hasFile(spec, e.Loader) {
+			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): build it without -buildmode=pie (in GOFLAGS or Go.Flags) and without flags of the linker that link it dynamically, or choose a Base that has the loader", b.Binary, e.Loader, pp.Base)
+		}
+		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
+	}
+	return nil
+}
+
+// hasFile reports whether the base has a file at path, links followed, or Files
+// may put one there.
+func hasFile(spec *oci.Spec, path string) bool {
+	if spec.Base != nil {
+		if _, n, ok := spec.Base.Tree.Lookup(path); ok && n.Type == tar.TypeReg {
+			return true
+		}
+	}
+	for _, f := range spec.Files {
+		rel, below := strings.CutPrefix(path, strings.TrimSuffix(f.Path, "/"))
+		if f.Source == "" || !below {
+			continue
+		}
+		if rel == "" {
+			return true
+		}
+		if _, err := os.Stat(f.Source + filepath.FromSlash(rel)); err == nil && rel[0] == '/' {
+			return true
+		}
+	}
+	return false
 }
 
 // base resolves a base once for all images that stand on it, and says so once.

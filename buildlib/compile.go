@@ -2,12 +2,16 @@ package buildlib
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,9 +27,13 @@ type compilation struct {
 
 type compiled struct {
 	Compile
-	done        chan struct{} // closed when the rest is set
-	build       gotool.Build
+	done   chan struct{} // closed when the rest is set
+	build  gotool.Build
+	inputs gotool.Inputs // before go ran
+
+	mu          sync.Mutex
 	executables []gotool.Executable
+	again       map[string]bool // the paths of those that were built again
 }
 
 // jobs is how many go builds run at once. One of them keeps all cores busy
@@ -47,9 +55,20 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 	}
 	c := &compilation{calls: make([]compiled, len(w.plan.Compiles))}
 	for i, call := range w.plan.Compiles {
-		c.calls[i] = compiled{Compile: call, done: make(chan struct{})}
+		c.calls[i].Compile, c.calls[i].done = call, make(chan struct{})
 	}
 	g.Go(func() error {
+		inputs, err := w.plan.inputs(ctx)
+		if err == nil {
+			err = w.checkInputs(inputs)
+		}
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return w.warnOfSources(ctx, inputs) })
+		for i := range inputs {
+			c.calls[i].inputs = inputs[i]
+		}
 		slots := make(chan struct{}, w.jobs())
 		for i := range c.calls {
 			select {
@@ -69,14 +88,9 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 
 func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	names := make([]string, len(c.Mains))
-	build := gotool.Build{
-		Env: c.Env, Args: c.Args,
-		Folder: filepath.Join(w.private("kept"), filepath.FromSlash(c.Folder)),
-		Temp:   w.scratch.Dir,
-	}
+	build := w.plan.build(c.Compile, w.scratch.Dir)
 	for i, m := range c.Mains {
 		names[i] = m.Binary
-		build.Mains = append(build.Mains, gotool.Main{Package: m.Package, File: m.File})
 	}
 	if err := w.folder(build.Folder); err != nil {
 		return err
@@ -86,7 +100,11 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
 		step.failed(err)
-		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err))
+		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err, c.inputs))
+	}
+	if err := build.KeepInputs(c.inputs); err != nil {
+		step.failed(err)
+		return fmt.Errorf("%s: %w", c.Platform, err)
 	}
 	c.build, c.executables = build, executables
 	kept := 0
@@ -118,11 +136,48 @@ func packages(mains []Main) string {
 
 // cgoHint explains what the compiler can't know: a dependency without cgo may
 // have no files, or lack the names that its cgo files declare.
-func cgoHint(err error) string {
-	if strings.Contains(err.Error(), "build constraints exclude all Go files") {
-		return "\nmultimage compiles with CGO_ENABLED=0: a package that needs cgo has no files then, and wants a pure Go alternative"
+func cgoHint(err error, in gotool.Inputs) string {
+	text := err.Error()
+	if len(in.Cgo) == 0 || !strings.Contains(text, "undefined: ") && !strings.Contains(text, "build constraints exclude all Go files") {
+		return ""
 	}
-	return ""
+	return "\nmultimage compiles with CGO_ENABLED=0, which leaves out files of " + strings.Join(in.Cgo, ", ") + ": what they declare is missing; look for a pure Go alternative"
+}
+
+// buildAgain builds once more what comes of the call c, without the executable
+// at path: it isn't what it was when it was hashed. go would keep it, for it
+// looks at no more than the build ID.
+func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.again[path] {
+		return nil // for another image that has it
+	}
+	w.log("%s is damaged: it is built again", path)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	executables, err := w.goTool().Build(ctx, c.build)
+	if err != nil {
+		return fmt.Errorf("%s: go build %s: %w", c.Platform, packages(c.Mains), err)
+	}
+	c.executables = executables
+	if c.again == nil {
+		c.again = map[string]bool{}
+	}
+	c.again[path] = true
+	return nil
+}
+
+// repair builds the executable at path again, if it is one of the compilation's.
+func (w *workspace) repair(ctx context.Context, c *compilation, path string) (bool, error) {
+	for i := range c.calls {
+		call := &c.calls[i]
+		if filepath.Dir(path) == w.plan.kept(call.Compile) {
+			return true, w.buildAgain(ctx, call, path)
+		}
+	}
+	return false, nil
 }
 
 // of returns the calls that make an image's binaries for a platform, and waits
@@ -143,7 +198,9 @@ func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotoo
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
 			}
+			call.mu.Lock()
 			found[m.Binary] = call.executables[j]
+			call.mu.Unlock()
 		}
 	}
 	return found, nil
@@ -152,6 +209,7 @@ func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotoo
 // publishBinaries puts what was compiled into OUTPUT/bin: links to the kept
 // files, made beside first, so that a full disk leaves bin as it was.
 func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]BinaryResult, error) {
+	w.sweepKept(time.Now())
 	var results []BinaryResult
 	staged := map[string]string{} // by destination
 	for i := range c.calls {
@@ -168,7 +226,7 @@ func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]Bina
 				continue
 			}
 			at := filepath.Join(w.scratch.Dir, fmt.Sprint("bin-", len(results)))
-			if err := disk.Link(ctx, e.Path, at, w.scratch.Dir, e.Digest); err != nil {
+			if err := w.link(ctx, call, j, at); err != nil {
 				return nil, fmt.Errorf("binary %s: %s: %w", m.Binary, call.Platform, err)
 			}
 			staged[r.Path] = at
@@ -191,4 +249,19 @@ func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]Bina
 		}
 	}
 	return results, nil
+}
+
+// link makes at the executable j of the call: where it can't be a link, a copy,
+// whose bytes are looked at.
+func (w *workspace) link(ctx context.Context, call *compiled, j int, at string) error {
+	e := call.executables[j]
+	err := disk.Link(ctx, e.Path, at, w.scratch.Dir, e.Digest)
+	if !errors.Is(err, disk.ErrContent) {
+		return err
+	}
+	if err := w.buildAgain(ctx, call, e.Path); err != nil {
+		return err
+	}
+	e = call.executables[j]
+	return disk.Link(ctx, e.Path, at, w.scratch.Dir, e.Digest)
 }

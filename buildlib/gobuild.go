@@ -76,6 +76,14 @@ func (b GoBuild) key() string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
+// folderKey names the kept folders of what is built as b says. Ldflags are not
+// in it: a magefile may put the commit there, which would leave a set of
+// binaries per commit. go relinks what was linked with others.
+func (b GoBuild) folderKey() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", b.Tags, withoutLdflags(b.Flags), b.Env))
+	return fmt.Sprintf("%x", sum[:6])
+}
+
 // packageFlags are what b says of compiling packages, before its templates are
 // executed: all but the linker's arguments, which change no package.
 func (b GoBuild) packageFlags() string {
@@ -185,9 +193,10 @@ func (r *resolver) checkOutputs(binaries []binary) {
 func (r *resolver) calls(p platform, binaries []binary) []Compile {
 	var calls []Compile
 	var keys []string // of calls
+	folders := map[string]int{}
 	for _, b := range binaries {
 		key, name := b.go_.key(), b.file(p)
-		at, nth := -1, 0
+		at := -1
 		for i, c := range calls {
 			if keys[i] != key {
 				continue
@@ -196,14 +205,15 @@ func (r *resolver) calls(p platform, binaries []binary) []Compile {
 				at = i
 				break
 			}
-			nth++
 		}
 		if at < 0 {
 			c, err := r.compile(p, b)
 			if err != nil {
 				continue // noted by renders
 			}
-			c.Folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", key, nth))
+			kept := b.go_.folderKey()
+			c.Folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
+			folders[kept]++
 			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
 		}
 		calls[at].Mains = append(calls[at].Mains, Main{

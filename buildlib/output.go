@@ -106,9 +106,9 @@ func (p *Plan) layout(image string) string {
 	return filepath.Join(p.Output, "oci", filepath.FromSlash(image))
 }
 
-func (w *workspace) private(name string) string {
-	return filepath.Join(w.plan.Output, ".multimage", name)
-}
+func (w *workspace) private(name string) string { return w.plan.private(name) }
+
+func (p *Plan) private(name string) string { return filepath.Join(p.Output, ".multimage", name) }
 
 // folder makes a folder in OUTPUT, following no link there.
 func (w *workspace) folder(path string) error {

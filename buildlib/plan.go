@@ -16,6 +16,7 @@ type Plan struct {
 	Revision string    `json:"revision,omitempty"` // the commit; empty without git
 	Dirty    bool      `json:"dirty,omitempty"`    // tracked files differ from it
 	Epoch    time.Time `json:"epoch"`              // the time that goes into images
+	Checkout Checkout  `json:"checkout,omitzero"`
 	Go       Toolchain `json:"go"`
 	// Unversioned is set if there is no git and no version was given, so
 	// that Version is "dev" and Manifest pushes nowhere.
@@ -51,6 +52,14 @@ type Limits struct {
 	Images []string `json:"images,omitempty"`
 }
 
+// Checkout is the state of the repository that the plan was made of. A stage
+// that finds another one publishes nothing. The zero value is no repository.
+type Checkout struct {
+	Folder  string   `json:"folder,omitempty"`  // the top one, absolute
+	Branch  string   `json:"branch,omitempty"`  // empty if HEAD is detached
+	Changed []string `json:"changed,omitempty"` // the tracked files that differ from HEAD, relative to Folder
+}
+
 // Toolchain is the go command that builds.
 type Toolchain struct {
 	Version string `json:"version"`         // like go1.26.8
@@ -61,6 +70,7 @@ type Toolchain struct {
 	Root       string `json:"root,omitempty"`      // GOROOT
 	Module     string `json:"module,omitempty"`    // the go.mod; empty or os.DevNull outside a module
 	Workspace  string `json:"workspace,omitempty"` // the go.work; empty or "off" without one
+	ModCache   string `json:"modCache,omitempty"`  // GOMODCACHE
 }
 
 // Compile is one call of go build: main packages of one platform that are

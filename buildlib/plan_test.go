@@ -140,7 +140,8 @@ func TestPlan(t *testing.T) {
 			p := plan(t, dir, tt.project, tt.over)
 			portable := *p.Plan
 			portable.Dir, portable.Output, portable.Cache, portable.BenchPlan = "", "", "", BenchPlan{}
-			portable.Go.Root, portable.Go.Module, portable.Go.Workspace = "", "", ""
+			portable.Go.Root, portable.Go.Module, portable.Go.Workspace, portable.Go.ModCache = "", "", "", ""
+			portable.Checkout.Folder = ""
 			data, err := json.MarshalIndent(portable, "", "  ")
 			if err != nil {
 				t.Fatal(err)

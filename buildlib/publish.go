@@ -37,8 +37,11 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err != nil {
 				return nil, err
 			}
+			if err := w.unchanged(ctx); err != nil {
+				return nil, err
+			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
-				return w.client.Publish(ctx, at, b.index, b.Tags, nil)
+				return w.client.PublishIf(ctx, at, b.index, b.Tags, w.unchanged)
 			})
 			if w.store.Dropped() > 0 {
 				// What was corrupt in the cache is so in layouts that link it.

@@ -43,6 +43,9 @@ func (b *Builder) Push(ctx context.Context) ([]Record, error) {
 			if err != nil {
 				return nil, err
 			}
+			if err := w.unchanged(ctx); err != nil {
+				return nil, err
+			}
 			return w.push(ctx, all)
 		})
 	})

@@ -21,12 +21,36 @@ import (
 // and the fix. If nothing is wrong but that Sources of Files are not there, that
 // is an error of the stages that read them.
 func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
+	r, err := p.resolve(ctx, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !r.plan.Dirty {
+		if untracked := r.plan.untracked(ctx, r.git.Untracked); len(untracked) > 0 {
+			if r, err = p.resolve(ctx, o, untracked); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r.plan, nil
+}
+
+// resolve is Plan. untracked are the files that are known to make the checkout
+// dirty though git doesn't track them.
+func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (*resolver, error) {
 	r, err := newResolver(ctx, p, o)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.look(ctx); err != nil {
 		return nil, err
+	}
+	if len(untracked) > 0 {
+		r.git.Dirty = true
+		if r.git.Version != "" {
+			r.git.Version += "-dirty"
+		}
+		r.warn("the checkout counts as changed: git doesn't track %s, which go compiles in: commit it", some(untracked))
 	}
 	r.facts()
 	before := len(r.mistakes)
@@ -54,7 +78,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 		slices.SortStableFunc(r.mistakes, inFieldOrder)
 		return nil, errors.Join(r.mistakes...)
 	}
-	return r.plan, nil
+	return r, nil
 }
 
 var defaultPlatforms = []string{"linux/amd64", "linux/arm64"}
@@ -155,8 +179,9 @@ func (r *resolver) look(ctx context.Context) error {
 	r.plan.Go = Toolchain{
 		Version: r.env.Version, Flags: r.env.Flags, Root: r.env.Root,
 		Experiment: r.env.Experiment, FIPS140: r.env.FIPS140,
-		Module: r.env.Mod, Workspace: r.env.Work,
+		Module: r.env.Mod, Workspace: r.env.Work, ModCache: r.env.ModCache,
 	}
+	r.plan.Checkout = Checkout{Folder: r.git.State.Top, Branch: r.git.Branch, Changed: r.git.State.Changed}
 	return nil
 }
 

@@ -25,6 +25,9 @@ func (b *Builder) Binaries(ctx context.Context) ([]BinaryResult, error) {
 				return nil, err
 			}
 			b.run.compilation = c
+			if err := w.unchanged(ctx); err != nil {
+				return nil, err
+			}
 			return w.publishBinaries(ctx, c)
 		})
 	})
@@ -94,6 +97,9 @@ func (w *workspace) build(ctx context.Context) ([]built, error) {
 		return nil, err
 	}
 	w.run.compilation = c
+	if err := w.unchanged(ctx); err != nil {
+		return nil, err
+	}
 	return join()
 }
 

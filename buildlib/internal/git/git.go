@@ -47,6 +47,12 @@ type Info struct {
 	// Filters are the clean filters that weren't run because the checkout's own
 	// configuration names them, if files that seem changed may not be.
 	Filters []string
+	// Untracked are the files, and the folders of such, that git neither
+	// tracks nor ignores, absolute. They don't count as Dirty.
+	Untracked []string
+
+	// State is what Changes compares with.
+	State State
 }
 
 // ErrNoGit is what Read returns when there is a repository and no git command.
@@ -65,7 +71,7 @@ func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
 	if _, err := exec.LookPath("git"); err != nil {
 		return Info{}, ErrNoGit
 	}
-	info := Info{Prefix: tagPrefix(top, module)}
+	info := Info{Prefix: tagPrefix(top, module), State: State{Top: top}}
 	var all tags
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -152,22 +158,14 @@ func (info *Info) state(ctx context.Context, top string) error {
 		return err
 	}
 	info.Source = source(conf.origin)
-	out, err := output(ctx, top, append(conf.overrides,
-		"status", "--porcelain=v2", "--branch", "--untracked-files=no", "--no-renames", "-z")...)
+	is, untracked, err := look(ctx, top, conf, "normal")
 	if err != nil {
 		return err
 	}
-	for line := range strings.SplitSeq(string(out), "\x00") {
-		header, isHeader := strings.CutPrefix(line, "# ")
-		key, value, _ := strings.Cut(header, " ")
-		switch {
-		case !isHeader:
-			info.Dirty = info.Dirty || line != ""
-		case key == "branch.oid" && value != "(initial)":
-			info.Revision = value
-		case key == "branch.head" && value != "(detached)":
-			info.Branch = value
-		}
+	info.State = is
+	info.Revision, info.Branch, info.Dirty = is.Revision, is.Branch, len(is.Changed) > 0
+	for _, name := range untracked {
+		info.Untracked = append(info.Untracked, filepath.Join(top, filepath.FromSlash(name)))
 	}
 	if info.Dirty {
 		info.Filters = conf.disabled

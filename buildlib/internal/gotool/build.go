@@ -39,8 +39,12 @@ type Executable struct {
 	Path   string
 	Digest v1.Hash // sha256 of the content
 	Size   int64   // bytes
-	// Identity is the file's when Digest was its content's.
+	// Identity is the file's when Digest was taken of its content. Zero: that
+	// was in a run before, and since then bits may have flipped on the disk.
 	Identity disk.Identity
+	// Loader is the dynamic loader that runs it, a path in the image; empty of a
+	// static program.
+	Loader string
 	// Kept is set if the executable is the one of the run before.
 	Kept bool
 }
@@ -191,6 +195,10 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 			if err != nil {
 				return err
 			}
+			loader, err := inspect(path, b.Env)
+			if err != nil {
+				return fmt.Errorf("%s: what go build made can't run: %w", m.Package, err)
+			}
 			was, ok := before[m.File]
 			same := ok && id.SameFile(was.Identity)
 			digest := was.Digest
@@ -200,7 +208,10 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 				}
 			}
 			records[i] = kept{id, digest}
-			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Identity: id, Kept: ok && digest == was.Digest}
+			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Loader: loader, Kept: ok && digest == was.Digest}
+			if !same {
+				executables[i].Identity = id
+			}
 			return nil
 		})
 	}

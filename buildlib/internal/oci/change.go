@@ -109,9 +109,21 @@ func (c change) write(ctx context.Context, w *tar.Writer, buf []byte) error {
 		same = same && hex.EncodeToString(sum.Sum(nil)) == c.Digest.Hex
 	}
 	if !same {
-		return fmt.Errorf("%s has changed while it was read (it had %d bytes, %s); build again", c.Source, c.Size, c.Digest)
+		return &Changed{c.Source, c.Size, c.Digest}
 	}
 	return nil
+}
+
+// Changed is the error of a file that isn't, or is no longer, what it was said
+// to be.
+type Changed struct {
+	Source string  // the file
+	Size   int64   // in bytes, and
+	Digest v1.Hash // sha256 of the content that it was to have
+}
+
+func (c *Changed) Error() string {
+	return fmt.Sprintf("%s has changed while it was read (it had %d bytes, %s); build again", c.Source, c.Size, c.Digest)
 }
 
 // untouched reports whether the file is known to be what Digest says.

@@ -45,6 +45,15 @@ func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.Image
 	return c.publish(ctx, repo, idx, tags, progress, (*publication).run)
 }
 
+// PublishIf is Publish that asks check before the first tag is written, when all
+// else is there. What it returns is the error then, and no tag is written.
+func (c *Client) PublishIf(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check func(context.Context) error) (Published, error) {
+	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
+		p.ready = check
+		return p.run(ctx)
+	})
+}
+
 // publish does what run says.
 func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event), run func(*publication, context.Context) error) (Published, error) {
 	p, err := newPublication(c, repo, idx, tags, progress)
@@ -70,6 +79,8 @@ type publication struct {
 	// elsewhere is set if the children are there already, or nobody has them.
 	elsewhere bool
 	check     Check // what Join was given; may be nil
+
+	ready func(context.Context) error // what PublishIf was given; nil: nobody asks
 
 	blobs keyed // each blob is uploaded once
 
@@ -132,6 +143,9 @@ func (p *publication) run(ctx context.Context) error {
 		}
 		if err == nil && (!known || round > 0) {
 			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.media, p.raw)
+		}
+		if err == nil && p.ready != nil {
+			err = p.ready(ctx)
 		}
 		if err == nil {
 			err = p.writeTags(ctx, written)

@@ -1,0 +1,250 @@
+package buildlib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/git"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+)
+
+// kept is the folder that go builds c's mains into.
+func (p *Plan) kept(c Compile) string {
+	return filepath.Join(p.private("kept"), filepath.FromSlash(c.Folder))
+}
+
+// build is c as the go command's.
+func (p *Plan) build(c Compile, temp string) gotool.Build {
+	b := gotool.Build{Env: c.Env, Args: c.Args, Folder: p.kept(c), Temp: temp}
+	for _, m := range c.Mains {
+		b.Mains = append(b.Mains, gotool.Main{Package: m.Package, File: m.File})
+	}
+	return b
+}
+
+// inputs are what the plan's Compiles are made of, each as it is now.
+func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
+	all := make([]gotool.Inputs, len(p.Compiles))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(min(4, runtime.NumCPU()))
+	for i, c := range p.Compiles {
+		g.Go(func() (err error) {
+			all[i], err = gotool.Go{Dir: p.Dir}.Inputs(ctx, p.build(c, ""), p.Go.env())
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", c.Platform, packages(c.Mains), err)
+			}
+			return nil
+		})
+	}
+	return all, g.Wait()
+}
+
+// env is what the go command said of itself when the plan was made.
+func (t Toolchain) env() gotool.Env {
+	return gotool.Env{
+		Version: t.Version, Root: t.Root, Mod: t.Module, Work: t.Workspace, Flags: t.Flags,
+		Experiment: t.Experiment, FIPS140: t.FIPS140, ModCache: t.ModCache,
+	}
+}
+
+// untracked are the files that go compiles in though git doesn't track them, and
+// doesn't ignore them. If go can't tell, the compile will say why.
+func (p *Plan) untracked(ctx context.Context, all []string) []string {
+	var folders []string
+	for _, path := range all {
+		if !inside(path, p.Output) && !strings.HasSuffix(path, "_test.go") {
+			folders = append(folders, path)
+		}
+	}
+	if len(folders) == 0 {
+		return nil
+	}
+	inputs, err := p.inputs(ctx)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	resolve := resolveFolders()
+	for _, file := range inputFiles(inputs) {
+		if slices.ContainsFunc(folders, func(folder string) bool { return inside(resolve(file), folder) }) {
+			found = append(found, p.relative(file))
+		}
+	}
+	return found
+}
+
+// inputFiles are those that are there, sorted.
+func inputFiles(all []gotool.Inputs) []string {
+	var list []string
+	for _, in := range all {
+		for file, is := range in.Files {
+			if is.Identity.Size > 0 || is.Identity.Modified != 0 {
+				list = append(list, file)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// checkInputs refuses what can't be built well, and warns of what the version
+// doesn't tell.
+func (w *workspace) checkInputs(all []gotool.Inputs) error {
+	p := w.plan
+	for _, in := range all {
+		if by := in.Embeds(p.Output, "bin/x", "oci/x", "digests/x", "evidence/x", "bench/x", "images.json", ".multimage/x"); by != "" {
+			return fmt.Errorf("Output: %s is embedded by package %s (go:embed), so each build would embed the one before: set Output (MULTIMAGE_OUTPUT) to a folder that no package embeds", p.Output, by)
+		}
+		if by := in.Embeds(w.options.Cache, "blobs/x", "records/x", "seen/x", "tmp/x"); by != "" {
+			return fmt.Errorf("Cache: %s is embedded by package %s (go:embed), so each build would embed the one before: set Cache (MULTIMAGE_CACHE) to a folder outside the project", w.options.Cache, by)
+		}
+	}
+	if names := withoutCgo(all); len(names) > 0 {
+		w.tell(StepWarn, "cgo is off, so files are left out of "+strings.Join(names, ", ")+": what they do is missing, and may fail only when the program runs: look for a pure Go alternative")
+	}
+	return nil
+}
+
+// withoutCgo are the packages that lack files because cgo is off.
+func withoutCgo(all []gotool.Inputs) []string {
+	var names []string
+	for _, in := range all {
+		names = append(names, in.Cgo...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// warnOfSources names what is compiled in, and the revision says nothing of.
+func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) error {
+	p, top := w.plan, w.plan.Checkout.Folder
+	if top == "" || p.Revision == "" {
+		return nil
+	}
+	var own []string // files of the repository
+	resolve := resolveFolders()
+	outside := map[string]bool{}
+	modules := map[string]string{}
+	for _, in := range all {
+		for dir, s := range in.Packages {
+			modules[dir] = or(s.Module, s.ImportPath)
+		}
+	}
+	for _, file := range inputFiles(all) {
+		if at := resolve(file); inside(at, top) {
+			own = append(own, at)
+		} else if module := modules[filepath.Dir(file)]; module != "" {
+			outside[module] = true
+		} else {
+			outside[p.relative(file)] = true
+		}
+	}
+	if len(outside) > 0 {
+		var names []string
+		for name := range outside {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so that the version says nothing of it: %s", some(names)))
+	}
+	ignored, err := git.Excluded(ctx, top, own)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		w.log("can't tell which sources git ignores: %v", err)
+	}
+	if len(ignored) > 0 {
+		for i, file := range ignored {
+			ignored[i] = p.relative(file)
+		}
+		w.tell(StepWarn, fmt.Sprintf("git ignores what go compiles in, so that the version says nothing of it: %s", some(ignored)))
+	}
+	return nil
+}
+
+// unchanged is an error if what is built was changed since the plan was made,
+// or since go began to read it: then one platform's binaries may be of other
+// source than the next one's, and none of the commit.
+func (w *workspace) unchanged(ctx context.Context) error {
+	p := w.plan
+	var changed []string
+	for i := range w.run.compilation.calls {
+		for _, file := range w.run.compilation.calls[i].inputs.Changed() {
+			changed = append(changed, p.relative(file))
+		}
+	}
+	state, err := git.Changes(ctx, git.State{Top: p.Checkout.Folder, Revision: p.Revision, Branch: p.Checkout.Branch, Changed: p.Checkout.Changed}, p.Output)
+	if err != nil {
+		return err
+	}
+	for _, what := range state {
+		if filepath.IsAbs(what) {
+			what = p.relative(what)
+		}
+		changed = append(changed, what)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	slices.Sort(changed)
+	return errors.New("the source changed during the build, so nothing is published of it: " + some(slices.Compact(changed)) + ": run again when it is at rest")
+}
+
+// relative is path as people of the project write it.
+func (p *Plan) relative(path string) string {
+	dir := p.Dir
+	if !inside(path, dir) {
+		dir, path = resolved(dir), resolved(path)
+	}
+	if rel, err := filepath.Rel(dir, path); err == nil {
+		return rel
+	}
+	return path
+}
+
+// resolved is path without links; path itself if it isn't there.
+func resolved(path string) string {
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
+// resolveFolders returns a function that resolves the links above a file, once
+// per folder.
+func resolveFolders() func(string) string {
+	known := map[string]string{}
+	return func(file string) string {
+		dir := filepath.Dir(file)
+		if _, ok := known[dir]; !ok {
+			known[dir] = resolved(dir)
+		}
+		return filepath.Join(known[dir], filepath.Base(file))
+	}
+}
+
+// inside reports whether path is dir or below it.
+func inside(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// some prints the first of a list, and how many there are besides.
+func some(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+}

@@ -1,0 +1,105 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// State is what git status says of a checkout. The zero value is none.
+type State struct {
+	Top      string   // the repository's folder, links resolved
+	Revision string   // the commit's hash; empty on an unborn branch
+	Branch   string   // empty if HEAD is detached
+	Changed  []string // the tracked files that differ from HEAD, relative to Top
+}
+
+// look asks git for the state, and for the untracked files as its
+// --untracked-files says. A folder of such has a slash at its end.
+func look(ctx context.Context, top string, conf config, which string) (s State, untracked []string, err error) {
+	s.Top = top
+	out, err := output(ctx, top, append(slices.Clone(conf.overrides),
+		"status", "--porcelain=v2", "--branch", "--untracked-files="+which, "--no-renames", "-z")...)
+	if err != nil {
+		return s, nil, err
+	}
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		kind, rest, _ := strings.Cut(line, " ")
+		key, value, _ := strings.Cut(rest, " ")
+		switch {
+		case kind == "#" && key == "branch.oid" && value != "(initial)":
+			s.Revision = value
+		case kind == "#" && key == "branch.head" && value != "(detached)":
+			s.Branch = value
+		case kind == "1" || kind == "u":
+			// Before the path there are 7 more fields, and 9 of an unmerged one.
+			n := map[string]int{"1": 8, "u": 10}[kind]
+			if f := strings.SplitN(rest, " ", n); len(f) == n {
+				s.Changed = append(s.Changed, f[n-1])
+			}
+		case kind == "?":
+			untracked = append(untracked, rest)
+		}
+	}
+	return s, untracked, nil
+}
+
+// Changes looks at the checkout again and says what is no longer as it was:
+// HEAD, the branch, or which tracked files differ from HEAD. What happens below
+// except, a folder, doesn't count. A folder without a commit never changes.
+func Changes(ctx context.Context, was State, except string) ([]string, error) {
+	if was.Top == "" || was.Revision == "" {
+		return nil, nil
+	}
+	conf, err := readConfig(ctx, was.Top)
+	if err != nil {
+		return nil, err
+	}
+	now, _, err := look(ctx, was.Top, conf, "no")
+	if err != nil {
+		return nil, err
+	}
+	var changes []string
+	if now.Revision != was.Revision {
+		changes = append(changes, fmt.Sprintf("HEAD (it was %.12s, and is %.12s)", was.Revision, now.Revision))
+	} else if now.Branch != was.Branch {
+		changes = append(changes, fmt.Sprintf("the branch (it was %q, and is %q)", was.Branch, now.Branch))
+	}
+	if resolved, err := filepath.EvalSymlinks(except); err == nil {
+		except = resolved
+	}
+	for _, pair := range [][2][]string{{now.Changed, was.Changed}, {was.Changed, now.Changed}} {
+		for _, name := range pair[0] {
+			path := filepath.Join(was.Top, filepath.FromSlash(name))
+			rel, err := filepath.Rel(except, path)
+			if !slices.Contains(pair[1], name) && !(err == nil && filepath.IsLocal(rel)) {
+				changes = append(changes, path)
+			}
+		}
+	}
+	return changes, nil
+}
+
+// Excluded returns those of the paths in the repository at top that git ignores,
+// and doesn't track.
+func Excluded(ctx context.Context, top string, paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	cmd := command(ctx, top, "check-ignore", "--stdin", "-z")
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader(strings.Join(paths, "\x00")+"\x00"), &said
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return nil, nil // none is
+	}
+	if err != nil {
+		return nil, failure("check-ignore", err, said.Bytes())
+	}
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), nil
+}

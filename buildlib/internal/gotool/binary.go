@@ -1,0 +1,141 @@
+package gotool
+
+import (
+	"bytes"
+	"debug/buildinfo"
+	"debug/elf"
+	"debug/macho"
+	"debug/pe"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// machines are what the header of an executable says of each GOARCH: in ELF,
+// with its byte order where the number doesn't say, in PE and in Mach-O.
+var machines = map[string]struct {
+	elf   elf.Machine
+	order binary.ByteOrder
+	bits  elf.Class
+	pe    uint16
+	macho macho.Cpu
+}{
+	"386":      {elf.EM_386, binary.LittleEndian, elf.ELFCLASS32, pe.IMAGE_FILE_MACHINE_I386, macho.Cpu386},
+	"amd64":    {elf.EM_X86_64, binary.LittleEndian, elf.ELFCLASS64, pe.IMAGE_FILE_MACHINE_AMD64, macho.CpuAmd64},
+	"arm":      {elf.EM_ARM, binary.LittleEndian, elf.ELFCLASS32, pe.IMAGE_FILE_MACHINE_ARMNT, macho.CpuArm},
+	"arm64":    {elf.EM_AARCH64, binary.LittleEndian, elf.ELFCLASS64, pe.IMAGE_FILE_MACHINE_ARM64, macho.CpuArm64},
+	"loong64":  {elf: elf.EM_LOONGARCH, order: binary.LittleEndian, bits: elf.ELFCLASS64},
+	"mips":     {elf: elf.EM_MIPS, order: binary.BigEndian, bits: elf.ELFCLASS32},
+	"mipsle":   {elf: elf.EM_MIPS, order: binary.LittleEndian, bits: elf.ELFCLASS32},
+	"mips64":   {elf: elf.EM_MIPS, order: binary.BigEndian, bits: elf.ELFCLASS64},
+	"mips64le": {elf: elf.EM_MIPS, order: binary.LittleEndian, bits: elf.ELFCLASS64},
+	"ppc64":    {elf: elf.EM_PPC64, order: binary.BigEndian, bits: elf.ELFCLASS64},
+	"ppc64le":  {elf: elf.EM_PPC64, order: binary.LittleEndian, bits: elf.ELFCLASS64},
+	"riscv64":  {elf: elf.EM_RISCV, order: binary.LittleEndian, bits: elf.ELFCLASS64},
+	"s390x":    {elf: elf.EM_S390, order: binary.BigEndian, bits: elf.ELFCLASS64},
+}
+
+// inspect checks that the file at path is a program for the platform that env
+// names, and returns the dynamic loader that it wants, which is empty of a
+// static one (ELF, PT_INTERP). Formats that std doesn't read are believed.
+func inspect(path string, env []string) (loader string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	goos, goarch := variable(env, "GOOS"), variable(env, "GOARCH")
+	if loader, err = inspectFormat(f, goos, goarch); err != nil {
+		return "", err
+	}
+	info, err := buildinfo.Read(f)
+	if err != nil {
+		return loader, nil // a linker's flag may leave it out
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "GOOS" && s.Value != goos, s.Key == "GOARCH" && s.Value != goarch:
+			return "", fmt.Errorf("it is built with %s=%s", s.Key, s.Value)
+		case slices.Contains(checkers, strings.TrimPrefix(s.Key, "-")) && s.Value == "true":
+			return "", fmt.Errorf("it is built with %s, which is for tests: leave the flag out", s.Key)
+		}
+	}
+	return loader, nil
+}
+
+// checkers are the flags of go build that make programs look for mistakes of
+// their own, and slow.
+var checkers = []string{"race", "msan", "asan"}
+
+func variable(env []string, name string) string {
+	value := ""
+	for _, v := range env {
+		if n, s, _ := strings.Cut(v, "="); n == name {
+			value = s
+		}
+	}
+	return value
+}
+
+func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
+	var magic [4]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil {
+		return "", errors.New("it is no program: too short")
+	}
+	want := machines[goarch]
+	wrong := func(format string, is any) error {
+		return fmt.Errorf("it is a program for another platform (%s, %v): does a wrapper or -toolexec call another go?", format, is)
+	}
+	switch goos {
+	case "aix", "plan9", "js", "wasip1":
+		return "", nil
+	case "windows":
+		p, err := pe.NewFile(f)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("it is no program for windows: %w", err)
+		case want.pe != p.Machine:
+			return "", wrong("PE", fmt.Sprintf("machine %#x", p.Machine))
+		case p.Characteristics&pe.IMAGE_FILE_DLL != 0:
+			return "", errors.New("it is a library, not a program: leave -buildmode out")
+		}
+		return "", nil
+	case "darwin", "ios":
+		m, err := macho.NewFile(f)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("it is no program for %s: %w", goos, err)
+		case want.macho != m.Cpu:
+			return "", wrong("Mach-O", m.Cpu)
+		case m.Type != macho.TypeExec:
+			return "", errors.New("it is a library, not a program: leave -buildmode out")
+		}
+		return "", nil
+	}
+	if !bytes.Equal(magic[:], []byte(elf.ELFMAG)) {
+		return "", fmt.Errorf("it is no program for %s: it begins with %q", goos, magic)
+	}
+	e, err := elf.NewFile(f)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("it is no program for %s: %w", goos, err)
+	case want.elf != 0 && (e.Machine != want.elf || e.ByteOrder != want.order || e.Class != want.bits):
+		return "", wrong("ELF", fmt.Sprint(e.Machine, ", ", e.Class, ", ", e.ByteOrder))
+	case e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN:
+		return "", fmt.Errorf("it is no program (ELF, %v)", e.Type)
+	}
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP {
+			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
+			if err != nil {
+				return "", err
+			}
+			return strings.TrimRight(string(name), "\x00"), nil
+		}
+	}
+	return "", nil
+}
