@@ -27,9 +27,12 @@ func readConfig(ctx context.Context, top string) (config, error) {
 	if err := c.read(ctx, top, top); err != nil {
 		return c, err
 	}
+	// Without it git would fail, or not, as it finds out.
+	_, err := exec.LookPath("git-lfs")
+	hasLFS := err == nil
 	for _, driver := range c.disabled {
 		clean, process := "", ""
-		if driver == "lfs" {
+		if driver == "lfs" && hasLFS {
 			clean, process = "git-lfs clean -- %f", "git-lfs filter-process"
 		}
 		key := "filter." + driver + "."
@@ -38,7 +41,7 @@ func readConfig(ctx context.Context, top string) (config, error) {
 		}
 		c.overrides = append(c.overrides, "-c", key+"clean="+clean, "-c", key+"process="+process, "-c", key+"required=false")
 	}
-	c.disabled = slices.DeleteFunc(c.disabled, func(driver string) bool { return driver == "lfs" })
+	c.disabled = slices.DeleteFunc(c.disabled, func(driver string) bool { return driver == "lfs" && hasLFS })
 	return c, nil
 }
 
