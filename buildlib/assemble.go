@@ -107,7 +107,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 		return part{}, err
 	}
 	step := a.w.begin(StepImage, ip.Name, pp.Platform)
-	defer func() { step.failed(err) }()
+	defer func() { step.Failed(err) }()
 	spec, err := a.spec(pp, p, base)
 	if err != nil {
 		return part{}, err
@@ -128,7 +128,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	return part{oci.Child{Platform: p, Image: img, Base: base}, step.done(digest.String())}, nil
+	return part{oci.Child{Platform: p, Image: img, Base: base}, step.Done(digest.String())}, nil
 }
 
 // warn says once what a base brings along, or doesn't, that nobody asked for.
@@ -226,11 +226,11 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (base *o
 	if ref == scratch {
 		return nil, nil
 	}
-	step := &running{}
+	step := &Running{}
 	if _, reported := a.reported.LoadOrStore([2]string{ref, p.String()}, nil); !reported {
 		step = a.w.begin(StepBase, ref, p.String())
 	}
-	defer func() { step.failed(err) }()
+	defer func() { step.Failed(err) }()
 	source, err := a.bases.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -239,7 +239,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (base *o
 	if err != nil {
 		return nil, err
 	}
-	step.done(base.Digest.String())
+	step.Done(base.Digest.String())
 	return base, nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/spell"
 )
 
-// BenchPlan is what Builder.Bench measures.
+// BenchPlan is what package bench measures.
 type BenchPlan struct {
 	// Host are the host's own platform, or its variants that the project is
 	// built for: the reference lines.

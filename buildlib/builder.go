@@ -56,7 +56,6 @@ type runState struct {
 	published   once[[]ImageResult]
 	pushed      once[[]Record]
 	loaded      once[[]LoadResult]
-	benched     once[*BenchResult]
 }
 
 // once is a stage's result, kept for the second call of it.
@@ -128,4 +127,32 @@ func within[T any](ctx context.Context, b *Builder, stage func(context.Context, 
 	}()
 	result, err = stage(ctx, w)
 	return result, w.client.Clean(err)
+}
+
+// Workspace is a Builder's output folder while it is locked.
+type Workspace struct {
+	Temp  string // a folder for temporary files, absolute
+	Cache string // as in Options, absolute
+}
+
+// Within runs a step that isn't the Builder's own as one of its stages: with the
+// output folder locked, and by itself.
+func (b *Builder) Within(ctx context.Context, step func(context.Context, Workspace) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := within(ctx, b, func(ctx context.Context, w *workspace) (struct{}, error) {
+		return struct{}{}, step(ctx, Workspace{Temp: w.scratch.Dir, Cache: b.options.Cache})
+	})
+	return err
+}
+
+// Begin tells Options.Progress that a step begins that isn't the Builder's own. Its
+// end is told by Running's Done or Failed.
+func (b *Builder) Begin(e Event) *Running { return b.beginEvent(e) }
+
+// Report tells Options.Progress of an event.
+func (b *Builder) Report(e Event) {
+	if b.progress != nil {
+		b.progress(e)
+	}
 }

@@ -99,11 +99,11 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	step := w.begin(StepCompile, subject, c.Platform)
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
-		step.failed(err)
+		step.Failed(err)
 		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err, c.inputs))
 	}
 	if err := build.KeepInputs(c.inputs); err != nil {
-		step.failed(err)
+		step.Failed(err)
 		return fmt.Errorf("%s: %w", c.Platform, err)
 	}
 	c.build, c.executables = build, executables
@@ -121,7 +121,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	default:
 		detail = fmt.Sprintf("%d of %d unchanged", kept, len(executables))
 	}
-	step.done(detail)
+	step.Done(detail)
 	close(c.done)
 	return nil
 }

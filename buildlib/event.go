@@ -39,52 +39,51 @@ const (
 // progress is whom events are told. Nil: nobody looks.
 type progress func(Event)
 
-// running is a step that has begun. The zero value is one that nobody hears of.
-type running struct {
+// Running is a step that has begun. The zero value is one that nobody hears of.
+type Running struct {
 	progress
 	event Event
 	start time.Time
 	ended bool
 }
 
-// begin reports that a step begins. Its caller reports the end, by done or
-// failed.
-func (p progress) begin(step Step, subject, platform string) *running {
-	return p.beginLeft(step, subject, platform, 0)
+// begin reports that a step begins. Its caller reports the end, by Done or
+// Failed.
+func (p progress) begin(step Step, subject, platform string) *Running {
+	return p.beginEvent(Event{Step: step, Subject: subject, Platform: platform})
 }
 
-// beginLeft is begin for a step of many whose length is known.
-func (p progress) beginLeft(step Step, subject, platform string, left time.Duration) *running {
-	r := &running{progress: p, start: time.Now()}
-	r.event = Event{Step: step, Subject: subject, Platform: platform, Left: max(0, left)}
+func (p progress) beginEvent(e Event) *Running {
+	e.Left = max(0, e.Left)
+	r := &Running{progress: p, start: time.Now(), event: e}
 	r.report()
 	return r
 }
 
-func (r *running) report() {
+func (r *Running) report() {
 	if r.progress != nil {
 		r.progress(r.event)
 	}
 }
 
-// done reports that the step has ended, and what came of it. It returns what it
+// Done reports that the step has ended, and what came of it. It returns what it
 // took.
-func (r *running) done(detail string) time.Duration {
+func (r *Running) Done(detail string) time.Duration {
 	r.event.Detail = detail
 	r.end()
 	return r.event.Elapsed
 }
 
-// failed reports that the step has ended with err, unless err is nil or the end
+// Failed reports that the step has ended with err, unless err is nil or the end
 // was reported before.
-func (r *running) failed(err error) {
+func (r *Running) Failed(err error) {
 	if err != nil && !r.ended {
 		r.event.Err = err
 		r.end()
 	}
 }
 
-func (r *running) end() {
+func (r *Running) end() {
 	r.ended, r.event.Done, r.event.Elapsed = true, true, time.Since(r.start)
 	r.report()
 }

@@ -59,12 +59,12 @@ var listOnce = sync.OnceValues(func() ([]listed, error) {
 	return all, nil
 })
 
-// Imports go targets -> buildlib -> internal: a stage that knows another, or a
+// Imports go targets -> bench -> buildlib -> internal: a stage that knows another, or a
 // library that knows mage, can't be used without it.
 func TestImportDirections(t *testing.T) {
 	stages := []string{"gotool", "oci", "store", "publish", "git", "measure", "emulate", "report"}
 	stage := func(importPath string) string {
-		name, _ := strings.CutPrefix(importPath, module+"buildlib/internal/")
+		name := strings.TrimPrefix(strings.TrimPrefix(importPath, module+"buildlib/bench/internal/"), module+"buildlib/internal/")
 		if slices.Contains(stages, name) {
 			return name
 		}
@@ -101,7 +101,11 @@ func TestImportDirections(t *testing.T) {
 				t.Errorf("%s imports %s, which is for tests", inside, to)
 			case strings.HasPrefix(inside, "buildlib/internal/") && !strings.HasPrefix(to, "buildlib/internal/"):
 				t.Errorf("%s imports %s: imports go inwards", inside, to)
-			case inside == "buildlib" && to == "buildlib/targets":
+			case strings.HasPrefix(inside, "buildlib/bench/internal/") && !strings.HasPrefix(to, "buildlib/bench/internal/") && !strings.HasPrefix(to, "buildlib/internal/"):
+				t.Errorf("%s imports %s: imports go inwards", inside, to)
+			case !strings.HasPrefix(inside, "buildlib/bench") && inside != "buildlib/targets" && strings.HasPrefix(to, "buildlib/bench"):
+				t.Errorf("%s imports %s: the benchmark lies beside the core, not in it", inside, to)
+			case (inside == "buildlib" || inside == "buildlib/bench") && to == "buildlib/targets":
 				t.Errorf("%s imports %s: imports go inwards", inside, to)
 			case inside == "buildlib/targets" && stage(i) != "":
 				t.Errorf("%s runs the stage %s itself: package buildlib does", inside, to)

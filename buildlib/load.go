@@ -88,7 +88,7 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 	for i, b := range all {
 		g.Go(func() (err error) {
 			step := w.begin(StepLoad, b.Name, b.Platforms[0].Platform)
-			defer func() { step.failed(err) }()
+			defer func() { step.Failed(err) }()
 			tags, err := b.plan.names()
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
@@ -100,7 +100,7 @@ func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}
-			step.done(strings.Join(in.Names, " "))
+			step.Done(strings.Join(in.Names, " "))
 			loaded[i] = LoadResult{Name: b.Name, Engine: engine.Name, Platform: b.Platforms[0].Platform, Refs: in.Names, Note: in.Note}
 			return nil
 		})

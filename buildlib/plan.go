@@ -28,7 +28,7 @@ type Plan struct {
 	Insecure   []string    `json:"insecure,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
-	// BenchPlan is what Bench measures.
+	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the CI runners of platforms that have one of their own.
 	Runners map[string]string `json:"runners,omitempty"`

@@ -175,7 +175,7 @@ type File struct {
 	GID int `json:"gid,omitempty"`
 }
 
-// Bench says what Builder.Bench measures, and when it fails.
+// Bench says what package bench measures, and when it fails.
 type Bench struct {
 	// Platforms to measure, besides the host's own. Zero: the Project's.
 	Platforms []string

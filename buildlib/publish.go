@@ -133,11 +133,11 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		}
 	}
 	if err != nil {
-		step.failed(w.client.Clean(err))
+		step.Failed(w.client.Clean(err))
 		result.Err = w.client.Clean(fmt.Errorf("image %s: %w", b.Name, err))
 		return result
 	}
-	step.done(describe(done))
+	step.Done(describe(done))
 	return result
 }
 

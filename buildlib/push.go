@@ -141,10 +141,10 @@ func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string,
 	step := w.begin(StepPush, repo, "")
 	done, err := w.client.PushImages(ctx, at, b.index, nil)
 	if err != nil {
-		step.failed(w.client.Clean(err))
+		step.Failed(w.client.Clean(err))
 		return err
 	}
-	step.done(describePush(done))
+	step.Done(describePush(done))
 	return nil
 }
 

@@ -115,10 +115,10 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 				err = publish.WriteLayout(ctx, b.Layout, b.index, o)
 			}
 			if err != nil {
-				step.failed(err)
+				step.Failed(err)
 				return fmt.Errorf("image %s: %w", b.Name, err)
 			}
-			step.done(b.Digest.String())
+			step.Done(b.Digest.String())
 			return nil
 		})
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench"
 )
 
 func TestClean(t *testing.T) {
@@ -43,8 +43,8 @@ func TestClean(t *testing.T) {
 
 // Whoever wraps a target still sees what kind of error it is, and mage its status.
 func TestCleanedError(t *testing.T) {
-	var inner *buildlib.BenchError
-	err := cleaned(fmt.Errorf("a\x1bb: %w", &buildlib.BenchError{Status: 4}))
+	var inner *bench.Error
+	err := cleaned(fmt.Errorf("a\x1bb: %w", &bench.Error{Status: 4}))
 	outer, ok := err.(interface{ ExitStatus() int }) // as mage's main asks
 	if !errors.As(err, &inner) || inner.Status != 4 || !ok || outer.ExitStatus() != 4 {
 		t.Errorf("%#v: %v", err, inner)

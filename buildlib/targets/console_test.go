@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench"
 )
 
 // digestOf is a digest of one repeated digit.
@@ -374,7 +375,7 @@ func TestResultsAreWritten(t *testing.T) {
 			return c.pushed(&buildlib.Plan{}, []buildlib.Record{{Repositories: []string{"x"}, Digest: digestOf("a")}})
 		},
 		"loaded":  func(c *console) error { return c.loaded([]buildlib.LoadResult{{Refs: []string{"x"}}}) },
-		"benched": func(c *console) error { return c.benched(&buildlib.BenchResult{Table: "x"}) },
+		"benched": func(c *console) error { return c.benched(&bench.Result{Table: "x"}) },
 	} {
 		for why, out := range map[error]*os.File{syscall.ENOSPC: full, syscall.EPIPE: unread} {
 			c, _, _ := captured()

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench"
 )
 
 // binaries prints the path of each binary.
@@ -128,7 +129,7 @@ func (c *console) loaded(loaded []buildlib.LoadResult) error {
 
 // benched prints the benchmark's table, and hands its report to a CI system that
 // shows one.
-func (c *console) benched(result *buildlib.BenchResult) error {
+func (c *console) benched(result *bench.Result) error {
 	text := result.Table
 	if result.Comparison != "" {
 		text += "\n" + result.Comparison

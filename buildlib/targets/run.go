@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench"
 )
 
 // opened is the Builder of Project and the environment as they were when it was
@@ -113,4 +114,22 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *co
 		return context.Cause(ctx) // what was cut off has nothing to say
 	}
 	return cleaned(err)
+}
+
+// measured is the benchmark that ran, to run once as stages do.
+var measured struct {
+	sync.Mutex
+	of     *buildlib.Builder
+	result *bench.Result
+	err    error
+}
+
+func benchOnce(ctx context.Context, b *buildlib.Builder) (*bench.Result, error) {
+	measured.Lock()
+	defer measured.Unlock()
+	if measured.of != b {
+		measured.result, measured.err = bench.Run(ctx, b)
+		measured.of = b
+	}
+	return measured.result, measured.err
 }

@@ -1,4 +1,4 @@
-package buildlib
+package bench
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multimage/multimage/buildlib/internal/report"
+	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench/internal/report"
 )
 
 // fakeGo is a go command that builds nothing: it writes what it is told to,
@@ -31,27 +32,63 @@ printf %s "`+writes+`" >"$2/server"
 }
 
 // faked runs a benchmark of one platform whose two sides are fake go commands.
-func faked(t *testing.T, ctx context.Context, o Overrides, native, emulated []string) (*opened, *BenchResult, error) {
+func faked(t *testing.T, ctx context.Context, o buildlib.Overrides, native, emulated []string) (*buildlib.Plan, *Result, error) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the fake go command is a shell script")
 	}
-	dir := project(t, oneMain())
-	p := plan(t, dir, Project{Platforms: []string{"linux/loong64"}}, o)
+	p := plan(t, o)
 	p.BenchPlan.Host = nil
-	result, err := within(ctx, p.Builder, func(ctx context.Context, w *workspace) (*BenchResult, error) {
-		return w.benchWith(ctx, func(ctx context.Context, b *bench) error {
-			l := b.lines[0]
-			l.native.argv = native
-			l.emulator = &report.Emulator{Kind: "direct", Path: "qemu", Version: "9.9"}
-			l.emulated = &benchSide{name: report.Emulated, argv: emulated}
-			return nil
-		})
+	b, err := buildlib.Open(context.WithoutCancel(ctx), p, buildlib.Options{Cache: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	result, err := run(ctx, b, func(ctx context.Context, b *bench) error {
+		l := b.lines[0]
+		l.native.argv = native
+		l.emulator = &report.Emulator{Kind: "direct", Path: "qemu", Version: "9.9"}
+		l.emulated = &benchSide{name: report.Emulated, argv: emulated}
+		return nil
 	})
 	return p, result, err
 }
 
-func benchJSON(t *testing.T, p *opened) report.Report {
+// plan is that of a project of one main package, for one platform.
+func plan(t *testing.T, o buildlib.Overrides) *buildlib.Plan {
+	t.Helper()
+	for key, value := range map[string]string{
+		"GOENV": "off", "GOFLAGS": "", "GOWORK": "", "GOPROXY": "off", "GOTOOLCHAIN": "local", "GOEXPERIMENT": "", "GOFIPS140": "",
+	} {
+		t.Setenv(key, value)
+	}
+	dir := filepath.Join(t.TempDir(), "my project")
+	write(t, filepath.Join(dir, "go.mod"), "module example.com/acme\n\ngo 1.24\n")
+	write(t, filepath.Join(dir, "cmd", "server", "main.go"), "package main\n\nfunc main() {}\n")
+	p, err := buildlib.Project{Dir: dir, Platforms: []string{"linux/loong64"}}.Plan(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func benchJSON(t *testing.T, p *buildlib.Plan) report.Report {
 	t.Helper()
 	var r report.Report
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(p.Output, "bench", "bench.json"))), &r); err != nil {
@@ -62,7 +99,7 @@ func benchJSON(t *testing.T, p *opened) report.Report {
 
 // status is the exit status that an error stands for.
 func status(err error) int {
-	var e *BenchError
+	var e *Error
 	switch {
 	case err == nil:
 		return 0
@@ -72,7 +109,7 @@ func status(err error) int {
 	return 1
 }
 
-var twoRuns = Overrides{Bench: Bench{Runs: 2}}
+var twoRuns = buildlib.Overrides{Bench: buildlib.Bench{Runs: 2}}
 
 func TestBenchSame(t *testing.T) {
 	p, result, err := faked(t, t.Context(), twoRuns, fakeGo(t, "", "x"), fakeGo(t, "", "x"))
@@ -132,7 +169,7 @@ func TestBenchCompileError(t *testing.T) {
 }
 
 func TestBenchBudget(t *testing.T) {
-	o := Overrides{Bench: Bench{Budget: 10 * time.Second}}
+	o := buildlib.Overrides{Bench: buildlib.Bench{Budget: 10 * time.Second}}
 	p, result, err := faked(t, t.Context(), o, fakeGo(t, "", "x"), fakeGo(t, "sleep 60", "x"))
 	if status(err) != 3 || result == nil || !strings.Contains(err.Error(), "cut off by the budget after ") {
 		t.Fatalf("status %d, error %v", status(err), err)
@@ -177,12 +214,12 @@ func TestBenchInterrupted(t *testing.T) {
 
 func TestBenchBaseline(t *testing.T) {
 	slow, fast := fakeGo(t, "sleep 0.5", "x"), fakeGo(t, "", "x")
-	p, _, err := faked(t, t.Context(), Overrides{Bench: Bench{Runs: 1}}, fast, fast)
+	p, _, err := faked(t, t.Context(), buildlib.Overrides{Bench: buildlib.Bench{Runs: 1}}, fast, fast)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"bench.json", "bench.txt"} {
-		o := Overrides{Bench: Bench{Runs: 1, Baseline: filepath.Join(p.Output, "bench", name)}}
+		o := buildlib.Overrides{Bench: buildlib.Bench{Runs: 1, Baseline: filepath.Join(p.Output, "bench", name)}}
 		_, result, err := faked(t, t.Context(), o, slow, fast)
 		if err != nil || !strings.Contains(result.Comparison, "linux/loong64") {
 			t.Errorf("%s: without a tolerance: error %v, comparison\n%s", name, err, result.Comparison)
@@ -196,7 +233,7 @@ func TestBenchBaseline(t *testing.T) {
 	// One of something else says so, and what was measured is kept.
 	other := filepath.Join(t.TempDir(), "bench.json")
 	write(t, other, strings.ReplaceAll(read(t, filepath.Join(p.Output, "bench", "bench.json")), "loong64", "s390x"))
-	q, result, err := faked(t, t.Context(), Overrides{Bench: Bench{Runs: 1, Baseline: other}}, fast, fast)
+	q, result, err := faked(t, t.Context(), buildlib.Overrides{Bench: buildlib.Bench{Runs: 1, Baseline: other}}, fast, fast)
 	if status(err) != 1 || result == nil || !strings.Contains(err.Error(), "nothing to compare with") {
 		t.Errorf("status %d, error %v", status(err), err)
 	}

@@ -1,4 +1,4 @@
-package buildlib
+package bench
 
 import (
 	"bytes"

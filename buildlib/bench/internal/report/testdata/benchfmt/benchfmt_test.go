@@ -16,7 +16,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchmath"
 
-	"github.com/multimage/multimage/buildlib/internal/report"
+	"github.com/multimage/multimage/buildlib/bench/internal/report"
 )
 
 // metrics are the units that benchstat shows.

@@ -1,4 +1,4 @@
-package buildlib
+package bench
 
 import (
 	"bytes"
@@ -13,12 +13,13 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
+	"github.com/multimage/multimage/buildlib/bench/internal/report"
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/emulate"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
-	"github.com/multimage/multimage/buildlib/internal/measure"
 	"github.com/multimage/multimage/buildlib/internal/process"
-	"github.com/multimage/multimage/buildlib/internal/report"
 )
 
 // How often a build is measured if nobody says: a median's confidence interval
@@ -59,7 +60,7 @@ func (b *bench) turns(round int) []turn {
 
 // measure runs the rounds, until there are enough or ctx or the budget ends.
 func (b *bench) measure(ctx context.Context) {
-	p := b.w.plan.BenchPlan
+	p := b.plan.BenchPlan
 	wanted := p.Runs
 	for round := 0; wanted == 0 || round < wanted; round++ {
 		if deadline, ok := ctx.Deadline(); ok && round > 0 && b.length(b.turns(round)) > time.Until(deadline) {
@@ -146,21 +147,24 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 		of = fmt.Sprintf(" of %d", wanted)
 	}
 	for i, name := range caseNames {
-		step := b.w.beginLeft(StepMeasure, fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of), t.line.Platform, left-time.Since(start))
+		step := b.Begin(buildlib.Event{
+			Step: buildlib.StepMeasure, Subject: fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of),
+			Platform: t.line.Platform, Left: left - time.Since(start),
+		})
 		limited, cancel := context.WithTimeoutCause(ctx, t.line.patience(i), errPatience)
 		usage, text, err := b.build(limited, t, i, round, dir)
 		hangs := errors.Is(context.Cause(limited), errPatience)
 		cancel()
 		after := time.Since(usage.Start).Round(100 * time.Millisecond)
 		if err != nil && ctx.Err() != nil {
-			step.done("cut off")
+			step.Done("cut off")
 			if len(t.side.legs[i].Runs) == 0 && errors.Is(context.Cause(ctx), errBudget) {
 				t.side.fail(i, fmt.Sprintf("cut off by the budget after %s", after))
 			}
 			return false
 		}
 		if err != nil {
-			step.done("failed")
+			step.Done("failed")
 			why := err.Error()
 			if hangs {
 				why = fmt.Sprintf("still not done after %s, many times what it takes natively", after)
@@ -174,7 +178,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			t.side.fail(i, strings.TrimSpace(why+"\n"+tail(text)))
 			return true
 		}
-		step.done("")
+		step.Done("")
 		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
 		if err := b.collect(ctx, t, i, filepath.Join(dir, name)); err != nil {
 			t.side.fail(i, err.Error())
@@ -234,7 +238,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		args := append(append([]string{}, t.side.argv[1:]...), "build")
 		args = append(append(args, c.Args...), t.side.flags...)
 		if caseNames[leg] == report.Warm {
-			file, err := t.line.overlays[i].write(filepath.Join(b.w.scratch.Dir, "overlay"), round)
+			file, err := t.line.overlays[i].write(filepath.Join(b.temp, "overlay"), round)
 			if err != nil {
 				return sum, "", err
 			}
@@ -246,7 +250,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		}
 		var said bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
-		cmd.Dir = b.w.plan.Dir
+		cmd.Dir = b.plan.Dir
 		cmd.Env = append(append(process.Environ(), b.env...), c.Env...)
 		cmd.Env = append(cmd.Env, b.pins...) // over what the Project sets
 		cmd.Env = append(append(cmd.Env, t.side.env...),
@@ -372,7 +376,7 @@ func (b *bench) compare(ctx context.Context, l *benchLine, leg int, binary strin
 		return err
 	}
 	for i, side := range []string{"native", "emulated"} {
-		if err := disk.Link(ctx, files[i].path, filepath.Join(kept, binary+"."+side), b.w.scratch.Dir, v1.Hash{}); err != nil {
+		if err := disk.Link(ctx, files[i].path, filepath.Join(kept, binary+"."+side), b.temp, v1.Hash{}); err != nil {
 			return err
 		}
 	}
@@ -382,7 +386,7 @@ func (b *bench) compare(ctx context.Context, l *benchLine, leg int, binary strin
 
 // differentDir is for binaries that should be equal.
 func (b *bench) differentDir() string {
-	return filepath.Join(b.w.plan.Output, "bench", "different")
+	return filepath.Join(b.plan.Output, "bench", "different")
 }
 
 // sweep removes what a round built.
@@ -390,10 +394,10 @@ func (b *bench) sweep() {
 	for _, l := range b.lines {
 		l.outputs = [2]map[string]*[2]builtFile{}
 	}
-	all, _ := os.ReadDir(b.w.scratch.Dir)
+	all, _ := os.ReadDir(b.temp)
 	for _, e := range all {
 		if strings.HasPrefix(e.Name(), "bench-") {
-			os.RemoveAll(filepath.Join(b.w.scratch.Dir, e.Name()))
+			os.RemoveAll(filepath.Join(b.temp, e.Name()))
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // A module of its own: what golang.org/x/perf needs is no business of those
 // who use multimage.
-module github.com/multimage/multimage/buildlib/internal/report/testdata/benchfmt
+module github.com/multimage/multimage/buildlib/bench/internal/report/testdata/benchfmt
 
 go 1.26.0
 
@@ -15,4 +15,4 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 )
 
-replace github.com/multimage/multimage => ../../../../..
+replace github.com/multimage/multimage => ../../../../../..

@@ -1,6 +1,12 @@
-package buildlib
+// Package bench measures what a plan's builds take natively against what they take
+// under emulation, as "docker buildx build --platform" runs them.
+//
+// Its files in their order: difference.go compares two binaries, run.go has the
+// builds and measures them, bench.go prepares, runs and reports.
+package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +18,17 @@ import (
 	"syscall"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
+	"github.com/multimage/multimage/buildlib/bench/internal/report"
 	"github.com/multimage/multimage/buildlib/internal/emulate"
-	"github.com/multimage/multimage/buildlib/internal/measure"
-	"github.com/multimage/multimage/buildlib/internal/report"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// BenchResult is what a benchmark found. The numbers are in bench.json.
-type BenchResult struct {
+// Result is what a benchmark found. The numbers are in bench.json.
+type Result struct {
 	// Folder has bench.txt, bench.json, report.md and chart.svg; absolute. It is
 	// empty if they could not be written.
 	Folder string
@@ -30,9 +40,9 @@ type BenchResult struct {
 	Comparison string
 }
 
-// BenchError says what keeps a benchmark from being a success, though its
+// Error says what keeps a benchmark from being a success, though its
 // report is written.
-type BenchError struct {
+type Error struct {
 	// Status is the exit status to end with: 1 if the two sides' binaries
 	// differ, 4 if something is worse than the baseline allows, 3 if a part
 	// could not be measured, because there is no QEMU, say, or a build
@@ -41,33 +51,34 @@ type BenchError struct {
 	Reasons []string
 }
 
-func (e *BenchError) Error() string { return "bench: " + strings.Join(e.Reasons, "\nbench: ") }
+func (e *Error) Error() string { return "bench: " + strings.Join(e.Reasons, "\nbench: ") }
 
 // ExitStatus is Status, where mage looks for it.
-func (e *BenchError) ExitStatus() int { return e.Status }
+func (e *Error) ExitStatus() int { return e.Status }
 
 // errBudget is the cause of a context that the budget ended.
 var errBudget = errors.New("the budget ended")
 
-// Bench measures what the plan's builds take natively and under emulation, and
+// Run measures what the builds of b's plan take natively and under emulation, and
 // writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. The
-// result is there if something was measured, also beside an error: a *BenchError,
+// result is there if something was measured, also beside an error: an *Error,
 // ctx's end (then the report is marked partial), or files that can't be written.
-func (b *Builder) Bench(ctx context.Context) (*BenchResult, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.run.benched.do(func() (*BenchResult, error) {
-		return within(ctx, b, func(ctx context.Context, w *workspace) (*BenchResult, error) { return w.bench(ctx) })
+func Run(ctx context.Context, b *buildlib.Builder) (*Result, error) {
+	return run(ctx, b, func(ctx context.Context, b *bench) error { return b.emulateAll(ctx) })
+}
+
+// run is the benchmark whose emulated sides emulate finds out.
+func run(ctx context.Context, builder *buildlib.Builder, emulate func(context.Context, *bench) error) (result *Result, err error) {
+	err = builder.Within(ctx, func(ctx context.Context, w buildlib.Workspace) error {
+		b := &bench{Builder: builder, plan: builder.Plan(), temp: w.Temp, cache: w.Cache}
+		result, err = b.run(ctx, emulate)
+		return err
 	})
+	return result, err
 }
 
-func (w *workspace) bench(ctx context.Context) (*BenchResult, error) {
-	return w.benchWith(ctx, func(ctx context.Context, b *bench) error { return b.emulateAll(ctx) })
-}
-
-// benchWith is the benchmark whose emulated sides emulate finds out.
-func (w *workspace) benchWith(ctx context.Context, emulate func(context.Context, *bench) error) (*BenchResult, error) {
-	p := &w.plan.BenchPlan
+func (b *bench) run(ctx context.Context, emulate func(context.Context, *bench) error) (*Result, error) {
+	p := &b.plan.BenchPlan
 	var baseline *report.Record
 	if p.Baseline != "" {
 		var err error
@@ -83,7 +94,7 @@ func (w *workspace) benchWith(ctx context.Context, emulate func(context.Context,
 		limited, cancel = context.WithTimeoutCause(ctx, p.Budget, errBudget)
 	}
 	defer cancel()
-	b, err := w.newBench(limited)
+	err := b.prepare(limited)
 	if err == nil {
 		err = emulate(limited, b)
 	}
@@ -113,7 +124,10 @@ func (w *workspace) benchWith(ctx context.Context, emulate func(context.Context,
 
 // bench is a running benchmark.
 type bench struct {
-	w      *workspace
+	*buildlib.Builder
+	plan   *buildlib.Plan
+	temp   string // a folder for temporary files
+	cache  string
 	report report.Report
 	env    []string // of both sides, over the process's environment
 	lines  []*benchLine
@@ -125,7 +139,7 @@ type bench struct {
 
 // benchLine is a platform, and both ways to build for it.
 type benchLine struct {
-	BenchPlatform
+	buildlib.BenchPlatform
 	native, emulated *benchSide // emulated is nil for the host's own, and without emulation
 	host             bool
 	missing          string // why there is no emulated side
@@ -150,22 +164,23 @@ type benchSide struct {
 
 var caseNames = [2]string{report.Cold, report.Warm}
 
-// newBench prepares everything that must not happen while the clock runs:
+// prepare does everything that must not happen while the clock runs:
 // modules, toolchains, the sources in memory.
-func (w *workspace) newBench(ctx context.Context) (*bench, error) {
-	p := w.plan
-	env, err := w.goTool().Env(ctx)
+func (b *bench) prepare(ctx context.Context) error {
+	p := b.plan
+	env, err := b.goTool().Env(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := &bench{w: w, env: []string{
+	b.env = []string{
 		// What go env -w says is in effect as what it comes to; the rest of it
 		// would bring caches in that one side could profit from.
 		"GOFLAGS=" + env.Flags, "GOEXPERIMENT=" + env.Experiment, "GOFIPS140=" + env.FIPS140,
-	}, pins: []string{
-		"GOENV=off", "GOMODCACHE=" + env.ModCache, "GOWORK=" + or(env.Work, "off"), "GOTOOLCHAIN=local",
+	}
+	b.pins = []string{
+		"GOENV=off", "GOMODCACHE=" + env.ModCache, "GOWORK=" + cmp.Or(env.Work, "off"), "GOTOOLCHAIN=local",
 		"GOPROXY=off", "GOCACHEPROG=", fmt.Sprint("GOMAXPROCS=", runtime.GOMAXPROCS(0)),
-	}}
+	}
 	b.describe()
 	for _, bp := range p.BenchPlan.Host {
 		b.lines = append(b.lines, &benchLine{BenchPlatform: bp, host: true})
@@ -174,22 +189,22 @@ func (w *workspace) newBench(ctx context.Context) (*bench, error) {
 		b.lines = append(b.lines, &benchLine{BenchPlatform: bp})
 	}
 	for _, l := range b.lines {
-		step := w.begin(StepPrepare, "modules and sources", l.Platform)
+		step := b.Begin(buildlib.Event{Step: buildlib.StepPrepare, Subject: "modules and sources", Platform: l.Platform})
 		if err := b.fetch(ctx, l); err != nil {
 			if l.Reference && ctx.Err() == nil {
-				step.done("none: the project isn't for this platform")
-				w.log("no reference: %s: %v", l.Platform, err)
+				step.Done("none: the project isn't for this platform")
+				b.log("no reference: %s: %v", l.Platform, err)
 				continue
 			}
-			step.failed(err)
-			return nil, fmt.Errorf("%s: %w", l.Platform, err)
+			step.Failed(err)
+			return fmt.Errorf("%s: %w", l.Platform, err)
 		}
-		step.done("")
+		step.Done("")
 		l.native = &benchSide{name: report.Native, argv: []string{filepath.Join(p.Go.Root, "bin", "go")}, env: []string{"GOROOT=" + p.Go.Root}}
 	}
 	// A reference that can't be built is none.
 	b.lines = slices.DeleteFunc(b.lines, func(l *benchLine) bool { return l.native == nil })
-	return b, nil
+	return nil
 }
 
 // emulateAll finds out how each platform is emulated, but for the host's own.
@@ -205,9 +220,16 @@ func (b *bench) emulateAll(ctx context.Context) error {
 	return nil
 }
 
+func (b *bench) goTool() gotool.Go { return gotool.Go{Dir: b.plan.Dir} }
+
+// log is for those who want to see all.
+func (b *bench) log(format string, args ...any) {
+	b.Report(buildlib.Event{Step: buildlib.StepDetail, Subject: fmt.Sprintf(format, args...), Done: true})
+}
+
 // describe fills in what is known before measuring.
 func (b *bench) describe() {
-	p, h := b.w.plan, measure.ReadHost()
+	p, h := b.plan, measure.ReadHost()
 	r := &b.report
 	r.Start = time.Now()
 	r.Version, r.Revision, r.Dirty = p.Version, p.Revision, p.Dirty
@@ -240,16 +262,16 @@ func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 		for _, m := range c.Mains {
 			mains = append(mains, m.Package)
 		}
-		if err := b.w.goTool().Fetch(ctx, c.Env, c.Args, mains...); err != nil {
+		if err := b.goTool().Fetch(ctx, c.Env, c.Args, mains...); err != nil {
 			return err
 		}
-		pkgs, err := b.w.goTool().List(ctx, c.Env, c.Args, mains...)
+		pkgs, err := b.goTool().List(ctx, c.Env, c.Args, mains...)
 		if err != nil {
 			return err
 		}
 		l.overlays = append(l.overlays, overlay{pkgs})
 		for _, pkg := range pkgs {
-			b.report.Module = or(b.report.Module, pkg.Module.Path)
+			b.report.Module = cmp.Or(b.report.Module, pkg.Module.Path)
 		}
 	}
 	return nil
@@ -258,26 +280,26 @@ func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 // emulate finds out how a platform is emulated. That it can't be is noted; what
 // makes the whole untrustworthy is an error.
 func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
-	p := b.w.plan
-	at, err := ociPlatform(l.Platform)
+	p := b.plan
+	at, err := v1.ParsePlatform(l.Platform)
 	if err != nil {
 		return err
 	}
-	step := b.w.begin(StepPrepare, "toolchain for emulation", l.Platform)
-	defer func() { step.failed(err) }()
-	emulator, err := emulate.Find(ctx, at)
+	step := b.Begin(buildlib.Event{Step: buildlib.StepPrepare, Subject: "toolchain for emulation", Platform: l.Platform})
+	defer func() { step.Failed(err) }()
+	emulator, err := emulate.Find(ctx, *at)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		l.missing = err.Error()
-		step.done("none: " + firstLine(l.missing))
+		step.Done("none: " + firstLine(l.missing))
 		return nil
 	}
 	l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
 	toolchain, err := emulate.Options{
-		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(b.w.options.Cache, "toolchains"), Log: b.w.log,
-	}.Toolchain(ctx, at, emulator)
+		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(b.cache, "toolchains"), Log: b.log,
+	}.Toolchain(ctx, *at, emulator)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -288,10 +310,10 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 			return err
 		}
 		l.missing = err.Error()
-		step.done("none: " + firstLine(l.missing))
+		step.Done("none: " + firstLine(l.missing))
 		return nil
 	}
-	step.done(toolchain.Origin)
+	step.Done(toolchain.Origin)
 	l.toolchain = toolchain.Origin
 	argv, flags := toolchain.Command(emulator)
 	l.emulated = &benchSide{name: report.Emulated, argv: argv, flags: flags, env: []string{"GOROOT=" + toolchain.Root}}
@@ -325,7 +347,7 @@ func (b *bench) nothing() error {
 			}
 		}
 	}
-	if budget := b.w.plan.BenchPlan.Budget; b.report.Partial != "" {
+	if budget := b.plan.BenchPlan.Budget; b.report.Partial != "" {
 		return fmt.Errorf("Bench.Budget: %s is too short: not one build came to its end: %s", budget, strings.Join(whys, "\n"))
 	}
 	return fmt.Errorf("bench: no build succeeded: %s", strings.Join(whys, "\n"))
@@ -339,8 +361,8 @@ func (l *benchLine) sides() []*benchSide {
 }
 
 // finish writes the report, and says whether it is a success.
-func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
-	p := b.w.plan
+func (b *bench) finish(baseline *report.Record) (*Result, error) {
+	p := b.plan
 	r := &b.report
 	r.End = time.Now()
 	var different, incomplete []string
@@ -366,7 +388,7 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 		}
 		r.Platforms = append(r.Platforms, rp)
 	}
-	result := &BenchResult{Folder: filepath.Join(p.Output, "bench"), Table: r.Table()}
+	result := &Result{Folder: filepath.Join(p.Output, "bench"), Table: r.Table()}
 	var change *report.Comparison
 	var incomparable error
 	if r.Partial != "" && len(incomplete) == 0 && p.BenchPlan.Runs > 0 {
@@ -385,19 +407,19 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 	if !b.different {
 		os.RemoveAll(b.differentDir()) // of an earlier benchmark
 	}
-	if err := r.Write(result.Folder, b.w.scratch.Dir, change); err != nil {
+	if err := r.Write(result.Folder, b.temp, change); err != nil {
 		result.Folder = ""
 		return result, fmt.Errorf("bench: the report can't be written: %w", err)
 	}
 	switch {
 	case incomparable != nil:
-		return result, &BenchError{1, append([]string{incomparable.Error()}, append(different, incomplete...)...)}
+		return result, &Error{1, append([]string{incomparable.Error()}, append(different, incomplete...)...)}
 	case len(different) > 0:
-		return result, &BenchError{1, append(different, incomplete...)}
+		return result, &Error{1, append(different, incomplete...)}
 	case change != nil && change.Err() != nil:
-		return result, &BenchError{4, append([]string{change.Err().Error()}, incomplete...)}
+		return result, &Error{4, append([]string{change.Err().Error()}, incomplete...)}
 	case len(incomplete) > 0:
-		return result, &BenchError{3, incomplete}
+		return result, &Error{3, incomplete}
 	}
 	return result, nil
 }
@@ -405,6 +427,6 @@ func (b *bench) finish(baseline *report.Record) (*BenchResult, error) {
 // mkdir makes a folder for one round of one side.
 func (b *bench) mkdir() (string, error) {
 	b.serial++
-	dir := filepath.Join(b.w.scratch.Dir, fmt.Sprint("bench-", b.serial))
+	dir := filepath.Join(b.temp, fmt.Sprint("bench-", b.serial))
 	return dir, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
 }
