@@ -49,6 +49,9 @@ var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
 
 // binaries finds and checks what to build.
 func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
+	if !r.checkGOFLAGS() {
+		return nil, nil // go list would fail as go build does
+	}
 	r.checkGoBuild("Go", r.project.Go, r.defaults)
 	listing := r.renders("Go", r.project.Go, r.defaults)
 	var found []binary

@@ -113,6 +113,54 @@ var refusedFlags = map[string]string{
 	"json": "multimage shows the compiler's text as it is",
 }
 
+// refused says why go build can't have the flag, if it can't.
+func refused(flag string) string {
+	name := gotool.FlagName(flag)
+	_, value, joined := strings.Cut(flag, "=")
+	switch name {
+	case "race", "msan", "asan":
+		if !joined || value == "true" || value == "1" {
+			return "it is for tests, and needs cgo: leave it out of what is published"
+		}
+	case "buildmode":
+		if !slices.Contains([]string{"exe", "pie", "default"}, value) && !strings.Contains(value, "{{") {
+			return "it makes no program: multimage builds with -buildmode=exe, or =pie"
+		}
+	}
+	return refusedFlags[name]
+}
+
+// checkGOFLAGS notes what GOFLAGS, of the environment or go env -w, may not say,
+// and reports whether that is nothing.
+func (r *resolver) checkGOFLAGS() bool {
+	before := len(r.mistakes)
+	for _, flag := range gotool.SplitFlags(r.env.Flags) {
+		if why := refused(flag); why != "" && gotool.FlagName(flag) != "o" { // go build is told another
+			r.mistake("GOFLAGS", "%q is refused: %s (GOFLAGS comes from the environment, or from go env -w)", flag, why)
+		}
+	}
+	return len(r.mistakes) == before
+}
+
+// warnOfGOFLAGS says what of GOFLAGS a field of the Project replaces.
+func (r *resolver) warnOfGOFLAGS(binaries []binary) {
+	for _, flag := range gotool.SplitFlags(r.env.Flags) {
+		for _, b := range binaries {
+			field := ""
+			switch name := gotool.FlagName(flag); {
+			case name == "tags" && len(b.go_.Tags) > 0:
+				field = "Tags"
+			case name == "ldflags" && b.go_.Ldflags != "":
+				field = "Ldflags"
+			default:
+				continue
+			}
+			r.warn("GOFLAGS says %s, which the Project's Go.%s replaces for %s: say all of it there", flag, field, b.Name)
+			break
+		}
+	}
+}
+
 // checkGoBuild notes what b may not say, nor on a platform render.
 func (r *resolver) checkGoBuild(field string, b GoBuild, on []platform) {
 	r.checkRendered(field, b)
@@ -125,8 +173,10 @@ func (r *resolver) checkGoBuild(field string, b GoBuild, on []platform) {
 
 func (r *resolver) checkRendered(field string, b GoBuild) {
 	for i, flag := range b.Flags {
-		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
-		if why, ok := refusedFlags[name]; ok && strings.HasPrefix(flag, "-") {
+		if gotool.FlagName(flag) == "buildmode" && !strings.Contains(flag, "=") && i+1 < len(b.Flags) {
+			flag += "=" + b.Flags[i+1]
+		}
+		if why := refused(flag); why != "" {
 			r.mistake(fmt.Sprintf("%s.Flags[%d]", field, i), "%q is refused: %s", flag, why)
 		}
 	}

@@ -343,3 +343,50 @@ func TestKeptFoldersAreBounded(t *testing.T) {
 		t.Errorf("kept %q", list)
 	}
 }
+
+func TestGOFLAGS(t *testing.T) {
+	for _, tt := range []struct {
+		flags   string
+		project GoBuild
+		mistake string // in the error
+		warning string
+	}{
+		{flags: "-mod=mod"},
+		{flags: "-o=elsewhere"},
+		{flags: "-trimpath=false -buildvcs=true -v"},
+		{flags: "-tags=one", project: GoBuild{Ldflags: "-s"}},
+		{flags: "-tags=one", project: GoBuild{Tags: []string{"two"}}, warning: "GOFLAGS says -tags=one, which the Project's Go.Tags replaces for server"},
+		{flags: "'-ldflags=-s -w'", project: GoBuild{Ldflags: "-X main.version=x"}, warning: "GOFLAGS says -ldflags=-s -w, which the Project's Go.Ldflags"},
+		{flags: "-n", mistake: `GOFLAGS: "-n" is refused`},
+		{flags: "-json", mistake: `GOFLAGS: "-json" is refused`},
+		{flags: "-race", mistake: `GOFLAGS: "-race" is refused`},
+		{flags: "-buildmode=c-shared", mistake: `GOFLAGS: "-buildmode=c-shared" is refused: it makes no program`},
+		{project: GoBuild{Flags: []string{"-buildmode", "plugin"}}, mistake: `Go.Flags[0]: "-buildmode=plugin" is refused: it makes no program`},
+		{project: GoBuild{Flags: []string{"--race"}}, mistake: `Go.Flags[0]: "--race" is refused`},
+	} {
+		dir := project(t, oneMain())
+		commit(t, dir, "v1.0.0")
+		t.Setenv("GOFLAGS", tt.flags)
+		p, err := Project{Dir: dir, Go: tt.project}.Plan(t.Context(), Overrides{Cache: cache, Platforms: []string{"linux/amd64"}})
+		if tt.mistake != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.mistake) {
+				t.Errorf("%s %v: error %v, want %q", tt.flags, tt.project, err, tt.mistake)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", tt.flags, err)
+			continue
+		}
+		if text := strings.Join(p.Warnings, "\n"); (text != "") != (tt.warning != "") || !strings.Contains(text, tt.warning) {
+			t.Errorf("%s: warnings %q, want %q", tt.flags, text, tt.warning)
+		}
+		list, err := open(t, p, Options{}).Binaries(t.Context())
+		if err != nil || !strings.HasPrefix(read(t, list[0].Path), "\x7fELF") {
+			t.Errorf("%s: %v, %v", tt.flags, list, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "elsewhere")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s wrote elsewhere: %v", tt.flags, err)
+		}
+	}
+}

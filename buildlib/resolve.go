@@ -70,6 +70,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 		return nil, err
 	}
 	r.unsure = len(r.mistakes) > before
+	r.warnOfGOFLAGS(binaries)
 	r.compiles(binaries)
 	r.images(binaries)
 	r.bench(binaries)

@@ -159,7 +159,7 @@ func listFlags(flags []string) []string {
 	for i := 0; i < len(flags); i++ {
 		name, _, joined := strings.Cut(strings.TrimPrefix(flags[i], "-"), "=")
 		switch strings.TrimPrefix(name, "-") {
-		case "race", "msan", "asan", "modcacherw":
+		case "modcacherw":
 			keep = append(keep, flags[i])
 		case "tags", "mod", "modfile", "overlay", "compiler", "pkgdir":
 			keep = append(keep, flags[i])

@@ -41,7 +41,7 @@ func TestListFlags(t *testing.T) {
 		{"--tags=a", "--tags=a"},
 		{"-tags a,b -v", "-tags a,b"},
 		{"-mod=vendor -x -modfile other.mod -overlay=o.json", "-mod=vendor -modfile other.mod -overlay=o.json"},
-		{"-race -p 4 -msan", "-race -msan"},
+		{"-race -p 4 -modcacherw", "-modcacherw"},
 		{"-gcflags=-N -asmflags=-D=x", ""},
 		{"-tags", "-tags"}, // go says what is missing
 	} {
