@@ -176,12 +176,18 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 func (w *workspace) unchanged(ctx context.Context) error {
 	p := w.plan
 	var changed []string
-	for i := range w.run.compilation.calls {
-		for _, file := range w.run.compilation.calls[i].inputs.Changed() {
-			changed = append(changed, p.relative(file))
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		known := map[string]gotool.Input{}
+		for i := range w.run.compilation.calls {
+			for _, file := range w.run.compilation.calls[i].inputs.Changed(known) {
+				changed = append(changed, p.relative(file))
+			}
 		}
-	}
+	}()
 	state, err := git.Changes(ctx, git.State{Top: p.Checkout.Folder, Revision: p.Revision, Branch: p.Checkout.Branch, Changed: p.Checkout.Changed}, p.Output)
+	<-looked
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,22 @@ package buildlib
 
 import (
 	"errors"
+	"io"
 	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	memoryregistry "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
@@ -388,5 +394,30 @@ func TestGOFLAGS(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "elsewhere")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s wrote elsewhere: %v", tt.flags, err)
 		}
+	}
+}
+
+// What changes while images are pushed leaves them without a tag.
+func TestSourceChangesDuringThePush(t *testing.T) {
+	dir := project(t, oneMain())
+	commit(t, dir, "v1.0.0")
+	var once sync.Once
+	var tagged atomic.Bool
+	registry := memoryregistry.New(memoryregistry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+			once.Do(func() { write(t, filepath.Join(dir, "cmd", "server", "main.go"), program+"\n") })
+			if strings.HasSuffix(r.URL.Path, "/v1.0.0") {
+				tagged.Store(true)
+			}
+		}
+		registry.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	p := plan(t, dir, Project{Registries: []string{host + "/acme"}}, Overrides{Platforms: []string{"linux/amd64"}})
+	_, err := p.Manifest(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the source changed during the build") || tagged.Load() {
+		t.Errorf("error %v, tagged %v", err, tagged.Load())
 	}
 }

@@ -37,9 +37,6 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := w.unchanged(ctx); err != nil {
-				return nil, err
-			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
 				return w.client.PublishIf(ctx, at, b.index, b.Tags, w.unchanged)
 			})

@@ -196,13 +196,18 @@ func (in Inputs) refresh() (Inputs, bool) {
 
 // Changed names the files that are no longer as they were, sorted: those that
 // were written to, even if they are the same again by now, those that have gone,
-// and those that go would compile in besides.
-func (in Inputs) Changed() []string {
+// and those that go would compile in besides. A file that known has as it was is
+// not looked at again; what is looked at is added.
+func (in Inputs) Changed(known map[string]Input) []string {
 	var changed []string
 	for file, was := range in.Files {
+		if at, ok := known[file]; ok && at.Identity == was.Identity {
+			continue
+		}
 		if identity(file) != was.Identity {
 			changed = append(changed, file)
 		}
+		known[file] = was
 	}
 	for dir, s := range in.Packages {
 		now := s

@@ -45,8 +45,9 @@ func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.Image
 	return c.publish(ctx, repo, idx, tags, progress, (*publication).run)
 }
 
-// PublishIf is Publish that asks check before the first tag is written, when all
-// else is there. What it returns is the error then, and no tag is written.
+// PublishIf is Publish that asks check before anything is pushed, and again
+// before the tags are written, when all else is there. What it returns is the
+// error then, and no tag is written. If nothing is to be done, nobody asks.
 func (c *Client) PublishIf(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check func(context.Context) error) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
 		p.ready = check
@@ -134,6 +135,11 @@ func (p *publication) run(ctx context.Context) error {
 	// the images of an index that tags lead to.
 	if known && !missing && !p.elsewhere {
 		return nil
+	}
+	if p.ready != nil {
+		if err := p.ready(ctx); err != nil {
+			return err
+		}
 	}
 	written := make([]bool, len(p.out.Tags))
 	t := p.s.trial("push")
