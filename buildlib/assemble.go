@@ -248,7 +248,7 @@ func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) (oci.Spe
 	spec := oci.Spec{
 		Platform: p, Base: base,
 		WorkDir: pp.WorkDir, User: oci.User(pp.User),
-		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd,
+		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd, BaseCommand: pp.BaseCommand,
 		Env: pp.Env, Ports: pp.Ports, Volumes: pp.Volumes, StopSignal: pp.StopSignal,
 		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo,
 		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,

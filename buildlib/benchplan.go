@@ -73,8 +73,8 @@ func (r *resolver) bench(binaries []binary) {
 	}
 	var only []platform
 	// What the environment says replaces the Project's choice.
-	if len(b.Platforms) > 0 && r.over.Platforms == nil {
-		only = r.parsePlatforms("Bench.Platforms", b.Platforms)
+	if b.Platforms != nil && r.over.Platforms == nil {
+		only = append([]platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
 		for i, p := range only {
 			if !r.unsure && !slices.ContainsFunc(r.order(binaries), p.is) {
 				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is none of the project's (%s)", p, join(r.order(binaries)))
@@ -152,7 +152,7 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 	var all, names []string
 	for _, b := range binaries {
 		all = append(all, b.Name)
-		if built[b.Name] && (len(only) == 0 || slices.Contains(only, b.Name)) {
+		if built[b.Name] && (only == nil || slices.Contains(only, b.Name)) {
 			names = append(names, b.Name)
 		}
 	}

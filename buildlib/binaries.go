@@ -57,7 +57,7 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 	var found []binary
 	var err error
 	switch {
-	case len(r.project.Binaries) > 0:
+	case r.project.Binaries != nil:
 		found, err = r.declared(ctx, listing)
 	case listing:
 		found, err = r.discover(ctx)

@@ -24,7 +24,7 @@ type image struct {
 func (r *resolver) images(binaries []binary) {
 	declared := r.project.Images
 	fields := func(i int) string { return fmt.Sprintf("Images[%d]", i) }
-	if len(declared) == 0 {
+	if declared == nil {
 		for _, b := range binaries {
 			if !slices.ContainsFunc(b.platforms, isLinux) {
 				continue // has no image
@@ -50,7 +50,7 @@ func (r *resolver) images(binaries []binary) {
 		}
 	}
 	for i, name := range r.over.Images {
-		if !slices.Contains(names, name) && !(r.unsure && len(r.project.Images) == 0) {
+		if !slices.Contains(names, name) && !(r.unsure && r.project.Images == nil) {
 			r.mistake(fmt.Sprintf("MULTIMAGE_IMAGES[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
 		}
 	}
@@ -122,7 +122,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 func (r *resolver) pick(img *image, binaries []binary) bool {
 	before := len(r.mistakes)
 	wanted, field := img.Binaries, img.field+".Binaries"
-	if len(wanted) == 0 {
+	if wanted == nil {
 		wanted = []string{img.Name}
 	}
 	skipped, unknown := false, false
@@ -186,7 +186,7 @@ func buildOf(binaries []binary) string {
 // mayHave reports whether the project may have a binary of that name that was
 // not found because of another mistake, which is the one to be noted.
 func (r *resolver) mayHave(name string) bool {
-	if len(r.project.Binaries) == 0 {
+	if r.project.Binaries == nil {
 		return r.unsure
 	}
 	return slices.ContainsFunc(r.project.Binaries, func(b Binary) bool {
@@ -284,7 +284,7 @@ func (r *resolver) onPlatform(img image, p platform, labels map[string]label) Pl
 	r.configure(&img, &facts)
 	pp := PlatformPlan{
 		Platform: p.name, WorkDir: img.WorkDir, User: img.User,
-		Entrypoint: img.Entrypoint, Cmd: img.Cmd, Env: img.Env, Ports: img.Ports,
+		Entrypoint: img.Entrypoint, Cmd: img.Cmd, BaseCommand: img.BaseCommand, Env: img.Env, Ports: img.Ports,
 		Volumes: img.Volumes, StopSignal: img.StopSignal,
 		CACerts: img.CACerts, TZData: img.TZData,
 	}

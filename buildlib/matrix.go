@@ -54,22 +54,27 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	if err != nil {
 		return Matrix{}, fmt.Errorf("cache key: %w", err)
 	}
+	var order []string
+	for _, c := range p.Compiles {
+		order = append(order, c.Platform)
+	}
 	published := map[string]bool{}
 	for _, ip := range p.ImagePlans {
 		for _, pp := range ip.Platforms {
 			published[pp.Platform] = true
+			order = append(order, pp.Platform) // an image may have no binary
 		}
 	}
 	var m Matrix
-	for _, c := range p.Compiles {
-		if !published[c.Platform] {
+	for _, platform := range order {
+		if !published[platform] {
 			continue // or has a job
 		}
-		published[c.Platform] = false
+		published[platform] = false
 		m.Include = append(m.Include, MatrixJob{
-			Platform: c.Platform,
-			Runner:   or(p.Runners[c.Platform], defaultRunner),
-			CacheKey: p.cacheKey(c.Platform, modules),
+			Platform: platform,
+			Runner:   or(p.Runners[platform], defaultRunner),
+			CacheKey: p.cacheKey(platform, modules),
 		})
 	}
 	return m, nil

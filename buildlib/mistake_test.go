@@ -75,6 +75,8 @@ func TestMistakes(t *testing.T) {
 			},
 			want: `Images[0]: no linux platform has all its binaries (server, agent): set its Platforms, or the binaries'`},
 
+		{name: "no platform", project: Project{Platforms: []string{}}, want: `Platforms: it is empty, and nothing is built for no platform: name some, or leave it unset for linux/amd64, linux/arm64`},
+
 		// Bench
 		{name: "benchmark of nothing", project: Project{Bench: Bench{Runs: -1, Budget: -1, Tolerance: -1, Binaries: []string{"sever"}, Platforms: []string{"linux/s390x"}}},
 			want: `Bench.Platforms[0]: linux/s390x is none of the project's (linux/amd64, linux/arm64)

@@ -117,8 +117,9 @@ type PlatformPlan struct {
 	Files       []File            `json:"files,omitempty"`
 	WorkDir     string            `json:"workDir,omitempty"`
 	User        User              `json:"user"`
-	Entrypoint  []string          `json:"entrypoint"` // nil: the first binary; empty: the base's
-	Cmd         []string          `json:"cmd"`
+	Entrypoint  []string          `json:"entrypoint"` // nil: the first binary, or the base's; empty: none
+	Cmd         []string          `json:"cmd"`        // nil: none, or the base's
+	BaseCommand bool              `json:"baseCommand,omitempty"`
 	Env         []string          `json:"env,omitempty"`
 	Ports       []string          `json:"ports,omitempty"`
 	Volumes     []string          `json:"volumes,omitempty"`

@@ -72,7 +72,7 @@ func TestPlan(t *testing.T) {
 						Labels: map[string]string{"com.example.arch": "{{.Arch}}", "com.example.team": "api"}, CACerts: true,
 					},
 					{
-						Name: "router", Base: "gcr.io/distroless/static:nonroot-{{.Arch}}", BinDir: "/app", Entrypoint: []string{},
+						Name: "router", Base: "gcr.io/distroless/static:nonroot-{{.Arch}}", BinDir: "/app", BaseCommand: true,
 						Files: []File{
 							{Source: "configs", Path: "/etc/router", Mode: 0o640, UID: 10, GID: 20},
 							{Source: "assets/{{.Arch}}/model.bin", Path: "/model.bin"},

@@ -137,10 +137,12 @@ func (pp PlatformPlan) print() string {
 	line("user", user)
 	line("workdir", pp.WorkDir)
 	switch {
-	case pp.Entrypoint == nil && len(pp.Binaries) > 0:
+	case pp.Entrypoint == nil && (pp.BaseCommand || len(pp.Binaries) == 0):
+		line("entrypoint", "the base's")
+	case pp.Entrypoint == nil:
 		line("entrypoint", shellWords([]string{pp.Binaries[0].Path}))
 	case len(pp.Entrypoint) == 0:
-		line("entrypoint", "the base's")
+		line("entrypoint", "none")
 	default:
 		line("entrypoint", shellWords(pp.Entrypoint))
 	}

@@ -10,6 +10,8 @@ import (
 // linux/amd64 and linux/arm64, each into an image from scratch, published
 // nowhere but to the local layout.
 //
+// Of lists, nil is the default, and one that is empty but not nil is none.
+//
 // Templates (see [Facts]) are Version, Tags, Registries and Labels; GoBuild's
 // fields; Binary.Path; and Image's Repository, Base, BinDir, WorkDir, Registries,
 // Tags, Entrypoint, Cmd, Env, Ports, Volumes, Labels, and Source and Path of its
@@ -48,6 +50,7 @@ type Project struct {
 	// Binaries are the main packages to build. Zero: those found.
 	Binaries []Binary
 	// Images are the images to make. Zero: one from scratch per binary.
+	// Empty: none.
 	Images []Image
 	// Go is how the go command builds the binaries that don't say.
 	Go GoBuild
@@ -101,7 +104,7 @@ type Image struct {
 	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
 	Base string
 	// Binaries are the names of the binaries in it. Zero: the one named as
-	// the image.
+	// the image. Empty: none.
 	Binaries []string
 	// BinDir is the folder that binaries go to. Zero: /usr/local/bin.
 	BinDir string
@@ -111,19 +114,20 @@ type Image struct {
 	// Platforms are what the image is made for. Zero: the Project's, those
 	// for linux.
 	Platforms []string
-	// Registries replace the Project's; Tags too. An empty list that is not
-	// nil means none.
+	// Registries replace the Project's; Tags too.
 	Registries []string
 	Tags       []string
 	// User is whom the entrypoint runs as.
 	User User
-	// Entrypoint is the command. Zero: the first binary. An empty list that
-	// is not nil keeps the base's.
+	// Entrypoint is the command. Zero: the first binary.
 	Entrypoint []string
-	// Cmd is the default arguments. Zero: none with an Entrypoint of the
-	// image's own, else the base's. An empty list that is not nil keeps the
-	// base's.
+	// Cmd is the default arguments. Zero: none, as those of the base are for
+	// another program.
 	Cmd []string
+	// BaseCommand makes what isn't set of Entrypoint and Cmd the base's own:
+	// both, or its Entrypoint with this Cmd. An image without binaries has the
+	// base's anyway.
+	BaseCommand bool
 	// Env are environment variables, as KEY=VALUE, joined to the base's.
 	Env []string
 	// Ports are the ports that the image exposes, as PORT[-PORT][/PROTOCOL],

@@ -55,7 +55,10 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	r.facts()
 	before := len(r.mistakes)
 	wanted := first(r.over.Platforms, r.project.Platforms)
-	if len(wanted) == 0 {
+	if wanted != nil && len(wanted) == 0 {
+		r.mistake(r.named("Platforms", r.over.Platforms), "it is empty, and nothing is built for no platform: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
+	}
+	if wanted == nil {
 		wanted = defaultPlatforms
 	}
 	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), wanted)

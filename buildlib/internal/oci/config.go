@@ -63,20 +63,19 @@ func (s *Spec) config(user string) (*v1.ConfigFile, error) {
 
 // command returns the entrypoint and its arguments. An entrypoint of the
 // image's own drops the base's arguments, which were for another program, as
-// a Dockerfile's does; an empty list keeps what the base has.
+// a Dockerfile's does.
 func (s *Spec) command(from v1.Config) (entrypoint, cmd []string) {
-	entrypoint, cmd = from.Entrypoint, from.Cmd
+	entrypoint, cmd = s.Entrypoint, s.Cmd
 	switch {
-	case len(s.Entrypoint) > 0:
-		entrypoint, cmd = s.Entrypoint, nil
-	case s.Entrypoint == nil && len(s.Binaries) > 0:
-		entrypoint, cmd = []string{s.Binaries[0].Path}, nil
-	}
-	switch {
-	case len(s.Cmd) > 0:
-		cmd = s.Cmd
-	case s.Cmd != nil:
-		cmd = from.Cmd
+	case s.BaseCommand || entrypoint == nil && len(s.Binaries) == 0:
+		if entrypoint == nil {
+			entrypoint = from.Entrypoint
+		}
+		if cmd == nil {
+			cmd = from.Cmd
+		}
+	case entrypoint == nil:
+		entrypoint = []string{s.Binaries[0].Path}
 	}
 	return entrypoint, cmd
 }

@@ -10,19 +10,24 @@ import (
 func TestCommand(t *testing.T) {
 	base := v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"base"}}
 	bin := []Executable{{Path: "/app"}, {Path: "/ctl"}}
-	keep := []string{}
+	none := []string{}
 	for name, c := range map[string]struct {
 		spec            Spec
 		entrypoint, cmd []string
 	}{
-		"defaults":                      {Spec{Binaries: bin}, []string{"/app"}, nil},
-		"no binaries":                   {Spec{}, []string{"/init"}, []string{"base"}},
-		"entrypoint":                    {Spec{Binaries: bin, Entrypoint: []string{"/x", "y"}}, []string{"/x", "y"}, nil},
-		"base's entrypoint":             {Spec{Binaries: bin, Entrypoint: keep}, []string{"/init"}, []string{"base"}},
-		"cmd":                           {Spec{Binaries: bin, Cmd: []string{"c"}}, []string{"/app"}, []string{"c"}},
-		"base's cmd":                    {Spec{Binaries: bin, Cmd: keep}, []string{"/app"}, []string{"base"}},
-		"base's entrypoint, own cmd":    {Spec{Binaries: bin, Entrypoint: keep, Cmd: []string{"c"}}, []string{"/init"}, []string{"c"}},
-		"base's entrypoint, base's cmd": {Spec{Binaries: bin, Entrypoint: keep, Cmd: keep}, []string{"/init"}, []string{"base"}},
+		"defaults":                    {Spec{Binaries: bin}, []string{"/app"}, nil},
+		"no binaries":                 {Spec{}, []string{"/init"}, []string{"base"}},
+		"no binaries, own cmd":        {Spec{Cmd: []string{"c"}}, []string{"/init"}, []string{"c"}},
+		"no binaries, own entrypoint": {Spec{Entrypoint: []string{"/x"}}, []string{"/x"}, nil},
+		"entrypoint":                  {Spec{Binaries: bin, Entrypoint: []string{"/x", "y"}}, []string{"/x", "y"}, nil},
+		"no entrypoint":               {Spec{Binaries: bin, Entrypoint: none}, none, nil},
+		"no entrypoint, cmd":          {Spec{Binaries: bin, Entrypoint: none, Cmd: []string{"c"}}, none, []string{"c"}},
+		"cmd":                         {Spec{Binaries: bin, Cmd: []string{"c"}}, []string{"/app"}, []string{"c"}},
+		"no cmd":                      {Spec{Binaries: bin, Cmd: none}, []string{"/app"}, none},
+		"base's both":                 {Spec{Binaries: bin, BaseCommand: true}, []string{"/init"}, []string{"base"}},
+		"base's entrypoint, own cmd":  {Spec{Binaries: bin, BaseCommand: true, Cmd: []string{"c"}}, []string{"/init"}, []string{"c"}},
+		"base's entrypoint, no cmd":   {Spec{Binaries: bin, BaseCommand: true, Cmd: none}, []string{"/init"}, none},
+		"own entrypoint, base's cmd":  {Spec{Binaries: bin, BaseCommand: true, Entrypoint: []string{"/x"}}, []string{"/x"}, []string{"base"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c2 := c.spec.command(base)

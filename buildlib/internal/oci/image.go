@@ -54,12 +54,13 @@ type Spec struct {
 	// WorkDir is made, as the User's, if it isn't there. Empty: the base's.
 	WorkDir string
 	User    User
-	// Entrypoint is the command. Nil: the first binary. It drops the base's
-	// Cmd. Empty, not nil: the base's.
+	// Entrypoint is the command. Nil: the first binary.
 	Entrypoint []string
-	// Cmd is the default arguments. Nil: none beside an Entrypoint, else the
-	// base's. Empty, not nil: the base's.
+	// Cmd is the default arguments. Nil: none.
 	Cmd []string
+	// BaseCommand makes what is nil of Entrypoint and Cmd the base's. So it is
+	// without binaries and Entrypoint, too.
+	BaseCommand bool
 	// Env, as KEY=VALUE, Ports, as PORT[-PORT][/PROTOCOL], and Volumes are
 	// joined to the base's. Volumes' folders are made as WorkDir is.
 	Env     []string
