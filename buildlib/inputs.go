@@ -174,14 +174,37 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 // or since go began to read it: then one platform's binaries may be of other
 // source than the next one's, and none of the commit.
 func (w *workspace) unchanged(ctx context.Context) error {
-	p := w.plan
+	changed, err := w.changes(ctx)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	return errors.New("the source changed during the build, so nothing is published of it: " + some(changed) + ": run again when it is at rest")
+}
+
+// Stale reports whether the source has changed since the Builder compiled it, or
+// the checkout since the plan was made, so that further stages would be errors:
+// a new Plan's Builder builds what is there now. A Builder that has compiled
+// nothing yet is not stale.
+func (b *Builder) Stale(ctx context.Context) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.run.compilation == nil {
+		return false, nil
+	}
+	changed, err := b.changes(ctx)
+	return len(changed) > 0, err
+}
+
+// changes are what unchanged and Stale look for, sorted.
+func (b *Builder) changes(ctx context.Context) ([]string, error) {
+	p := b.plan
 	var changed []string
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
 		known := map[string]gotool.Input{}
-		for i := range w.run.compilation.calls {
-			for _, file := range w.run.compilation.calls[i].inputs.Changed(known) {
+		for i := range b.run.compilation.calls {
+			for _, file := range b.run.compilation.calls[i].inputs.Changed(known) {
 				changed = append(changed, p.relative(file))
 			}
 		}
@@ -189,7 +212,7 @@ func (w *workspace) unchanged(ctx context.Context) error {
 	state, err := git.Changes(ctx, git.State{Top: p.Checkout.Folder, Revision: p.Revision, Branch: p.Checkout.Branch, Changed: p.Checkout.Changed}, p.Output)
 	<-looked
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, what := range state {
 		if filepath.IsAbs(what) {
@@ -197,11 +220,8 @@ func (w *workspace) unchanged(ctx context.Context) error {
 		}
 		changed = append(changed, what)
 	}
-	if len(changed) == 0 {
-		return nil
-	}
 	slices.Sort(changed)
-	return errors.New("the source changed during the build, so nothing is published of it: " + some(slices.Compact(changed)) + ": run again when it is at rest")
+	return slices.Compact(changed), nil
 }
 
 // relative is path as people of the project write it.

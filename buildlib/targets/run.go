@@ -34,8 +34,9 @@ var shared = sync.OnceValue(newConsole)
 //	...
 //	images, err := b.Manifest(ctx)
 //
-// As long as neither Project nor a variable MULTIMAGE_* changes, the Builder is
-// the same, and what it has built is not built again. It need not be closed.
+// As long as neither Project, nor a variable MULTIMAGE_*, nor the source changes,
+// the Builder is the same, and what it has built is not built again. It need not
+// be closed.
 func Open(ctx context.Context) (*buildlib.Builder, error) {
 	b, err := open(ctx)
 	return b, cleaned(err)
@@ -46,7 +47,10 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 	defer opened.Unlock()
 	from := snapshot(Project, os.Environ())
 	if opened.builder != nil && from != "" && from == opened.from {
-		return opened.builder, nil
+		// A step of the project's own may have written source in between.
+		if stale, err := opened.builder.Stale(ctx); err != nil || !stale {
+			return opened.builder, err
+		}
 	}
 	over, options, err := overrides(os.Environ())
 	if err != nil {
