@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // repositoryName and tagName are the OCI distribution spec's <name> and
@@ -104,8 +106,15 @@ func (r *resolver) imagePath(field, p string) string {
 	if p == "" {
 		return ""
 	}
-	if !path.IsAbs(p) || strings.ContainsRune(p, 0) || slices.Contains(strings.Split(p, "/"), "..") {
-		r.mistake(field, "%q: want an absolute path in the image, without ..", strings.TrimSpace(p))
+	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
+		if p == " " { // as empty ones come here
+			p = ""
+		}
+		r.mistake(field, "%q: want an absolute path in the image, without ..", p)
+		return ""
+	}
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
+		r.mistake(field, "%q: has control characters or is not UTF-8", p)
 		return ""
 	}
 	return path.Clean(p)

@@ -154,18 +154,26 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 		slices.Sort(names)
 		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so that the version says nothing of it: %s", some(names)))
 	}
-	ignored, err := git.Excluded(ctx, top, own)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		w.log("can't tell which sources git ignores: %v", err)
-	}
-	if len(ignored) > 0 {
-		for i, file := range ignored {
-			ignored[i] = p.relative(file)
+	for _, silent := range []struct {
+		look func(context.Context, string, []string) ([]string, error)
+		does string
+	}{
+		{git.Excluded, "git ignores what go compiles in"},
+		{git.Unwatched, "git is told not to look at what go compiles in (assume-unchanged, skip-worktree)"},
+	} {
+		files, err := silent.look(ctx, top, own)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		w.tell(StepWarn, fmt.Sprintf("git ignores what go compiles in, so that the version says nothing of it: %s", some(ignored)))
+		if err != nil {
+			w.log("can't tell whether %s: %v", silent.does, err)
+		}
+		if len(files) > 0 {
+			for i, file := range files {
+				files[i] = p.relative(file)
+			}
+			w.tell(StepWarn, fmt.Sprintf("%s, so that the version says nothing of it: %s", silent.does, some(files)))
+		}
 	}
 	return nil
 }
@@ -178,7 +186,7 @@ func (w *workspace) unchanged(ctx context.Context) error {
 	if err != nil || len(changed) == 0 {
 		return err
 	}
-	return errors.New("the source changed during the build, so nothing is published of it: " + some(changed) + ": run again when it is at rest")
+	return errors.New("the source changed during the build, so nothing is published of it: " + some(changed) + ": run again when nothing is changing it")
 }
 
 // Stale reports whether the source has changed since the Builder compiled it, or

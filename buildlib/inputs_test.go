@@ -111,8 +111,8 @@ func TestSourceChangesDuringTheBuild(t *testing.T) {
 
 func TestWhatTheVersionDoesNotTell(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		add     files // after the commit
+		name    string // or, with a dash, a flag of git update-index
+		add     files  // after the commit
 		version string
 		warning string // empty: none
 	}{
@@ -123,6 +123,8 @@ func TestWhatTheVersionDoesNotTell(t *testing.T) {
 		{"other untracked files", files{"notes.txt": "x", "cmd/server/main_test.go": "package main\n", "tool/main.go": "package main\n"}, "v1.0.0", ""},
 		{"an ignored source", files{"cmd/server/generated.go": "package main\n"}, "v1.0.0", "git ignores what go compiles in, so that the version says nothing of it: " + filepath.FromSlash("cmd/server/generated.go")},
 		{"a module beside the repository", files{"../lib/lib.go": "package lib\n\nfunc F() {}\n\nfunc G() {}\n"}, "v1.0.0", "from outside the repository, so that the version says nothing of it: example.com/lib"},
+		{"--assume-unchanged", files{"cmd/server/main.go": "package main\n\nfunc main() { println() }\n"}, "v1.0.0", "git is told not to look at what go compiles in (assume-unchanged, skip-worktree), so that the version says nothing of it: " + filepath.FromSlash("cmd/server/main.go")},
+		{"--skip-worktree", files{"cmd/server/web/index.html": "new"}, "v1.0.0", "says nothing of it: " + filepath.FromSlash("cmd/server/web/index.html")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := oneMain()
@@ -136,6 +138,9 @@ func TestWhatTheVersionDoesNotTell(t *testing.T) {
 			dir := project(t, f)
 			commit(t, dir, "v1.0.0")
 			for name, content := range tt.add {
+				if strings.HasPrefix(tt.name, "-") {
+					gitIn(t, dir, "update-index", tt.name, name)
+				}
 				write(t, filepath.Join(dir, name), content)
 			}
 			for range 2 { // found by go list, then known

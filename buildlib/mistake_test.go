@@ -215,6 +215,12 @@ Images[0].Files[1].Source: "web/a" is excluded by "web" in .dockerignore: change
 Images[0].Files[2].Source: "x.tmp" is excluded by "*.tmp" in .dockerignore: change that, or add !x.tmp after it`},
 		{name: ".dockerignore", files: files{".dockerignore": "a\n[\n"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}, {Source: "go.sum", Path: "/b"}} }),
 			want: `.dockerignore: "[": syntax error in pattern`},
+		{name: ".dockerignore in UTF-16", files: files{".dockerignore": "\xff\xfea\x00\n\x00"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}} }),
+			want: `.dockerignore: is not UTF-8 text: save it as such`},
+		{name: "control characters in a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a\nb"}} }),
+			want: `Images[0].Files[0].Path: "/a\nb": has control characters or is not UTF-8`},
+		{name: "a blank before a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: " /a"}} }),
+			want: `Images[0].Files[0].Path: " /a": want an absolute path in the image, without ..`},
 		{name: "config", project: server(func(i *Image) {
 			i.WorkDir, i.BinDir, i.Volumes = "srv", "/a/../b", []string{"", "/data"}
 			i.Env, i.Ports, i.StopSignal, i.Cmd = []string{"A=b", "B"}, []string{"80", "http"}, "SIGNOPE", []string{"a\x00b"}
@@ -295,6 +301,7 @@ Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands f
 		// Folders
 		{name: "no such Dir", project: Project{Dir: "svc"}, want: ``},
 		{name: "Output is Dir", project: Project{Output: "."}, want: `Output: "." holds the project itself: name a folder of its own, like dist`},
+		{name: "Output in git's folder", project: Project{Output: ".git/out"}, want: `Output: ".git/out" is in a folder of git's own: name another, like dist`},
 		{name: "Output above Dir", project: Project{Output: ".."}, want: `Output: ".." holds the project itself: name a folder of its own, like dist`},
 		{name: "the cache is Dir", over: Overrides{Cache: "DIR"}, want: `the cache: "DIR" is the project itself: set MULTIMAGE_CACHE to a folder of its own`},
 		{name: "Output is the root", over: Overrides{Output: "/"}, want: `Output: "/" holds the project itself: name a folder of its own, like dist`},

@@ -130,6 +130,9 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if rel, err := filepath.Rel(output, dir); err == nil && filepath.IsLocal(rel) {
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
 	}
+	if slices.Contains(strings.Split(filepath.ToSlash(output), "/"), ".git") {
+		return nil, fmt.Errorf("Output: %q is in a folder of git's own: name another, like dist", or(o.Output, p.Output))
+	}
 	cache, err := cacheFolder(o.Cache)
 	if err != nil {
 		return nil, err

@@ -1,11 +1,14 @@
 package buildlib
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -135,7 +138,14 @@ func (p *Plan) ignore(cache string) (oci.Ignore, error) {
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
 	}
 	defer f.Close()
-	if g.Patterns, err = ignorefile.ReadAll(f); err != nil {
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return g, fmt.Errorf("%s: %w", dockerignore, err)
+	}
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // it would exclude nothing, without a word
+		return g, fmt.Errorf("%s: is not UTF-8 text: save it as such", dockerignore)
+	}
+	if g.Patterns, err = ignorefile.ReadAll(bytes.NewReader(text)); err != nil {
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
 	}
 	for _, pattern := range g.Patterns {

@@ -103,3 +103,24 @@ func Excluded(ctx context.Context, top string, paths []string) ([]string, error)
 	}
 	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), nil
 }
+
+// Unwatched returns those of the paths in the repository at top whose changes
+// git was told not to look for: git update-index --assume-unchanged and
+// --skip-worktree.
+func Unwatched(ctx context.Context, top string, paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	out, err := output(ctx, top, "ls-files", "-v", "-z")
+	if err != nil {
+		return nil, err
+	}
+	marked := map[string]bool{}
+	for entry := range strings.SplitSeq(string(out), "\x00") {
+		// TAG SPACE NAME: a lower-case tag is assumed to be unchanged, and S is skipped.
+		if tag, name, ok := strings.Cut(entry, " "); ok && (tag == "S" || tag != strings.ToUpper(tag)) {
+			marked[filepath.Join(top, filepath.FromSlash(name))] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return !marked[path] }), nil
+}
