@@ -44,6 +44,9 @@ func newTinyProject(t *testing.T, project buildlib.Project, files map[string]str
 		}
 	}
 	p.configure(t, project)
+	if err := makeHome(home); err != nil {
+		t.Fatal(err)
+	}
 	p.env = append(os.Environ(), gitEnv(dir)...)
 	for key, value := range goEnv() {
 		p.env = append(p.env, key+"="+value)

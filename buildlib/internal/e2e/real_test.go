@@ -54,6 +54,9 @@ func newExample(t *testing.T, name, dir string) *example {
 func openExample(t *testing.T, root, dir string) *example {
 	t.Helper()
 	home := t.TempDir()
+	if err := makeHome(home); err != nil {
+		t.Fatal(err)
+	}
 	e := &example{dir: dir, env: append(os.Environ(), gitEnv(dir)...)}
 	for key, value := range goEnv() {
 		e.env = append(e.env, key+"="+value)

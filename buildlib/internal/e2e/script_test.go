@@ -52,7 +52,7 @@ func TestScript(t *testing.T) {
 				env.Setenv(key, value)
 			}
 			env.Values[stateKey{}] = &state{tb: env.T().(testing.TB)}
-			return os.MkdirAll(home, 0o755)
+			return makeHome(home)
 		},
 	})
 }
@@ -75,6 +75,9 @@ func buildMage(t *testing.T) string {
 func compileMagefiles(t *testing.T, mage, root string) string {
 	t.Helper()
 	cache, home := t.TempDir(), t.TempDir()
+	if err := makeHome(home); err != nil {
+		t.Fatal(err)
+	}
 	files, err := goModule(root, "magefiles")
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +96,16 @@ func compileMagefiles(t *testing.T, mage, root string) string {
 		run(t, dir, env, mage, "-l")
 	}
 	return cache
+}
+
+// makeHome makes a folder for HOME and XDG_CONFIG_HOME in which go writes no
+// telemetry: it does so behind its own end, when the folder is being removed.
+func makeHome(home string) error {
+	mode := filepath.Join(home, "go", "telemetry", "mode")
+	if err := os.MkdirAll(filepath.Dir(mode), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(mode, []byte("off 2026-01-01"), 0o644)
 }
 
 // goEnv is what scripts take over of this machine's go: where its caches and
