@@ -61,6 +61,7 @@ type Client struct {
 	sessions map[string]*session
 	homes    map[place]name.Repository // where a blob is known to be
 	turns    map[place]chan struct{}   // held by who uploads it
+	down     sync.Map                  // registries that couldn't be logged in to, however long it was tried
 }
 
 // place is a blob in a registry, in whichever repository.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,6 +277,28 @@ func TestWaitsAreTold(t *testing.T) {
 	c.wire.tell(srv.host, "still down")
 	if len(told) != 2 || !strings.Contains(told[1], "still down") {
 		t.Errorf("told %q", told)
+	}
+}
+
+// Patience is a registry's, not each image's: the second one asks once.
+func TestRegistryThatIsDown(t *testing.T) {
+	var waits atomic.Int32
+	srv := newServer(t, &fault{"GET /v2/", 0, 1 << 30, answer(503)})
+	c := client(t, Options{Patience: 300 * time.Millisecond, Log: func(format string, args ...any) {
+		if strings.Contains(fmt.Sprintf(format, args...), "trying again") {
+			waits.Add(1)
+		}
+	}})
+	publish := func(name string) (int32, error) {
+		before := waits.Load()
+		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/"+name), twoPlatforms(t), []string{"v1"}, nil)
+		return waits.Load() - before, err
+	}
+	if n, err := publish("a"); n == 0 || err == nil || !strings.Contains(err.Error(), "gave up after") {
+		t.Errorf("first: %d waits, error %v", n, err)
+	}
+	if n, err := publish("b"); n != 0 || err == nil || !strings.Contains(err.Error(), "503") || strings.Contains(err.Error(), "asks to wait") {
+		t.Errorf("second: %d waits, error %v", n, err)
 	}
 }
 

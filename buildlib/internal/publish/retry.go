@@ -42,6 +42,7 @@ type trial struct {
 	// registry is the one that slots are for; empty if none is known.
 	registry string
 	held     bool // a slot for uploads is held, and given back while waiting
+	once     bool // no patience is left: the registry took it all
 
 	mu       sync.Mutex
 	failures int
@@ -101,7 +102,8 @@ func (t *trial) progress() {
 func (t *trial) next(asked time.Duration) (time.Duration, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.over {
+	if t.over || t.once {
+		t.over = true
 		return 0, false
 	}
 	now := time.Now()
@@ -120,6 +122,13 @@ func (t *trial) next(asked time.Duration) (time.Duration, bool) {
 	return d, true
 }
 
+// isOver reports whether patience has ended.
+func (t *trial) isOver() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.over
+}
+
 // effort tells what was tried before t was given up; empty if it failed at
 // once.
 func (t *trial) effort() string {
@@ -128,6 +137,8 @@ func (t *trial) effort() string {
 	switch {
 	case t.failures > 1:
 		return fmt.Sprintf("gave up after %d tries in %s", t.failures, round(time.Since(t.since)))
+	case t.once:
+		return "" // the other image's error says how long it was tried
 	case t.over:
 		return fmt.Sprintf("the registry asks to wait for %s, longer than the %s that it is waited for", round(t.asked), t.w.patience)
 	}

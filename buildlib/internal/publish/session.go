@@ -61,6 +61,8 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 		return nil
 	}
 	t := s.trial("log in")
+	// Of many images each would wait as long for a registry that is down.
+	_, t.once = s.c.down.Load(t.registry)
 	var rt http.RoundTripper
 	err := t.do(ctx, func(ctx context.Context) error {
 		auth, err := s.c.credentials(ctx, s.repo)
@@ -71,8 +73,12 @@ func (s *session) authorize(ctx context.Context, more ...name.Repository) error 
 		return err
 	})
 	if err != nil {
+		if t.isOver() {
+			s.c.down.Store(t.registry, nil)
+		}
 		return s.failed(t, err)
 	}
+	s.c.down.Delete(t.registry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.client, s.scopes = &http.Client{Transport: rt}, scopes
