@@ -236,7 +236,7 @@ func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]Bina
 		if err := w.folder(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("binary %s: %w", path, err)
 		}
-		if err := os.Rename(at, path); err != nil {
+		if err := disk.Rename(at, path); err != nil {
 			return nil, fmt.Errorf("binary %s: %w", path, err)
 		}
 	}

@@ -42,7 +42,20 @@ func Write(path, tmp string, perm os.FileMode, fill func(io.Writer) error) (err 
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return Rename(f.Name(), path)
+}
+
+// Rename moves the file from to to, replacing a file or link there. A folder
+// there stays, whatever is in it, and is an error that says so: the system's
+// own ("file exists") doesn't.
+func Rename(from, to string) error {
+	err := os.Rename(from, to)
+	if err != nil {
+		if info, there := os.Lstat(to); there == nil && info.IsDir() {
+			return fmt.Errorf("%s is a folder where a file of multimage's should be: move it away", to)
+		}
+	}
+	return err
 }
 
 // WriteBytes is Write of data.
@@ -75,7 +88,7 @@ func Link(ctx context.Context, src, dst, tmp string, want v1.Hash) error {
 		return err
 	}
 	if err := os.Link(src, name); err == nil {
-		if err := os.Rename(name, dst); err != nil {
+		if err := Rename(name, dst); err != nil {
 			os.Remove(name)
 			return err
 		}

@@ -265,3 +265,19 @@ func otherDevice(t *testing.T, dir string) string {
 	}
 	return other
 }
+
+// A folder where a file should be is named, and kept.
+func TestFolderInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	way := filepath.Join(dir, "file")
+	if err := os.Mkdir(way, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	err := WriteBytes(way, dir, 0o644, []byte("x"))
+	if want := way + " is a folder where a file of multimage's should be: move it away"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+		t.Errorf("left %q", left)
+	}
+}

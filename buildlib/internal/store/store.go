@@ -285,7 +285,7 @@ func (w *Writer) Commit(want v1.Hash) (v1.Hash, int64, error) {
 		return got, w.size, err
 	}
 	path := w.s.blobPath(got)
-	if err := os.Rename(w.f.Name(), path); err != nil {
+	if err := disk.Rename(w.f.Name(), path); err != nil {
 		return got, w.size, err
 	}
 	if id, err := disk.Identify(path); err == nil {
