@@ -51,7 +51,7 @@ func TestOrphans(t *testing.T) {
 			p.configure(t, buildlib.Project{Platforms: []string{"linux/amd64"}})
 			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(i))
 			f := p.start(t, nil, "go", "tool", "mage", "images")
-			f.find(t, "compile")
+			f.find(t, "compile", "/cmd/slow/main.go") // and not mage's of the magefile
 			f.end(t, end.member, end.signal)
 		})
 		t.Run("upload/"+end.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -141,12 +142,13 @@ func (f *family) members() []member {
 	return found
 }
 
-// find waits for a member of that name.
-func (f *family) find(t *testing.T, name string) member {
+// find waits for a member of that name, one of whose arguments ends so, if that is
+// given.
+func (f *family) find(t *testing.T, name string, argument ...string) member {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for _, m := range f.members() {
-			if m.name == name {
+			if m.name == name && (len(argument) == 0 || slices.ContainsFunc(m.args, func(a string) bool { return strings.HasSuffix(a, argument[0]) })) {
 				return m
 			}
 		}
@@ -163,18 +165,34 @@ func (f *family) find(t *testing.T, name string) member {
 // patience is how long what a run started may outlive it.
 const patience = 2 * time.Second
 
-// wantGone fails unless the whole family ends within patience of a moment.
+// wantGone fails unless the whole family ends within patience of a moment. Where more
+// wants to run than there are processors, time counts for the share of it that
+// each gets.
 func (f *family) wantGone(t *testing.T, since time.Time) {
 	t.Helper()
-	for {
+	var spent time.Duration
+	for last := since; ; {
 		left := f.members()
 		if len(left) == 0 {
 			return
 		}
-		if time.Since(since) > patience {
+		if spent > patience {
 			t.Errorf("%v after the end of %s there are still %q", patience, f.cmd, left)
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
+		now := time.Now()
+		spent += time.Duration(float64(now.Sub(last)) * min(1, float64(runtime.NumCPU())/float64(max(1, runnable()))))
+		last = now
 	}
+}
+
+// runnable is how many threads of the machine run or could: the fourth field of
+// /proc/loadavg, before the slash (proc_loadavg(5)).
+func runnable() int {
+	data, _ := os.ReadFile("/proc/loadavg")
+	var n, all int
+	var load [3]float64
+	fmt.Sscanf(string(data), "%f %f %f %d/%d", &load[0], &load[1], &load[2], &n, &all)
+	return n
 }

@@ -312,11 +312,11 @@ func TestUntrustedCertificate(t *testing.T) {
 	c := client(t, Options{Patience: 20 * time.Millisecond})
 	repo := repository(t, c, strings.TrimPrefix(srv.URL, "https://")+"/a/b")
 	_, err := c.Publish(t.Context(), repo, twoPlatforms(t), []string{"v1"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "400") {
+	if err == nil || !strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "400 Bad Request") {
 		t.Errorf("push: %v", err)
 	}
 	_, err = remote.Get(repo.Tag("v1"), c.Remote()...)
-	if err == nil || !strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "400") {
+	if err == nil || !strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "400 Bad Request") {
 		t.Errorf("pull: %v", err)
 	}
 }
