@@ -78,7 +78,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			srv := newServer(t, &fault{test.match, 0, 0, test.do})
-			o := Options{Patience: 100 * time.Millisecond}
+			o := Options{Patience: 100 * time.Millisecond, Stall: 100 * time.Millisecond}
 			if strings.Contains(test.name, "too slow") {
 				o.Stall = time.Hour
 			}

@@ -264,7 +264,7 @@ func client(t *testing.T, o Options) *Client {
 		o.Patience = 10 * time.Second
 	}
 	if o.Stall == 0 {
-		o.Stall = 100 * time.Millisecond
+		o.Stall = 500 * time.Millisecond // of a machine that does much else, too
 	}
 	if o.Log == nil {
 		o.Log = t.Logf

@@ -94,7 +94,7 @@ func (r Request) Suffers(f Fault) bool {
 // does harm to requests as planned.
 type Proxy struct {
 	Host    string // host:port on loopback; it speaks plain HTTP
-	Uploads *Gauge // uploads that are open, from POST to the end of PUT
+	Uploads *Gauge // uploads that are open, from POST to the answer to PUT
 
 	mu       sync.Mutex
 	idle     sync.Cond // open has become 0
@@ -194,14 +194,18 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	request := *entry
 	body := &measured{ReadCloser: r.Body}
 	r.Body = body
-	status := &statusWriter{ResponseWriter: w}
 	if request.What == "POST uploads" {
 		p.Uploads.add(1)
 	}
-	defer func() {
+	status := &statusWriter{ResponseWriter: w}
+	// Before the client hears of it: it may open the next one at once.
+	status.ended = sync.OnceFunc(func() {
 		if request.Blob() != "" || (request.What == "POST uploads" && status.code != http.StatusAccepted) {
 			p.Uploads.add(-1)
 		}
+	})
+	defer func() {
+		status.ended()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		entry.Read, entry.Status = body.count(), status.code
@@ -357,11 +361,15 @@ func (b *measured) count() int64 {
 // statusWriter remembers the status of the answer.
 type statusWriter struct {
 	http.ResponseWriter
-	code int
+	code  int
+	ended func() // called when there is a status, which isn't sent yet
 }
 
 func (w *statusWriter) WriteHeader(code int) {
 	w.code = code
+	if code >= http.StatusOK {
+		w.ended()
+	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
