@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,7 +38,13 @@ var ends = []struct {
 
 // TestOrphans ends runs while they compile, and while they upload, and looks
 // whether anything that they started is there two seconds later.
+//
+// TEST_ENDS is in how many ways (default 3, chosen at random; .ci/run takes all);
+// TEST_SEED repeats the choice of an earlier test.
 func TestOrphans(t *testing.T) {
+	some, seed := number(t, "TEST_ENDS", 3), number(t, "TEST_SEED", time.Now().UnixNano())
+	t.Logf("TEST_SEED=%d TEST_ENDS=%d", seed, some)
+	chosen := rand.New(rand.NewPCG(uint64(seed), 0)).Perm(len(ends))[:min(some, int64(len(ends)))]
 	p := newTinyProject(t, buildlib.Project{Platforms: []string{"linux/amd64"}}, map[string]string{
 		"cmd/slow/main.go": "package main\n\nfunc main() {}\n",
 		"noise":            noise(16 << 20),
@@ -46,10 +53,11 @@ func TestOrphans(t *testing.T) {
 	// Links everything that "go tool mage" wants.
 	run(t, p.dir, p.env, "go", "tool", "mage", "images")
 
-	for i, end := range ends {
+	for _, i := range chosen {
+		end := ends[i]
 		t.Run("compile/"+end.name, func(t *testing.T) {
 			p.configure(t, buildlib.Project{Platforms: []string{"linux/amd64"}})
-			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(i))
+			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(i, 20000))
 			f := p.start(t, nil, "go", "tool", "mage", "images")
 			f.find(t, "compile", "/cmd/slow/main.go") // and not mage's of the magefile
 			f.end(t, end.member, end.signal)
@@ -80,7 +88,7 @@ func TestSurvivors(t *testing.T) {
 		{"go tool mage, nohup", `nohup go tool mage images &`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(100+i))
+			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(100+i, 6000))
 			f := p.start(t, nil, "sh", "-c", tt.script+" sleep 1", p.tool)
 			<-f.done
 			if len(f.members()) == 0 && !strings.Contains(f.output(), "dist/oci/slow@sha256:") {
@@ -133,11 +141,11 @@ func (f *family) child(t *testing.T, pid int) int {
 	return 0
 }
 
-// slowMain is a program that takes the compiler long, and that no cache has.
-func slowMain(n int) string {
+// slowMain is a program that takes the compiler long, and that no cache has: a
+// second for some 1500 functions.
+func slowMain(n, functions int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "package main\n\nconst seed = %d\n\nfunc main() { println(f0(seed)) }\n", time.Now().UnixNano()+int64(n))
-	const functions = 20000
 	for i := range functions {
 		fmt.Fprintf(&b, "\nfunc f%d(x int) int {\n\tfor x%%%d != 0 {\n\t\tx = x*%d + x/%d\n\t}\n\tif x > %d {\n\t\treturn x\n\t}\n\treturn f%d(x + 1)\n}\n",
 			i, i+2, i+3, i+5, i, (i+1)%functions)

@@ -31,6 +31,9 @@ func TestOtherHost(t *testing.T) {
 	if runtime.GOARCH == host {
 		t.Skip("this machine is what the test emulates")
 	}
+	if !testenv.Required("qemu") {
+		t.Skip("runs the Go toolchain under QEMU, which takes a minute: set TEST_REQUIRE=qemu")
+	}
 	testenv.Binfmt(t, host)
 	p := newTinyProject(t, buildlib.Project{}, map[string]string{
 		"cmd/bare/main.go": "package main\n\nfunc main() { println(\"its packages\") }\n",
