@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
@@ -59,7 +60,7 @@ func (t Toolchain) env() gotool.Env {
 func (p *Plan) untracked(ctx context.Context, all []string) []string {
 	var folders []string
 	for _, path := range all {
-		if !inside(path, p.Output) && !strings.HasSuffix(path, "_test.go") {
+		if !disk.Inside(path, p.Output) && !strings.HasSuffix(path, "_test.go") {
 			folders = append(folders, path)
 		}
 	}
@@ -73,7 +74,7 @@ func (p *Plan) untracked(ctx context.Context, all []string) []string {
 	var found []string
 	resolve := resolveFolders()
 	for _, file := range inputFiles(inputs) {
-		if slices.ContainsFunc(folders, func(folder string) bool { return inside(resolve(file), folder) }) {
+		if slices.ContainsFunc(folders, func(folder string) bool { return disk.Inside(resolve(file), folder) }) {
 			found = append(found, p.relative(file))
 		}
 	}
@@ -138,7 +139,7 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 		}
 	}
 	for _, file := range inputFiles(all) {
-		if at := resolve(file); inside(at, top) {
+		if at := resolve(file); disk.Inside(at, top) {
 			own = append(own, at)
 		} else if module := modules[filepath.Dir(file)]; module != "" {
 			outside[module] = true
@@ -235,7 +236,7 @@ func (b *Builder) changes(ctx context.Context) ([]string, error) {
 // relative is path as people of the project write it.
 func (p *Plan) relative(path string) string {
 	dir := p.Dir
-	if !inside(path, dir) {
+	if !disk.Inside(path, dir) {
 		dir, path = resolved(dir), resolved(path)
 	}
 	if rel, err := filepath.Rel(dir, path); err == nil {
@@ -266,12 +267,6 @@ func resolveFolders() func(string) string {
 		}
 		return filepath.Join(known[dir], filepath.Base(file))
 	}
-}
-
-// inside reports whether path is dir or below it.
-func inside(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 // some prints the first of a list, and how many there are besides.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
@@ -127,7 +128,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 		output = filepath.Join(dir, output)
 	}
 	output = filepath.Clean(output)
-	if rel, err := filepath.Rel(output, dir); err == nil && filepath.IsLocal(rel) {
+	if disk.Inside(dir, output) {
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
 	}
 	if slices.Contains(strings.Split(filepath.ToSlash(output), "/"), ".git") {

@@ -47,3 +47,9 @@ func CheckFolder(path string) error {
 	}
 	return nil
 }
+
+// Inside reports whether path is dir or below it, by their names alone.
+func Inside(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}

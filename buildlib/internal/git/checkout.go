@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // State is what git status says of a checkout. The zero value is none.
@@ -76,8 +78,7 @@ func Changes(ctx context.Context, was State, except string) ([]string, error) {
 	for _, pair := range [][2][]string{{now.Changed, was.Changed}, {was.Changed, now.Changed}} {
 		for _, name := range pair[0] {
 			path := filepath.Join(was.Top, filepath.FromSlash(name))
-			rel, err := filepath.Rel(except, path)
-			if !slices.Contains(pair[1], name) && !(err == nil && filepath.IsLocal(rel)) {
+			if !slices.Contains(pair[1], name) && !disk.Inside(path, except) {
 				changes = append(changes, path)
 			}
 		}

@@ -102,7 +102,7 @@ func (g Go) Inputs(ctx context.Context, b Build, env Env) (Inputs, error) {
 		if needsCgo(context, p.Dir, p.IgnoredGoFiles) {
 			in.Cgo = append(in.Cgo, p.ImportPath)
 		}
-		if env.ModCache == "" || !within(p.Dir, env.ModCache) {
+		if env.ModCache == "" || !disk.Inside(p.Dir, env.ModCache) {
 			in.add(p)
 		}
 	}
@@ -372,10 +372,4 @@ func takes(pattern string, at []string) bool {
 	}
 	hidden := func(name string) bool { return name[0] == '.' || name[0] == '_' }
 	return all || !slices.ContainsFunc(at[len(elements):], hidden)
-}
-
-// within reports whether path is dir or below it.
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }
