@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/publish"
+	"github.com/multimage/multimage/buildlib/internal/runtime"
 )
 
 // Load puts each image, for the platform of the Docker or Podman engine that
@@ -25,7 +25,7 @@ func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 		if err := errors.Join(b.plan.hasImages(), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
-		engine, err := publish.FindEngine(ctx)
+		engine, err := runtime.FindEngine(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 }
 
 // load pipes the images into the engine.
-func (w *workspace) load(ctx context.Context, engine publish.Engine, all []built) ([]LoadResult, error) {
+func (w *workspace) load(ctx context.Context, engine runtime.Engine, all []built) ([]LoadResult, error) {
 	loaded := make([]LoadResult, len(all))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // an engine unpacks one after the other

@@ -13,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/oci"
-	"github.com/multimage/multimage/buildlib/internal/publish"
+	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
 // Merge publishes what Push has pushed from several machines: it reads their
@@ -54,7 +54,7 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err := errors.Join(m.mistakes...); err != nil {
 			return nil, err
 		}
-		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags, m.check)
 			return done, collected(b, done, err)
 		})
@@ -62,8 +62,8 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 }
 
 // collected says what to do about images that Push pushed and that are gone.
-func collected(b *built, done publish.Published, err error) error {
-	var missing *publish.Missing
+func collected(b *built, done registry.Published, err error) error {
+	var missing *registry.Missing
 	if !errors.As(err, &missing) {
 		return err
 	}
@@ -77,7 +77,7 @@ func collected(b *built, done publish.Published, err error) error {
 		it = "them"
 	}
 	why := fmt.Sprintf(", as no tag led to %s", it)
-	if slices.ContainsFunc(done.Tags, func(t publish.TagState) bool { return t.Current }) {
+	if slices.ContainsFunc(done.Tags, func(t registry.TagState) bool { return t.Current }) {
 		why = ", though a tag leads to the index"
 	}
 	return fmt.Errorf("%w: the registry may have collected %s since ci:push%s: run ci:push for %s again", err, it, why, strings.Join(again, ","))

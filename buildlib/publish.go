@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/publish"
+	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
 // Manifest runs Images and publishes: to each of an image's repositories the
@@ -37,7 +37,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err != nil {
 				return nil, err
 			}
-			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (publish.Published, error) {
+			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
 				return w.client.PublishIf(ctx, at, b.index, b.Tags, w.unchanged)
 			})
 			if w.store.Dropped() > 0 {
@@ -68,7 +68,7 @@ func (p *Plan) publishes() bool {
 }
 
 // publisher takes an image to one of its repositories.
-type publisher func(ctx context.Context, at name.Repository, b *built) (publish.Published, error)
+type publisher func(ctx context.Context, at name.Repository, b *built) (registry.Published, error)
 
 // publish takes the images to all their repositories and, if that worked, says
 // so in OUTPUT/images.json. dirty is whether they are of a changed checkout.
@@ -139,7 +139,7 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 }
 
 // describe says what a publication did.
-func describe(done publish.Published) string {
+func describe(done registry.Published) string {
 	var pushed []string
 	for _, t := range done.Tags {
 		if t.Pushed {
@@ -160,7 +160,7 @@ func describe(done publish.Published) string {
 }
 
 // blobs says what was uploaded.
-func blobs(done publish.Published) string {
+func blobs(done registry.Published) string {
 	noun := "blobs"
 	if done.Uploaded == 1 {
 		noun = "blob"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/oci"
-	"github.com/multimage/multimage/buildlib/internal/publish"
+	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
 // Push is one machine's share of Manifest: it runs Images for the plan's
@@ -148,7 +148,7 @@ func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string,
 	return nil
 }
 
-func describePush(done publish.Published) string {
+func describePush(done registry.Published) string {
 	what := "up to date"
 	if done.Children > 0 {
 		what = "by digest: no blob was missing"

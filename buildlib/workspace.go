@@ -12,7 +12,7 @@ import (
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
-	"github.com/multimage/multimage/buildlib/internal/publish"
+	"github.com/multimage/multimage/buildlib/internal/registry"
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
@@ -29,7 +29,7 @@ type workspace struct {
 	lock    *disk.Lock
 	scratch *disk.Scratch
 	store   *store.Store
-	client  *publish.Client
+	client  *registry.Client
 	end     context.CancelFunc
 }
 
@@ -64,7 +64,7 @@ func (b *Builder) open(ctx context.Context) (_ *workspace, _ context.Context, er
 	if w.store, err = w.openStore(ctx); err != nil {
 		return w, ctx, err
 	}
-	w.client = publish.NewClient(ctx, publish.Options{
+	w.client = registry.NewClient(ctx, registry.Options{
 		Insecure: b.plan.Insecure, Jobs: b.options.Jobs, Log: b.log,
 		Keychain: b.options.Keychain, Transport: b.options.Transport,
 		Wait: func(text string) { b.tell(StepWait, text) },

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // readLayout returns the descriptors of a layout, after validating what they
@@ -65,7 +66,7 @@ func blobFile(dir string, h v1.Hash) string { return filepath.Join(dir, "blobs",
 
 func TestWriteLayout(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
-	idx := twoPlatforms(t)
+	idx := testenv.TwoPlatforms(t)
 	o := LayoutOptions{Tags: []string{"v1", "latest"}}
 	if err := WriteLayout(t.Context(), dir, idx, o); err != nil {
 		t.Fatal(err)
@@ -75,7 +76,7 @@ func TestWriteLayout(t *testing.T) {
 		t.Fatalf("descriptors: %+v", list)
 	}
 	for i, d := range list {
-		if d.Annotations[refName] != o.Tags[i] || d.Digest != digestOf(t, idx) || d.MediaType == "" || d.Size == 0 {
+		if d.Annotations[refName] != o.Tags[i] || d.Digest != testenv.Digest(t, idx) || d.MediaType == "" || d.Size == 0 {
 			t.Errorf("descriptor %d: %+v", i, d)
 		}
 	}
@@ -127,7 +128,7 @@ func TestWriteLayout(t *testing.T) {
 		}
 	})
 	t.Run("another index", func(t *testing.T) {
-		other := index(image(t, "amd64", layer(t, 100)))
+		other := testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 100)))
 		if err := WriteLayout(t.Context(), dir, other, o); err != nil {
 			t.Fatal(err)
 		}
@@ -156,18 +157,18 @@ func (unreadable) Image(v1.Hash) (v1.Image, error) { return nil, errors.New("loo
 // sweeps what it left.
 func TestWriteLayoutInterrupted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
-	idx := twoPlatforms(t)
+	idx := testenv.TwoPlatforms(t)
 	if err := WriteLayout(t.Context(), dir, idx, LayoutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
-	big := &failing{layer(t, 1000), layer(t, 1000), syscall.ENOSPC}
-	other := index(image(t, "amd64", layer(t, 50), big))
+	big := testenv.Broken(testenv.RandomLayer(t, 1000), syscall.ENOSPC)
+	other := testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 50), big))
 	err := WriteLayout(t.Context(), dir, other, LayoutOptions{})
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "layout "+dir+": blob sha256:") {
 		t.Errorf("got %v", err)
 	}
-	if list := readLayout(t, dir); list[0].Digest != digestOf(t, idx) {
+	if list := readLayout(t, dir); list[0].Digest != testenv.Digest(t, idx) {
 		t.Error("the previous layout is gone")
 	}
 	if after := files(t, dir); len(after) != len(before)+1 {
@@ -188,33 +189,11 @@ func TestWriteLayoutInterrupted(t *testing.T) {
 	}
 }
 
-// failing is a layer whose content breaks off.
-type failing struct {
-	v1.Layer
-	content v1.Layer
-	err     error
-}
-
-func (f *failing) Compressed() (io.ReadCloser, error) {
-	rc, err := f.content.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(io.LimitReader(rc, 100), errReader{f.err}), rc}, nil
-}
-
-type errReader struct{ err error }
-
-func (r errReader) Read([]byte) (int, error) { return 0, r.err }
-
 // A layer that changed since it was hashed is not written.
 func TestWriteLayoutWrongContent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
-	wrong := &failing{layer(t, 1000), layer(t, 1000), io.EOF}
-	err := WriteLayout(t.Context(), dir, index(image(t, "amd64", wrong)), LayoutOptions{})
+	wrong := testenv.Broken(testenv.RandomLayer(t, 1000), io.EOF)
+	err := WriteLayout(t.Context(), dir, testenv.Index(testenv.Image(t, "amd64", wrong)), LayoutOptions{})
 	if err == nil || !strings.Contains(err.Error(), "its content has the digest sha256:") {
 		t.Errorf("got %v", err)
 	}
@@ -225,7 +204,7 @@ func TestWriteLayoutWrongContent(t *testing.T) {
 
 func TestWriteLayoutLinks(t *testing.T) {
 	parent := t.TempDir()
-	shared := layer(t, 5000)
+	shared := testenv.RandomLayer(t, 5000)
 	h, _ := shared.Digest()
 	cached := filepath.Join(parent, "cached")
 	rc, _ := shared.Compressed()
@@ -241,7 +220,7 @@ func TestWriteLayoutLinks(t *testing.T) {
 		}
 		return disk.Link(t.Context(), cached, dst, tmp, h)
 	}}
-	idx := index(image(t, "amd64", shared, layer(t, 50)))
+	idx := testenv.Index(testenv.Image(t, "amd64", shared, testenv.RandomLayer(t, 50)))
 	dir := filepath.Join(parent, "app")
 	write := func(dir string) {
 		t.Helper()
@@ -289,7 +268,7 @@ func TestWriteLayoutRefusesForeign(t *testing.T) {
 		"layout": func(dir string) error {
 			p, err := ggcr.Write(dir, empty.Index)
 			if err == nil {
-				err = p.AppendImage(image(t, "arm64", layer(t, 10)))
+				err = p.AppendImage(testenv.Image(t, "arm64", testenv.RandomLayer(t, 10)))
 			}
 			return err
 		},
@@ -311,7 +290,7 @@ func TestWriteLayoutRefusesForeign(t *testing.T) {
 			if !link {
 				before = files(t, dir)
 			}
-			for _, err := range []error{CheckLayout(t.Context(), dir, o), WriteLayout(t.Context(), dir, twoPlatforms(t), o)} {
+			for _, err := range []error{CheckLayout(t.Context(), dir, o), WriteLayout(t.Context(), dir, testenv.TwoPlatforms(t), o)} {
 				if err == nil || !strings.Contains(err.Error(), dir) {
 					t.Errorf("error %v, want one that names the folder", err)
 				}
@@ -322,7 +301,7 @@ func TestWriteLayoutRefusesForeign(t *testing.T) {
 		})
 	}
 	dir := t.TempDir() // empty
-	if err := WriteLayout(t.Context(), dir, twoPlatforms(t), o); err != nil {
+	if err := WriteLayout(t.Context(), dir, testenv.TwoPlatforms(t), o); err != nil {
 		t.Error(err)
 	}
 }
@@ -330,7 +309,7 @@ func TestWriteLayoutRefusesForeign(t *testing.T) {
 // What others add to a layout of ours stays, and works.
 func TestWriteLayoutKeepsWhatOthersAdded(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
-	first, second := twoPlatforms(t), index(image(t, "amd64", layer(t, 70)))
+	first, second := testenv.TwoPlatforms(t), testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 70)))
 	o := LayoutOptions{Tags: []string{"v1"}}
 	if err := WriteLayout(t.Context(), dir, first, o); err != nil {
 		t.Fatal(err)
@@ -411,14 +390,14 @@ func TestWriteLayoutWithoutNotes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "app")
 			o := LayoutOptions{Tags: []string{"v1", "latest"}, Private: filepath.Join(t.TempDir(), "private")}
-			if err := WriteLayout(t.Context(), dir, twoPlatforms(t), o); err != nil {
+			if err := WriteLayout(t.Context(), dir, testenv.TwoPlatforms(t), o); err != nil {
 				t.Fatal(err)
 			}
 			if err := lose(o.Private); err != nil {
 				t.Fatal(err)
 			}
 			o.Tags = []string{"v2"}
-			if err := WriteLayout(t.Context(), dir, index(image(t, "amd64", layer(t, 70))), o); err != nil {
+			if err := WriteLayout(t.Context(), dir, testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 70))), o); err != nil {
 				t.Fatal(err)
 			}
 			if list := readLayout(t, dir); len(list) != 1 {
@@ -442,14 +421,14 @@ func TestWriteLayoutEmpty(t *testing.T) {
 }
 
 func TestSkopeo(t *testing.T) {
-	skopeo := required(t, "skopeo", "skopeo")
+	testenv.Require(t, "skopeo")
 	dir := filepath.Join(t.TempDir(), "app")
-	idx := twoPlatforms(t)
+	idx := testenv.TwoPlatforms(t)
 	if err := WriteLayout(t.Context(), dir, idx, LayoutOptions{Tags: []string{"v1", "latest"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tag := range []string{"v1", "latest"} {
-		out, err := exec.Command(skopeo, "inspect", "--override-arch", "arm64", fmt.Sprintf("oci:%s:%s", dir, tag)).Output()
+		out, err := exec.Command("skopeo", "inspect", "--override-arch", "arm64", fmt.Sprintf("oci:%s:%s", dir, tag)).Output()
 		if err != nil {
 			t.Fatalf("tag %s: %v", tag, err)
 		}
@@ -458,7 +437,7 @@ func TestSkopeo(t *testing.T) {
 			Digest       string
 			Layers       []string
 		}
-		if err := json.Unmarshal(out, &got); err != nil || got.Architecture != "arm64" || len(got.Layers) != 2 || got.Digest != digestOf(t, idx).String() {
+		if err := json.Unmarshal(out, &got); err != nil || got.Architecture != "arm64" || len(got.Layers) != 2 || got.Digest != testenv.Digest(t, idx).String() {
 			t.Errorf("tag %s: %s (%v)", tag, out, err)
 		}
 	}
