@@ -15,37 +15,39 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/base"
 	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
-	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/image"
+	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
 // built is an image as the stages hand it on.
 type built struct {
 	plan   ImagePlan
 	index  v1.ImageIndex
-	images []v1.Image  // as plan.Platforms
-	bases  []*oci.Base // as images; nil for scratch
+	images []v1.Image    // as plan.Platforms
+	bases  []*RecordBase // as images; nil for scratch
 	ImageResult
 }
 
 // assembly makes a plan's images while their binaries are compiled.
 type assembly struct {
-	w         *workspace
-	assembler *oci.Assembler
-	bases     *oci.Bases
-	zoneinfo  string
-	ignore    oci.Ignore
-	modes     func() (map[string]bool, error) // as git.Executables
-	compiled  *compilation
-	reported  sync.Map // what was said: of a base, its reference and platform; warnings
+	w        *workspace
+	layers   *rootfs.Builder
+	bases    *base.Resolver
+	zoneinfo string
+	ignore   rootfs.Ignore
+	modes    func() (map[string]bool, error) // as git.Executables
+	compiled *compilation
+	reported sync.Map // what was said: of a base, its reference and platform; warnings
 }
 
-func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore oci.Ignore) *assembly {
+func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore rootfs.Ignore) *assembly {
 	return &assembly{
-		w:         w,
-		assembler: &oci.Assembler{Cache: w.store},
-		bases: &oci.Bases{
+		w:      w,
+		layers: &rootfs.Builder{Cache: w.store},
+		bases: &base.Resolver{
 			Cache: w.store, Dir: w.plan.Dir,
 			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
 			Warn: func(text string) { w.tell(StepWarn, w.client.Scrub(text)) },
@@ -87,7 +89,8 @@ func (a *assembly) assemble(ctx context.Context, g *errgroup.Group) func() ([]bu
 
 // part is an image's share for one platform.
 type part struct {
-	oci.Child
+	image.Child
+	base    *RecordBase
 	elapsed time.Duration
 }
 
@@ -97,30 +100,32 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	base, err := a.base(ctx, pp.Base, p)
+	from, err := a.base(ctx, pp.Base, p)
 	if err != nil {
 		return part{}, err
 	}
-	a.warn(ip, pp, base)
+	a.warn(ip, pp, from)
 	executables, err := a.compiled.of(ctx, pp)
 	if err != nil {
 		return part{}, err
 	}
 	step := a.w.begin(StepImage, ip.Name, pp.Platform)
 	defer func() { step.Failed(err) }()
-	spec, err := a.spec(pp, p, base)
+	spec, err := a.rootfs(pp, from)
 	if err != nil {
 		return part{}, err
 	}
 	if err := placeBinaries(&spec, pp, executables); err != nil {
 		return part{}, err
 	}
-	img, err := a.assembler.Image(ctx, spec)
-	if damaged, ok := errors.AsType[*oci.Changed](err); ok {
-		if img, err = a.mend(ctx, pp, spec, damaged); err != nil {
-			return part{}, err
-		}
+	made, err := a.layers.Build(ctx, spec)
+	if damaged, ok := errors.AsType[*rootfs.Changed](err); ok {
+		made, err = a.mend(ctx, pp, spec, damaged)
 	}
+	if err != nil {
+		return part{}, err
+	}
+	img, err := image.New(a.image(pp, p, from, made))
 	if err != nil {
 		return part{}, err
 	}
@@ -128,15 +133,15 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	return part{oci.Child{Platform: p, Image: img, Base: base}, step.Done(digest.String())}, nil
+	return part{image.Child{Platform: p, Image: img}, recordBase(from), step.Done(digest.String())}, nil
 }
 
 // warn says once what a base brings along, or doesn't, that nobody asked for.
-func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
-	if base == nil {
+func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, from *base.Base) {
+	if from == nil {
 		return
 	}
-	config := base.Config.Config
+	config := from.Config.Config
 	triggers := strings.Join(config.OnBuild, "; ")
 	if most := 300; len(triggers) > most {
 		triggers = strings.ToValidUTF8(triggers[:most], "") + "..."
@@ -157,9 +162,9 @@ func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, base *oci.Base) {
 	}
 }
 
-// mend makes the image again, with executables built anew instead of damaged
+// mend makes the layers again, with executables built anew instead of damaged
 // ones.
-func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec oci.Spec, damaged *oci.Changed) (v1.Image, error) {
+func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec rootfs.Spec, damaged *rootfs.Changed) (*rootfs.Rootfs, error) {
 	for range pp.Binaries {
 		ours, err := a.w.repair(ctx, a.compiled, damaged.Source)
 		if err != nil {
@@ -175,10 +180,10 @@ func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec oci.Spec, dam
 		if err := placeBinaries(&spec, pp, executables); err != nil {
 			return nil, err
 		}
-		img, err := a.assembler.Image(ctx, spec)
+		made, err := a.layers.Build(ctx, spec)
 		var ok bool
-		if damaged, ok = errors.AsType[*oci.Changed](err); !ok {
-			return img, err
+		if damaged, ok = errors.AsType[*rootfs.Changed](err); !ok {
+			return made, err
 		}
 	}
 	return nil, damaged
@@ -186,23 +191,23 @@ func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec oci.Spec, dam
 
 // placeBinaries puts the executables into the image. One whose dynamic loader the image
 // lacks could not start.
-func placeBinaries(spec *oci.Spec, pp PlatformPlan, executables map[string]gotool.Executable) error {
+func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]gotool.Executable) error {
 	spec.Binaries = nil
 	for _, b := range pp.Binaries {
 		e := executables[b.Binary]
 		if e.Loader != "" && !hasFile(spec, e.Loader) {
 			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): build it without -buildmode=pie (in GOFLAGS or Go.Flags) and without flags of the linker that link it dynamically, or choose a Base that has the loader", b.Binary, e.Loader, pp.Base)
 		}
-		spec.Binaries = append(spec.Binaries, oci.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
+		spec.Binaries = append(spec.Binaries, rootfs.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
 	}
 	return nil
 }
 
 // hasFile reports whether the base has a file at path, links followed, or Files
 // may put one there.
-func hasFile(spec *oci.Spec, path string) bool {
+func hasFile(spec *rootfs.Spec, path string) bool {
 	if spec.Base != nil {
-		if _, n, ok := spec.Base.Tree.Lookup(path); ok && n.Type == tar.TypeReg {
+		if _, n, ok := spec.Base.Lookup(path); ok && n.Type == tar.TypeReg {
 			return true
 		}
 	}
@@ -222,7 +227,7 @@ func hasFile(spec *oci.Spec, path string) bool {
 }
 
 // base resolves a base once for all images that stand on it, and says so once.
-func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (base *oci.Base, err error) {
+func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *base.Base, err error) {
 	if ref == scratch {
 		return nil, nil
 	}
@@ -235,26 +240,25 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (base *o
 	if err != nil {
 		return nil, err
 	}
-	base, err = source.For(ctx, p)
+	found, err = source.For(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	step.Done(base.Digest.String())
-	return base, nil
+	step.Done(found.Digest.String())
+	return found, nil
 }
 
-// spec is what assembly needs of a PlatformPlan, but the binaries.
-func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) (oci.Spec, error) {
-	spec := oci.Spec{
-		Platform: p, Base: base,
-		WorkDir: pp.WorkDir, User: oci.User(pp.User),
-		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd, BaseCommand: pp.BaseCommand,
-		Env: pp.Env, Ports: pp.Ports, Volumes: pp.Volumes, StopSignal: pp.StopSignal,
+// rootfs is what the layers of a PlatformPlan are made of, but the binaries.
+func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error) {
+	spec := rootfs.Spec{
+		User: rootfs.User(pp.User), WorkDir: pp.WorkDir, Volumes: pp.Volumes,
 		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo,
-		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
+	}
+	if from != nil {
+		spec.Base, spec.BaseUser = from.Tree, from.Config.Config.User
 	}
 	for _, f := range pp.Files {
-		file := oci.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Ignore: a.ignore}
+		file := rootfs.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Ignore: a.ignore}
 		if f.Source != "" {
 			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
 		}
@@ -269,13 +273,35 @@ func (a *assembly) spec(pp PlatformPlan, p v1.Platform, base *oci.Base) (oci.Spe
 	return spec, nil
 }
 
+// image is what an image is made of, once it has its layers.
+func (a *assembly) image(pp PlatformPlan, p v1.Platform, from *base.Base, made *rootfs.Rootfs) image.Spec {
+	spec := image.Spec{
+		Platform: p, User: made.User, WorkDir: pp.WorkDir,
+		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd, BaseCommand: pp.BaseCommand,
+		Env: pp.Env, Ports: pp.Ports, Volumes: pp.Volumes, StopSignal: pp.StopSignal,
+		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
+	}
+	for _, b := range pp.Binaries {
+		spec.Binaries = append(spec.Binaries, b.Path)
+	}
+	for _, l := range made.Layers {
+		spec.Layers = append(spec.Layers, image.Layer(l))
+	}
+	if from != nil {
+		spec.Base = from.Image
+		spec.Labels = withBase(from.Name, from.Digest, spec.Labels)
+		spec.Annotations = withBase(from.Name, from.Digest, spec.Annotations)
+	}
+	return spec
+}
+
 // join makes an image's index of its parts.
 func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 	b := built{plan: ip}
-	children := make([]oci.Child, len(parts))
+	children := make([]image.Child, len(parts))
 	for i, part := range parts {
 		children[i] = part.Child
-		b.images, b.bases = append(b.images, part.Image), append(b.bases, part.Base)
+		b.images, b.bases = append(b.images, part.Image), append(b.bases, part.base)
 		digest, err := part.Image.Digest()
 		if err != nil {
 			return b, err
@@ -292,8 +318,12 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 }
 
 // finish makes the index of b and says what it is.
-func (p *Plan) finish(b *built, children []oci.Child) (err error) {
-	if b.index, err = oci.Index(children, b.plan.Annotations); err != nil {
+func (p *Plan) finish(b *built, children []image.Child) (err error) {
+	annotations := b.plan.Annotations
+	if one := sharedBase(b.bases); one != nil {
+		annotations = withBase(one.Name, one.Index, annotations)
+	}
+	if b.index, err = image.Index(children, annotations); err != nil {
 		return err
 	}
 	b.Name, b.Version, b.Revision = b.plan.Name, p.Version, p.Revision

@@ -9,7 +9,7 @@ import (
 
 	"github.com/containerd/platforms"
 
-	"github.com/multimage/multimage/buildlib/internal/spell"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // BenchPlan is what package bench measures.
@@ -161,7 +161,7 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 			continue
 		}
 		meant := ""
-		if near := spell.Nearest(name, all); near != "" {
+		if near := wording.Nearest(name, all); near != "" {
 			meant = fmt.Sprintf("; did you mean %s?", near)
 		}
 		r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, meant)

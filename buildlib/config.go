@@ -27,7 +27,7 @@ const maxID = 1<<32 - 2
 // configure renders the parts of an image's configuration for a platform's
 // facts, notes what is wrong with them, and cleans paths. Without facts it looks
 // at what is no template.
-func (r *resolver) configure(img *image, facts *Facts) {
+func (r *resolver) configure(img *draft, facts *Facts) {
 	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
 	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
 	img.Volumes = r.renderList(img.field+".Volumes", img.Volumes, facts, func(field, v string) string {
@@ -73,7 +73,7 @@ func (r *resolver) configure(img *image, facts *Facts) {
 	}
 }
 
-func (r *resolver) checkUser(img *image) {
+func (r *resolver) checkUser(img *draft) {
 	u, field := &img.User, img.field+".User"
 	if u.Name != "" && !userName.MatchString(u.Name) {
 		r.mistake(field+".Name", "%q is no user name: at most 32 lower-case letters, digits, - and _, starting with a letter or _", u.Name)

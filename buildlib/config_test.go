@@ -96,7 +96,7 @@ func TestCheckUser(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%+v", tt.user), func(t *testing.T) {
 			r := &resolver{}
-			r.checkUser(&image{Image: Image{User: tt.user}, field: "Images[0]"})
+			r.checkUser(&draft{Image: Image{User: tt.user}, field: "Images[0]"})
 			said := fmt.Sprint(r.mistakes)
 			switch {
 			case tt.user == User{GID: 5}: // whom it is the group of is not said

@@ -12,8 +12,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// image is an Image while it becomes an ImagePlan.
-type image struct {
+// draft is an Image while it becomes an ImagePlan.
+type draft struct {
 	Image
 	field     string
 	binaries  []binary
@@ -89,7 +89,7 @@ func isLinux(p platform) bool { return p.OS == "linux" }
 // image resolves one image. Mistakes in what it is made of don't keep those in
 // its configuration from being noted with them.
 func (r *resolver) image(field string, declared Image, binaries []binary) {
-	img := image{Image: declared, field: field}
+	img := draft{Image: declared, field: field}
 	named := repositoryName.MatchString(img.Name)
 	if !named {
 		r.mistake(field+".Name", "%q is %s", img.Name, noRepositoryName)
@@ -119,7 +119,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 
 // pick finds the image's binaries and platforms, and reports whether they are
 // all it wants.
-func (r *resolver) pick(img *image, binaries []binary) bool {
+func (r *resolver) pick(img *draft, binaries []binary) bool {
 	before := len(r.mistakes)
 	wanted, field := img.Binaries, img.field+".Binaries"
 	if wanted == nil {
@@ -203,7 +203,7 @@ func names(binaries []binary) []string {
 }
 
 // repositories are the image's names at its registries.
-func (r *resolver) repositories(img image) []string {
+func (r *resolver) repositories(img draft) []string {
 	field := img.field + ".Registries"
 	if img.Registries == nil || r.over.Registries != nil {
 		field = r.named("Registries", r.over.Registries)
@@ -250,7 +250,7 @@ func (r *resolver) repositories(img image) []string {
 // tagsOf renders the image's tags, and returns the templates of those that are
 // empty, too. The + of a version's build metadata can't
 // be in a tag and becomes _, as Helm does it.
-func (r *resolver) tagsOf(img image) (tags, empty []string) {
+func (r *resolver) tagsOf(img draft) (tags, empty []string) {
 	field := img.field + ".Tags"
 	if img.Tags == nil || r.over.Tags != nil {
 		field = r.named("Tags", r.over.Tags)
@@ -279,7 +279,7 @@ func (r *resolver) tagsOf(img image) (tags, empty []string) {
 }
 
 // onPlatform renders what may differ from platform to platform.
-func (r *resolver) onPlatform(img image, p platform, labels map[string]label) PlatformPlan {
+func (r *resolver) onPlatform(img draft, p platform, labels map[string]label) PlatformPlan {
 	facts := p.onto(r.tags)
 	r.configure(&img, &facts)
 	pp := PlatformPlan{
@@ -322,7 +322,7 @@ func (r *resolver) onPlatform(img image, p platform, labels map[string]label) Pl
 }
 
 // base renders and checks the image's base for one platform.
-func (r *resolver) base(img image, facts Facts) string {
+func (r *resolver) base(img draft, facts Facts) string {
 	field := img.field + ".Base"
 	base, ok := r.render(field, img.Base, &facts)
 	if !ok {

@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/base"
+	"github.com/multimage/multimage/buildlib/internal/image"
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
@@ -178,7 +179,7 @@ func baseName(ref string) (string, error) {
 	if ref == scratch {
 		return "", nil
 	}
-	return oci.BaseName(ref)
+	return base.Name(ref)
 }
 
 // find returns an image of the plan and its share for a platform, nil if it has
@@ -229,17 +230,15 @@ func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.Config
 // does of images.
 func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 	b := built{plan: ip}
-	children := make([]oci.Child, len(parts))
+	children := make([]image.Child, len(parts))
 	for i, f := range parts {
 		for _, other := range parts[:i] {
 			if other.Digest == f.Digest {
 				return b, fmt.Errorf("%s and %s have one digest, %s, in %s and %s", other.Platform, f.Platform, f.Digest, other.path, f.path)
 			}
 		}
-		children[i] = oci.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
-		if f.Base != nil {
-			children[i].Base = &oci.Base{Name: f.Base.Name, Index: f.Base.Index, Digest: f.Base.Child}
-		}
+		children[i] = image.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
+		b.bases = append(b.bases, f.Base)
 		b.Platforms = append(b.Platforms, PlatformResult{Platform: f.Platform, Digest: f.Digest, Size: f.Size})
 	}
 	err := p.finish(&b, children)

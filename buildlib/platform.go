@@ -9,7 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/gotool"
-	"github.com/multimage/multimage/buildlib/internal/spell"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // platform is a parsed and normalized platform, and the go environment that
@@ -59,7 +59,7 @@ func parsePlatform(s string, known []string) (platform, error) {
 
 // meant proposes the known name that is nearest to a misspelt one, if one is.
 func meant(s string, known []string) string {
-	if near := spell.Nearest(s, known); near != "" {
+	if near := wording.Nearest(s, known); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return ""

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/multimage/multimage/buildlib/internal/base"
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/oci"
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
@@ -104,14 +104,14 @@ func (p *Plan) records(b *built) ([]Record, error) {
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
 			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Created: p.Epoch,
-			Base: recordBase(b.bases[i]), Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.Build},
+			Base: b.bases[i], Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.Build},
 			Repositories: append([]string{}, b.plan.Repositories...),
 		}
 	}
 	return list, nil
 }
 
-func recordBase(b *oci.Base) *RecordBase {
+func recordBase(b *base.Base) *RecordBase {
 	if b == nil {
 		return nil
 	}

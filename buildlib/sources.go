@@ -12,8 +12,7 @@ import (
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
-
-	"github.com/multimage/multimage/buildlib/internal/oci"
+	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
 // AbsentSource is a File's Source that wasn't there when the Plan was made. It
@@ -113,12 +112,12 @@ const dockerignore = ".dockerignore"
 
 // ignore is what Files leave out: what builds write, to Output or the cache, and
 // what .dockerignore excludes.
-func (p *Plan) ignore(cache string) (oci.Ignore, error) {
+func (p *Plan) ignore(cache string) (rootfs.Ignore, error) {
 	output := p.Output
 	if rel, err := filepath.Rel(p.Dir, output); err == nil && filepath.IsLocal(rel) {
 		output = filepath.ToSlash(rel)
 	}
-	g := oci.Ignore{Folders: []oci.Folder{{Path: p.Output, Name: "the Output " + output}, {Path: cache, Name: "the cache " + cache}}}
+	g := rootfs.Ignore{Folders: []rootfs.Folder{{Path: p.Output, Name: "the Output " + output}, {Path: cache, Name: "the cache " + cache}}}
 	root, err := os.OpenRoot(p.Dir)
 	if err != nil {
 		return g, err
@@ -157,7 +156,7 @@ func (p *Plan) ignore(cache string) (oci.Ignore, error) {
 }
 
 // ignored names what Files leave out of the project in dir, for people.
-func ignored(dir string, g oci.Ignore) []string {
+func ignored(dir string, g rootfs.Ignore) []string {
 	list := []string{".git", ".multimage"}
 	for _, f := range g.Folders {
 		if rel, err := filepath.Rel(dir, f.Path); err == nil && filepath.IsLocal(rel) {

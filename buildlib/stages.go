@@ -7,9 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/multimage/multimage/buildlib/internal/layout"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/multimage/multimage/buildlib/internal/publish"
 )
 
 // Binaries cross-compiles every binary for its platforms into OUTPUT/bin, which
@@ -112,7 +111,7 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 			o := w.layoutOptions(b.Name, b.Tags)
 			err := errors.Join(w.folder(b.Layout), w.folder(o.Private))
 			if err == nil {
-				err = publish.WriteLayout(ctx, b.Layout, b.index, o)
+				err = layout.Write(ctx, b.Layout, b.index, o)
 			}
 			if err != nil {
 				step.Failed(err)
@@ -125,8 +124,8 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 	return g.Wait()
 }
 
-func (w *workspace) layoutOptions(image string, tags []string) publish.LayoutOptions {
-	return publish.LayoutOptions{
+func (w *workspace) layoutOptions(image string, tags []string) layout.Options {
+	return layout.Options{
 		Tags: tags, Link: w.store.Link,
 		Private: filepath.Join(w.private("layouts"), strings.ReplaceAll(image, "/", "+")),
 	}
@@ -137,7 +136,7 @@ func (w *workspace) layoutOptions(image string, tags []string) publish.LayoutOpt
 func (w *workspace) checkLayouts(ctx context.Context) error {
 	var errs []error
 	for _, ip := range w.plan.ImagePlans {
-		if err := publish.CheckLayout(ctx, w.plan.layout(ip.Name), w.layoutOptions(ip.Name, ip.Tags)); err != nil {
+		if err := layout.Check(ctx, w.plan.layout(ip.Name), w.layoutOptions(ip.Name, ip.Tags)); err != nil {
 			errs = append(errs, fmt.Errorf("image %s: %w", ip.Name, err))
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/multimage/multimage/buildlib"
-	"github.com/multimage/multimage/buildlib/internal/spell"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // prefix starts every variable that is ours.
@@ -107,7 +107,7 @@ func unknown(key, name string) error {
 	for i, v := range variables {
 		all[i] = prefix + v
 	}
-	if near := spell.Nearest(name, variables); near != "" {
+	if near := wording.Nearest(name, variables); near != "" {
 		return fmt.Errorf("%s: no such variable; did you mean %s%s?", key, prefix, near)
 	}
 	return fmt.Errorf("%s: no such variable: there are %s", key, strings.Join(all, ", "))

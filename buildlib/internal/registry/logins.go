@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/authn/github"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // logins finds credentials where `docker login`, `podman login` and credential
@@ -262,7 +263,7 @@ func readLogins(path string) *loginFile {
 		case errors.As(err, &at):
 			return broken("is no valid JSON (at byte %d): mend it, or remove it and log in again", at.Offset)
 		case errors.As(err, &field) && field.Field != "":
-			return broken("is not as `docker login` writes it (%s): mend it, or remove it and log in again", clip(field.Field))
+			return broken("is not as `docker login` writes it (%s): mend it, or remove it and log in again", wording.Clip(field.Field))
 		}
 		return broken("is not as `docker login` writes it: mend it, or remove it and log in again")
 	}
@@ -303,7 +304,7 @@ func (f *loginFile) login(ctx context.Context, h *helpers, r authn.Resource) (au
 			return config, nil
 		}
 		if why != "" {
-			lacking = &problem{text: fmt.Sprintf("%s names docker-credential-%s for %s: %s", f.path, clip(helper), host, why)}
+			lacking = &problem{text: fmt.Sprintf("%s names docker-credential-%s for %s: %s", f.path, wording.Clip(helper), host, why)}
 		}
 	}
 	_, path, _ := strings.Cut(r.String(), "/")
@@ -314,7 +315,7 @@ func (f *loginFile) login(ctx context.Context, h *helpers, r authn.Resource) (au
 			}
 			config, err := decodeLogin(f.Auths[written])
 			if err != nil {
-				return config, &problem{fmt.Sprintf("%s: the login for %s %v: log in again", f.path, clip(written), err), true}
+				return config, &problem{fmt.Sprintf("%s: the login for %s %v: log in again", f.path, wording.Clip(written), err), true}
 			}
 			if config != (authn.AuthConfig{}) {
 				return config, nil

@@ -17,10 +17,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // Waits between tries double from firstWait up to longestWait times it.
@@ -345,7 +344,7 @@ func brief(err error) string {
 	if errors.As(err, &plain) && !strings.Contains(text, plain.Error()) {
 		text += "; " + plain.Error()
 	}
-	return clip(text)
+	return wording.Clip(text)
 }
 
 func status(code int) string {
@@ -361,11 +360,11 @@ func diagnostics(terr *transport.Error) []string {
 		if more := detail(d.Detail); more != "" && more != d.Message {
 			text += ": " + more
 		}
-		all = append(all, clip(text))
+		all = append(all, wording.Clip(text))
 	}
 	if len(all) == 0 {
 		_, raw, _ := strings.Cut(terr.Error(), fmt.Sprintf("unexpected status code %d %s: ", terr.StatusCode, http.StatusText(terr.StatusCode)))
-		if raw = clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // a page for a browser
+		if raw = wording.Clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // a page for a browser
 			all = append(all, raw)
 		}
 	}
@@ -393,26 +392,4 @@ func detail(d any) string {
 		return ""
 	}
 	return string(text)
-}
-
-// clip keeps foreign text to one line of a bearable length, without what a
-// terminal would take for an order.
-func clip(s string) string {
-	if len(s) > refusal {
-		s = s[:refusal]
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), r == utf8.RuneError:
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 300 {
-		s = string(r[:300]) + "..."
-	}
-	return s
 }

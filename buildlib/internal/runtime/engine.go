@@ -9,11 +9,10 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // Engine is a container engine on this machine, spoken to through its command.
@@ -93,7 +92,7 @@ func podmanPlatform(ctx context.Context, e Engine) (v1.Platform, error) {
 
 func (e Engine) check(p v1.Platform, out string) error {
 	if p.OS == "" || p.Architecture == "" || strings.Contains(out, "<") {
-		return fmt.Errorf("%s names no platform: %q", e.Name, clip(out))
+		return fmt.Errorf("%s names no platform: %q", e.Name, wording.Clip(out))
 	}
 	return nil
 }
@@ -220,29 +219,10 @@ func (e Engine) wait(ctx context.Context, cmd *exec.Cmd, said *stdio, what strin
 	case err == nil:
 		return nil
 	}
-	text := clip(said.err.String())
+	text := wording.Clip(said.err.String())
 	var exit *exec.ExitError
 	if text == "" || !errors.As(err, &exit) {
 		return fmt.Errorf("%s %s: %w", e.Name, what, err)
 	}
 	return fmt.Errorf("%s %s: %s (%w)", e.Name, what, text, err)
-}
-
-// clip keeps foreign text to one line of a bearable length, without what a
-// terminal would take for an order.
-func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), r == utf8.RuneError:
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 300 {
-		s = string(r[:300]) + "..."
-	}
-	return s
 }

@@ -115,7 +115,7 @@ func attestation(t testing.TB, of v1.Image) mutate.IndexAddendum {
 	digest, err := of.Digest()
 	must(t, err)
 	statement := blob{data: []byte(`{"_type":"https://in-toto.io/Statement/v0.1","subject":"` + digest.String() + `"}`), mediaType: "application/vnd.in-toto+json"}
-	statement.diffID = sum(t, statement.data)
+	statement.diffID = SHA256(statement.data)
 	image, err := mutate.Append(
 		mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
 		mutate.Addendum{Layer: statement, MediaType: statement.mediaType})

@@ -4,12 +4,15 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"testing"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 )
 
 // epoch is the time of everything in a base: not zero, so that a test sees
@@ -47,6 +50,17 @@ func HardLink(name, target string) Entry {
 // order given.
 func Layer(t testing.TB, entries ...Entry) v1.Layer {
 	t.Helper()
+	plain := Tar(t, entries...)
+	return blob{
+		data:      Gzip(t, plain),
+		diffID:    SHA256(plain),
+		mediaType: types.OCILayer,
+	}
+}
+
+// Tar returns an archive of the entries in the order given.
+func Tar(t testing.TB, entries ...Entry) []byte {
+	t.Helper()
 	var plain bytes.Buffer
 	tw := tar.NewWriter(&plain)
 	for _, e := range entries {
@@ -60,18 +74,14 @@ func Layer(t testing.TB, entries ...Entry) v1.Layer {
 		must(t, err)
 	}
 	must(t, tw.Close())
-	return blob{
-		data:      compress(t, plain.Bytes()),
-		diffID:    sum(t, plain.Bytes()),
-		mediaType: types.OCILayer,
-	}
+	return plain.Bytes()
 }
 
 // RawLayer returns a layer of exactly these compressed bytes, whatever they
 // are. Its diff ID is made up.
 func RawLayer(t testing.TB, data []byte) v1.Layer {
 	t.Helper()
-	return blob{data: data, diffID: sum(t, []byte("made up")), mediaType: types.OCILayer}
+	return blob{data: data, diffID: SHA256([]byte("made up")), mediaType: types.OCILayer}
 }
 
 // Truncated returns a layer of which only the first half is there. Its digest
@@ -95,13 +105,13 @@ func Bomb(t testing.TB, name string, size int64) v1.Layer {
 		Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: epoch, Format: tar.FormatGNU,
 	}))
 	// A gzip stream may have many members: one, compressed once, again and again.
-	data := compress(t, header.Bytes())
-	zeros := compress(t, make([]byte, piece))
+	data := Gzip(t, header.Bytes())
+	zeros := Gzip(t, make([]byte, piece))
 	for ; size >= piece; size -= piece {
 		data = append(data, zeros...)
 	}
 	padding := (size+511)/512*512 + 1024
-	return RawLayer(t, append(data, compress(t, make([]byte, padding))...))
+	return RawLayer(t, append(data, Gzip(t, make([]byte, padding))...))
 }
 
 // blob is a layer in memory.
@@ -123,7 +133,8 @@ func (b blob) Compressed() (io.ReadCloser, error) {
 }
 func (b blob) Uncompressed() (io.ReadCloser, error) { return gzip.NewReader(bytes.NewReader(b.data)) }
 
-func compress(t testing.TB, data []byte) []byte {
+// Gzip returns the data as gzip has it.
+func Gzip(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -134,11 +145,19 @@ func compress(t testing.TB, data []byte) []byte {
 	return b.Bytes()
 }
 
-func sum(t testing.TB, data []byte) v1.Hash {
+// Zstd returns the data as zstd has it.
+func Zstd(t testing.TB, data []byte) []byte {
 	t.Helper()
-	h, _, err := v1.SHA256(bytes.NewReader(data))
+	w, err := zstd.NewWriter(nil)
 	must(t, err)
-	return h
+	defer w.Close()
+	return w.EncodeAll(data, nil)
+}
+
+// SHA256 returns the digest of the data.
+func SHA256(data []byte) v1.Hash {
+	h := sha256.Sum256(data)
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h[:])}
 }
 
 func must(t testing.TB, err error) {

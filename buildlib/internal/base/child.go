@@ -1,0 +1,191 @@
+package base
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/platforms"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+const (
+	maxNesting  = 4      // of indexes in indexes
+	maxChildren = 1000   // of an index, nested ones' included
+	maxIndexes  = 100    // nested ones that are read
+	maxListed   = 10_000 // of all of them, whatever they are of
+)
+
+// child is an image of an index. Its descriptor has a platform.
+type child = v1.Descriptor
+
+// child picks the image for platform p.
+func (s *Source) child(ctx context.Context, p v1.Platform) (child, error) {
+	var has contents
+	if s.image != nil {
+		own, err := s.platform(ctx, *s.image)
+		if err != nil {
+			return child{}, err
+		}
+		d := *s.image
+		d.Platform = &own
+		has.children = append(has.children, d)
+	} else if err := s.children(ctx, s.index, 0, &has); err != nil {
+		return child{}, err
+	}
+	d, ok := pick(has.children, p)
+	if !ok {
+		return child{}, fmt.Errorf("no %s (%s)", p, offer(has.children))
+	}
+	return d, nil
+}
+
+// contents is what was found in an index and those in it.
+type contents struct {
+	children []child
+	nested   map[v1.Hash]bool // the indexes that were read: once is enough
+	entries  int
+}
+
+func offer(children []child) string {
+	if len(children) == 0 {
+		return "has no image at all"
+	}
+	var has []string
+	for _, c := range children {
+		if p := wording.Clip(c.Platform.String()); !slices.Contains(has, p) {
+			has = append(has, p)
+		}
+	}
+	return "has " + wording.List(has)
+}
+
+// children adds the images of an index, in its order, to all.
+func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int, all *contents) error {
+	for _, d := range index {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if all.entries++; all.entries > maxListed {
+			return fmt.Errorf("an index of more than %d entries", maxListed)
+		}
+		switch {
+		case attestation(d):
+			continue
+		case d.MediaType.IsIndex():
+			if depth == maxNesting {
+				return fmt.Errorf("%s: more than %d indexes in one another", d.Digest, maxNesting)
+			}
+			if err := s.nested(ctx, d, depth, all); err != nil {
+				return err
+			}
+			continue
+		case !d.MediaType.IsImage():
+			continue
+		}
+		if d.Platform == nil || d.Platform.OS == "" || d.Platform.Architecture == "" {
+			p, err := s.platform(ctx, d)
+			if err != nil {
+				return err
+			}
+			d.Platform = &p
+		}
+		if len(all.children) == maxChildren {
+			return fmt.Errorf("an index of more than %d images", maxChildren)
+		}
+		all.children = append(all.children, d)
+	}
+	return nil
+}
+
+// nested is children of the index that d describes.
+func (s *Source) nested(ctx context.Context, d v1.Descriptor, depth int, all *contents) error {
+	if all.nested[d.Digest] {
+		return nil
+	}
+	if len(all.nested) == maxIndexes {
+		return fmt.Errorf("an index of more than %d indexes", maxIndexes)
+	}
+	if all.nested == nil {
+		all.nested = map[v1.Hash]bool{}
+	}
+	all.nested[d.Digest] = true
+	raw, err := s.read(ctx, d)
+	if err != nil {
+		return err
+	}
+	var index v1.IndexManifest
+	if t, err := manifestType(raw); err != nil {
+		return fmt.Errorf("%s: %w", d.Digest, err)
+	} else if !t.IsIndex() {
+		return fmt.Errorf("%s: an image manifest where an index should be", d.Digest)
+	}
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return fmt.Errorf("%s: not a valid index: %w", d.Digest, err)
+	}
+	return s.children(ctx, index.Manifests, depth+1, all)
+}
+
+// attestation reports whether d is what BuildKit puts beside the images of an
+// index: their provenance and bills of materials.
+func attestation(d v1.Descriptor) bool {
+	return d.Annotations["vnd.docker.reference.type"] != "" ||
+		d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
+}
+
+// platform is that of the image which d describes: its descriptor's or, where
+// that has none, its config's.
+func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, error) {
+	if p := d.Platform; p != nil && p.OS != "" && p.Architecture != "" {
+		return *p, nil
+	}
+	i, err := s.readImage(ctx, d)
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	p := i.platform()
+	if p.OS == "" || p.Architecture == "" {
+		return v1.Platform{}, fmt.Errorf("%s: its config doesn't say what platform it is for", d.Digest)
+	}
+	return p, nil
+}
+
+// platform is what the config says: the fields that a descriptor's platform
+// has, too (OCI image spec, config.md, "Properties").
+func (i *baseImage) platform() v1.Platform {
+	c := i.config
+	return v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion}
+}
+
+// pick returns the child that runs best on a machine of platform p: of its
+// system and architecture, and of the highest variant that it can run. A child
+// without a variant is for all machines of its architecture.
+func pick(children []child, p v1.Platform) (best child, ok bool) {
+	wanted := platforms.Normalize(platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})
+	order := platforms.Only(wanted)
+	rank := func(c child) (n platforms.Platform, fits bool) {
+		n = platforms.Normalize(platforms.Platform{OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant})
+		return n, n.OS == wanted.OS && n.Architecture == wanted.Architecture && (order.Match(n) || n.Variant == "")
+	}
+	fitting := slices.DeleteFunc(slices.Clone(children), func(c child) bool {
+		_, fits := rank(c)
+		return !fits
+	})
+	if len(fitting) == 0 {
+		return child{}, false
+	}
+	slices.SortStableFunc(fitting, func(a, b child) int {
+		x, _ := rank(a)
+		y, _ := rank(b)
+		switch {
+		case order.Less(x, y):
+			return -1
+		case order.Less(y, x):
+			return 1
+		}
+		return 0
+	})
+	return fitting[0], true
+}

@@ -1,0 +1,296 @@
+package base
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// repository is the origin of a base that a registry has.
+type repository struct {
+	ref    name.Reference
+	remote []remote.Option
+	// loginProblem is as Resolver.LoginProblem; not nil.
+	loginProblem func(name.Repository) string
+}
+
+func (r *repository) reference() name.Reference { return r.ref }
+
+// options are those for one request. The puller is shared, so that a registry
+// is asked once for its ways of authentication; which context counts is
+// decided per request.
+func (r *repository) options(ctx context.Context) []remote.Option {
+	if ctx.Done() == nil {
+		return r.remote
+	}
+	return append(r.remote[:len(r.remote):len(r.remote)], remote.WithContext(ctx))
+}
+
+func (r *repository) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	ref := r.ref.Context().Digest(d.Digest.String())
+	if d.MediaType.IsImage() || d.MediaType.IsIndex() {
+		got, err := remote.Get(ref, r.options(ctx)...)
+		if err != nil {
+			return nil, r.explain(err, atBlob)
+		}
+		return io.NopCloser(bytes.NewReader(got.Manifest)), nil
+	}
+	l, err := remote.Layer(ref, r.options(ctx)...)
+	if err != nil {
+		return nil, r.explain(err, atBlob)
+	}
+	rc, err := l.Compressed()
+	if err != nil {
+		return nil, r.explain(err, atBlob)
+	}
+	return rc, nil
+}
+
+// tagRecord is what a tag named when it was last resolved.
+type tagRecord struct{ Digest v1.Hash }
+
+// resolveRegistry finds what the reference names now and returns its bytes. A
+// digest that is cached needs no network, a tag that still names what it did
+// needs one HEAD.
+func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
+	b := s.bases
+	parse := b.Reference
+	if parse == nil {
+		parse = func(s string) (name.Reference, error) { return name.ParseReference(s) }
+	}
+	if scheme, rest, ok := strings.Cut(s.ref, "://"); ok {
+		return nil, fmt.Errorf("not an image reference: leave out %q, as in %s", scheme+"://", rest)
+	}
+	ref, err := parse(s.ref)
+	if err != nil {
+		return nil, fmt.Errorf("not an image reference: %w", err)
+	}
+	s.Name = canonical(ref)
+	from := &repository{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller)), b.LoginProblem}
+	if from.loginProblem == nil {
+		from.loginProblem = func(name.Repository) string { return "" }
+	}
+	s.from = from
+
+	if _, ok := ref.(name.Digest); ok {
+		want, err := v1.NewHash(ref.Identifier())
+		if err != nil {
+			return nil, err
+		}
+		if want.Algorithm != "sha256" {
+			return nil, fmt.Errorf("%s: only sha256 digests are supported", want)
+		}
+		s.Digest = want
+		if raw, ok := s.cached(want); ok {
+			return raw, nil
+		}
+		return s.get(ctx, from)
+	}
+	var known tagRecord
+	if b.Cache.Load("base", ref.Name(), &known) {
+		if raw, ok := s.cached(known.Digest); ok {
+			now, err := remote.Head(ref, from.options(ctx)...)
+			switch {
+			case err == nil && now.Digest == known.Digest:
+				s.Digest = known.Digest
+				return raw, nil
+			case err != nil && final(err):
+				return nil, from.explain(err, atTag)
+			}
+			// The tag has moved, or the registry can't do HEAD.
+		}
+	}
+	raw, err := s.get(ctx, from)
+	if err == nil {
+		b.Cache.Save("base", ref.Name(), tagRecord{s.Digest})
+	}
+	return raw, err
+}
+
+// Name is the Name of the Source that ref resolves to, without resolving
+// it.
+func Name(ref string) (string, error) {
+	if strings.HasPrefix(ref, "oci:") {
+		return "", nil
+	}
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return "", fmt.Errorf("base %s: not an image reference: %w", ref, err)
+	}
+	return canonical(parsed), nil
+}
+
+// canonical is the reference in full. ggcr has the name of Docker Hub's server
+// where people write that of the registry.
+func canonical(ref name.Reference) string {
+	full := ref.Name()
+	if d, ok := ref.(name.Digest); ok {
+		// ggcr drops the tag of NAME:TAG@DIGEST, which tells people more
+		// than the digest.
+		written, _, _ := strings.Cut(d.String(), "@")
+		if i := strings.LastIndex(written, ":"); i > strings.LastIndex(written, "/") {
+			full = d.Context().Name() + written[i:] + "@" + d.DigestStr()
+		}
+	}
+	if rest, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
+		return "docker.io/" + rest
+	}
+	return full
+}
+
+// cached returns the manifest or index h if the cache has it.
+func (s *Source) cached(h v1.Hash) ([]byte, bool) {
+	f, err := s.bases.Cache.Open(h)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	return raw, err == nil && len(raw) <= maxManifest
+}
+
+// get asks the registry what the reference names, and keeps it. The digest is
+// that of the bytes that came: registries' own headers are known to lie.
+func (s *Source) get(ctx context.Context, from *repository) ([]byte, error) {
+	got, err := remote.Get(from.ref, from.options(ctx)...)
+	if err != nil {
+		return nil, from.explain(err, atTag)
+	}
+	if len(got.Manifest) > maxManifest {
+		return nil, fmt.Errorf("a manifest of %d bytes, more than the %d that one may have", len(got.Manifest), maxManifest)
+	}
+	if _, err := manifestType(got.Manifest); err != nil {
+		if t := string(got.MediaType); !json.Valid(got.Manifest) && !strings.Contains(t, "json") {
+			return nil, fmt.Errorf("registry %s answers with %q where a manifest should be: is it a registry?", from.host(), wording.Clip(t))
+		}
+		return nil, err
+	}
+	s.Digest, _, err = s.bases.Cache.Put(s.Digest, bytes.NewReader(got.Manifest))
+	return got.Manifest, err
+}
+
+func (r *repository) host() string {
+	if h := r.ref.Context().RegistryStr(); h != name.DefaultRegistry {
+		return h
+	}
+	return "docker.io"
+}
+
+// final reports whether asking again in another way is of no use.
+func final(err error) bool {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		switch answer.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
+			return true
+		}
+		return answer.StatusCode >= 500
+	}
+	var lost *url.Error
+	return errors.As(err, &lost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// registryError is a registry's answer in the words of someone who wants a
+// base from it. It keeps the answer for those who look for its type, but does
+// not print all of it: URLs carry signatures, and bodies are pages of HTML.
+type registryError struct {
+	text string
+	err  error
+}
+
+func (e *registryError) Error() string { return e.text }
+func (e *registryError) Unwrap() error { return e.err }
+
+// What to do about a thing that isn't there.
+const (
+	atTag  = "check the name and the tag"
+	atBlob = "the base is incomplete there and must be pushed again"
+)
+
+// explain says what an error of the registry means, and the fix; missing is
+// the fix for what isn't there. If the registry sent the request elsewhere, the
+// error names that host.
+func (r *repository) explain(err error, missing string) error {
+	say := func(format string, args ...any) error {
+		return &registryError{fmt.Sprintf(format, args...), err}
+	}
+	var answer *transport.Error
+	var lost *url.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &answer):
+		return &registryError{r.answer(answer, missing), err}
+	case errors.As(err, &lost) && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return say("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
+	case errors.As(err, &lost):
+		reason := wording.Clip(lost.Err.Error())
+		if u, err := url.Parse(lost.URL); err == nil && u.Host != "" && u.Host != r.ref.Context().RegistryStr() {
+			return say("registry %s sends the request to %s, which can't be reached: %s", r.host(), wording.Clip(u.Host), reason)
+		}
+		return say("registry %s can't be reached: %s", r.host(), reason)
+	case strings.Contains(err.Error(), "no token in bearer response"):
+		return say("registry %s: the token server's answer has no token", r.host()) // ggcr shows all of it
+	}
+	return say("registry %s: %s", r.host(), wording.Clip(err.Error()))
+}
+
+// answer says what an answer other than what was asked for means.
+func (r *repository) answer(a *transport.Error, missing string) string {
+	code := ""
+	status := fmt.Sprint(a.StatusCode, " ", http.StatusText(a.StatusCode))
+	if len(a.Errors) > 0 && a.Errors[0].Code != "" {
+		code = wording.Clip(string(a.Errors[0].Code))
+		status += ", " + code
+	}
+	says := ""
+	if len(a.Errors) > 0 {
+		says = said(a.Errors[0])
+	}
+	if says != "" {
+		says = "; it says: " + says
+	}
+	registry := r.ref.Context().RegistryStr()
+	elsewhere := a.Request != nil && a.Request.Response != nil && a.Request.URL.Host != registry
+	login := "run docker login " + r.host()
+	if problem := r.loginProblem(r.ref.Context()); problem != "" {
+		login = problem
+	}
+	switch {
+	case elsewhere:
+		return fmt.Sprintf("registry %s sends the request to %s, which answers %s%s", r.host(), wording.Clip(a.Request.URL.Host), status, says)
+	case a.StatusCode == http.StatusNotFound,
+		code == string(transport.ManifestUnknownErrorCode), code == string(transport.NameUnknownErrorCode):
+		return fmt.Sprintf("not found in the registry %s (%s): %s%s", r.host(), status, missing, says)
+	case a.StatusCode == http.StatusUnauthorized, a.StatusCode == http.StatusForbidden:
+		// Docker Hub answers so for repositories that don't exist.
+		return fmt.Sprintf("registry %s wants a login, or has no such repository (%s): check the name, or %s%s", r.host(), status, login, says)
+	case a.StatusCode == http.StatusTooManyRequests:
+		return fmt.Sprintf("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit%[3]s", r.host(), status, says)
+	}
+	return fmt.Sprintf("registry %s fails (%s)%s", r.host(), status, says)
+}
+
+// said is what the registry says itself of a fault, where it says more than its
+// code: in the message, or in the detail, whose form is its own.
+func said(d transport.Diagnostic) string {
+	text := d.Message
+	if d.Detail != nil {
+		if detail, err := json.Marshal(d.Detail); err == nil && string(detail) != "{}" && string(detail) != `""` {
+			text = strings.TrimPrefix(text+": "+string(detail), ": ")
+		}
+	}
+	return wording.Clip(text)
+}

@@ -1,0 +1,349 @@
+package base
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/filetree"
+	"github.com/multimage/multimage/buildlib/internal/store"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+const (
+	// maxManifest bounds manifests, indexes and configs. Registries refuse
+	// manifests of more than 4 MiB (OCI distribution spec, "Pushing
+	// Manifests").
+	maxManifest = 4 << 20
+	// downloads is how many blobs are fetched at once.
+	downloads = 4
+	// maxTransfers is how often a blob is fetched from its beginning.
+	maxTransfers = 10
+)
+
+// Resolver resolves base references, each once per process. Cache must be set.
+// It may be used by several goroutines at once, and must not be copied.
+type Resolver struct {
+	Cache store.Cache
+	// Dir is the folder that a relative oci:PATH is relative to; empty: the
+	// working directory.
+	Dir string
+	// Reference parses a registry reference; it decides which hosts may be
+	// insecure. nil: name.ParseReference.
+	Reference func(string) (name.Reference, error)
+	// Remote holds the transport, the keychain, and with remote.WithContext
+	// the context that the layers' later reads obey.
+	Remote []remote.Option
+	// LoginProblem says why there may be no login for a repository; nil, or
+	// an empty text: nothing is wrong.
+	LoginProblem func(name.Repository) string
+	// Warn is told what is odd about a base and no error; nil: nobody is.
+	Warn func(string)
+
+	once     sync.Once
+	puller   *remote.Puller
+	slots    chan struct{}
+	startErr error
+
+	flights  store.Flights
+	mu       sync.Mutex
+	resolved map[string]*Source
+}
+
+// Source is what a base reference named when it was resolved: an index, or one
+// platform's image.
+type Source struct {
+	// Name is the reference in full, as org.opencontainers.image.base.name
+	// wants it, like docker.io/library/alpine:3.24. It is empty for an
+	// oci:PATH: a path of the build machine is no business of the image's.
+	Name string
+	// Digest is that of the index, or of the manifest of a single image.
+	Digest v1.Hash
+
+	ref   string // as the user wrote it, for errors
+	bases *Resolver
+	from  origin
+	index []v1.Descriptor // the manifests of an index
+	image *v1.Descriptor  // or the single image
+
+	mu    sync.Mutex
+	built map[v1.Hash]*Base // by the child's digest
+}
+
+// origin is where a base's blobs are that the cache does not have.
+type origin interface {
+	// open opens the blob that d describes. What it reads is verified by
+	// whoever reads it. A context that can't end adds nothing to the one
+	// that the origin was made with.
+	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+	// reference is what pushes can mount layers from, or nil.
+	reference() name.Reference
+}
+
+// Resolve finds what ref names now: a registry reference ("alpine:3.24",
+// "ghcr.io/x/y@sha256:…"), or an OCI image layout, folder or tar
+// ("oci:PATH", "oci:PATH:TAG", "oci:PATH@sha256:…"). The same reference
+// resolves to the same Source for the life of b. Errors begin with "base" and
+// the reference.
+func (b *Resolver) Resolve(ctx context.Context, ref string) (*Source, error) {
+	s, err := b.flights.Do(ctx, "ref "+ref, func() (any, error) {
+		b.mu.Lock()
+		s := b.resolved[ref]
+		b.mu.Unlock()
+		if s != nil {
+			return s, nil
+		}
+		s = &Source{ref: ref, bases: b, built: map[v1.Hash]*Base{}}
+		if err := s.resolve(ctx); err != nil {
+			return nil, fmt.Errorf("base %s: %w", ref, err)
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.resolved == nil {
+			b.resolved = map[string]*Source{}
+		}
+		b.resolved[ref] = s
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.(*Source), nil
+}
+
+func (b *Resolver) start() error {
+	b.once.Do(func() {
+		b.slots = make(chan struct{}, downloads)
+		b.puller, b.startErr = remote.NewPuller(b.Remote...)
+	})
+	return b.startErr
+}
+
+func (s *Source) resolve(ctx context.Context) error {
+	if err := s.bases.start(); err != nil {
+		return err
+	}
+	var raw []byte
+	var err error
+	if p, ok := strings.CutPrefix(s.ref, "oci:"); ok {
+		raw, err = s.resolveLayout(ctx, p)
+	} else {
+		raw, err = s.resolveRegistry(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	mediaType, err := manifestType(raw)
+	if err != nil {
+		return err
+	}
+	if mediaType.IsImage() {
+		s.image = &v1.Descriptor{MediaType: mediaType, Digest: s.Digest, Size: int64(len(raw))}
+		return nil
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return fmt.Errorf("not a valid index: %w", err)
+	}
+	s.index = index.Manifests
+	return nil
+}
+
+// manifestType tells an image manifest from an index by its content. Bytes
+// that could be read as both are refused (CVE-2021-41190), and
+// so are those that are neither.
+func manifestType(raw []byte) (types.MediaType, error) {
+	var m struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     types.MediaType `json:"mediaType"`
+		Manifests     json.RawMessage `json:"manifests"`
+		Config        json.RawMessage `json:"config"`
+		Layers        json.RawMessage `json:"layers"`
+		FSLayers      json.RawMessage `json:"fsLayers"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", fmt.Errorf("not an image manifest: %w", err)
+	}
+	if m.SchemaVersion == 1 || m.MediaType.IsSchema1() || given(m.FSLayers) {
+		return "", errors.New("a Docker schema 1 image, a format given up in 2017: use a newer tag, or push it again with a current engine")
+	}
+	index, image := given(m.Manifests), given(m.Config) || given(m.Layers)
+	switch {
+	case m.SchemaVersion != 2:
+		return "", errors.New("not an image manifest: no \"schemaVersion\": 2")
+	case index && image:
+		return "", errors.New("not an image manifest: it could be read as an index, too")
+	case index && (m.MediaType == "" || m.MediaType.IsIndex()):
+		if m.MediaType == "" {
+			return types.OCIImageIndex, nil // optional until image spec 1.1
+		}
+	case image && (m.MediaType == "" || m.MediaType.IsImage()):
+		if m.MediaType == "" {
+			return types.OCIManifestSchema1, nil
+		}
+	case m.MediaType != "":
+		return "", fmt.Errorf("not an image manifest but %s", wording.Clip(string(m.MediaType)))
+	default:
+		return "", errors.New("not an image manifest")
+	}
+	return m.MediaType, nil
+}
+
+func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
+
+// read returns the manifest, index or config that d describes.
+func (s *Source) read(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	if d.Size > maxManifest {
+		return nil, fmt.Errorf("%s is %d bytes long, more than the %d that a manifest or config may have", d.Digest, d.Size, maxManifest)
+	}
+	for try := 1; ; try++ {
+		f, err := s.open(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := io.ReadAll(f)
+		f.Close()
+		// The cache's copy was corrupt: the next one is the origin's.
+		if errors.Is(err, disk.ErrContent) && try == 1 {
+			continue
+		}
+		return raw, err
+	}
+}
+
+// open opens the cached blob that d describes, fetching it first if it isn't
+// there.
+func (s *Source) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	for try := 1; ; try++ {
+		if _, err := s.fetch(ctx, d); err != nil {
+			return nil, err
+		}
+		f, err := s.bases.Cache.Open(d.Digest)
+		// Another process may have trimmed the cache just now.
+		if errors.Is(err, fs.ErrNotExist) && try == 1 {
+			continue
+		}
+		return f, err
+	}
+}
+
+// fetch returns the cached file of the blob that d describes.
+func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
+	switch {
+	case d.Digest.Algorithm != "sha256":
+		return "", fmt.Errorf("%s: only sha256 digests are supported", d.Digest)
+	case d.Size < 0 || d.Size > filetree.MaxContent:
+		return "", fmt.Errorf("%s: a size of %d bytes", d.Digest, d.Size)
+	}
+	cache := s.bases.Cache
+	file, err := cache.Blob(d.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = s.bases.flights.Do(ctx, s.ref+" "+d.Digest.String(), func() (any, error) {
+			if _, err := cache.Blob(d.Digest); !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			return nil, s.download(ctx, d)
+		})
+		if err == nil {
+			file, err = cache.Blob(d.Digest)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	// The digest says nothing of the size that its describer claims, and
+	// that the images built on it would go on claiming.
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if info.Size() != d.Size {
+		return "", fmt.Errorf("%s is %d bytes long, but its descriptor says %d", d.Digest, info.Size(), d.Size)
+	}
+	return file, nil
+}
+
+// download puts the blob that d describes into the cache. A transfer that
+// breaks off is the transport's to repeat.
+func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
+	select {
+	case s.bases.slots <- struct{}{}:
+		defer func() { <-s.bases.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	// A transfer that broke off may have to be begun anew: a login, or the
+	// address of a blob, is good for some minutes only. It is, as long as it
+	// gets further each time.
+	most := int64(0)
+	for try := 1; ; try++ {
+		n, err := s.transfer(ctx, d)
+		var over interface{ StartOver() bool }
+		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= most || try == maxTransfers {
+			return err
+		}
+		most = n
+	}
+}
+
+// transfer is one try at a download; it returns how many bytes came.
+func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (int64, error) {
+	rc, err := s.from.open(ctx, d)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", d.Digest, err)
+	}
+	defer rc.Close()
+	r := &countingReader{r: io.LimitReader(rc, d.Size+1)}
+	got, _, err := s.bases.Cache.Put(d.Digest, r)
+	ended := errors.Is(r.err, io.EOF)
+	switch {
+	case err == nil:
+		return r.n, nil
+	case ctx.Err() != nil:
+		return r.n, context.Cause(ctx)
+	case r.n > d.Size:
+		return r.n, fmt.Errorf("%s is longer than the %d bytes that its descriptor says", d.Digest, d.Size)
+	case r.n < d.Size && ended:
+		return r.n, fmt.Errorf("%s is truncated: it has %d of %d bytes", d.Digest, r.n, d.Size)
+	case r.n < d.Size && r.err != nil:
+		return r.n, fmt.Errorf("%s is truncated: got %d of %d bytes: %w", d.Digest, r.n, d.Size, r.err)
+	case r.err != nil && !ended, got != (v1.Hash{}) && got != d.Digest:
+		return r.n, fmt.Errorf("%s has the wrong content: %d bytes of another digest", d.Digest, r.n)
+	}
+	return r.n, fmt.Errorf("%s: %w", d.Digest, err)
+}
+
+// countingReader keeps how much was read and what ended it, so that a fault
+// of the origin is told from one of the cache.
+type countingReader struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if err != nil {
+		c.err = err
+	}
+	return n, err
+}
+
+func (b *Resolver) warn(format string, args ...any) {
+	if b.Warn != nil {
+		b.Warn(fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,264 @@
+// Package image makes an image of layers and a configuration, and an index of
+// images (OCI image spec, manifest.md, config.md, image-index.md). It reads no
+// layer and writes no file.
+//
+// Its files, each knowing those before it: config, from the base's configuration
+// and the image's own to one; image; index.
+package image
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Spec is what one image for one platform is made of.
+type Spec struct {
+	// Platform is what the config says, whatever the base says.
+	Platform v1.Platform
+	// Base is what the image stands on. Nil: scratch.
+	Base v1.Image
+	// Layers come on top of the base's.
+	Layers []Layer
+	// User is the config's.
+	User string
+	// WorkDir and StopSignal replace the base's unless they are empty.
+	WorkDir    string
+	StopSignal string
+	// Entrypoint is the command. Nil: the first binary.
+	Entrypoint []string
+	// Cmd is the default arguments. Nil: none.
+	Cmd []string
+	// BaseCommand makes what is nil of Entrypoint and Cmd the base's. So it is
+	// without binaries and Entrypoint, too.
+	BaseCommand bool
+	// Binaries are the paths of those in the image.
+	Binaries []string
+	// Env, as KEY=VALUE, Ports, as PORT[-PORT][/PROTOCOL], and Volumes are
+	// joined to the base's.
+	Env     []string
+	Ports   []string
+	Volumes []string
+	// Labels are joined to the base's, but for what that says of itself;
+	// Annotations go into the manifest.
+	Labels      map[string]string
+	Annotations map[string]string
+	// Created is the time of the image and its history. Zero: 1970.
+	Created time.Time
+}
+
+// Layer is a layer, and what it holds, for the history.
+type Layer struct {
+	v1.Layer
+	Holds string
+}
+
+func (s *Spec) created() time.Time {
+	if s.Created.IsZero() {
+		return time.Unix(0, 0).UTC()
+	}
+	return s.Created.UTC().Truncate(time.Second)
+}
+
+// New joins the base's layers and the image's own. It reads none of them.
+func New(s Spec) (v1.Image, error) {
+	var from *v1.ConfigFile
+	if s.Base != nil {
+		var err error
+		if from, err = s.Base.ConfigFile(); err != nil {
+			return nil, fmt.Errorf("base: %w", err)
+		}
+	}
+	config, err := s.config(from)
+	if err != nil {
+		return nil, err
+	}
+	img := &image{}
+	manifest := v1.Manifest{
+		SchemaVersion: 2,
+		MediaType:     types.OCIManifestSchema1,
+		Layers:        []v1.Descriptor{},
+		Annotations:   s.Annotations,
+	}
+	if s.Base != nil {
+		if err := img.putOnto(&s, from, config, &manifest); err != nil {
+			return nil, fmt.Errorf("base: %w", err)
+		}
+	}
+	for _, l := range s.Layers {
+		d, err := partial.Descriptor(l.Layer)
+		if err != nil {
+			return nil, err
+		}
+		diffID, err := l.DiffID()
+		if err != nil {
+			return nil, err
+		}
+		manifest.Layers = append(manifest.Layers, v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest})
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+		config.History = append(config.History, v1.History{Created: config.Created, CreatedBy: "multimage: " + l.Holds})
+		img.layers = append(img.layers, l.Layer)
+	}
+	if img.config, err = json.Marshal(config); err != nil {
+		return nil, err
+	}
+	if manifest.Config, err = describe(types.OCIConfigJSON, img.config); err != nil {
+		return nil, err
+	}
+	if img.manifest, err = json.Marshal(manifest); err != nil {
+		return nil, err
+	}
+	if img.digest, _, err = v1.SHA256(bytes.NewReader(img.manifest)); err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+// putOnto puts the image onto its base, whose config is baseConfig: the base's
+// layers as they are, called by OCI's media types, and its history.
+func (img *image) putOnto(s *Spec, baseConfig, config *v1.ConfigFile, manifest *v1.Manifest) error {
+	from, err := s.Base.Manifest()
+	if err != nil {
+		return err
+	}
+	layers, err := s.Base.Layers()
+	if err != nil {
+		return err
+	}
+	diffIDs := baseConfig.RootFS.DiffIDs
+	if len(from.Layers) != len(diffIDs) || len(layers) != len(diffIDs) {
+		return fmt.Errorf("its manifest has %d layers, its config %d", len(from.Layers), len(diffIDs))
+	}
+	for i, d := range from.Layers {
+		media := ociType(d.MediaType)
+		if media != d.MediaType {
+			layers[i] = retype(layers[i], media)
+		}
+		manifest.Layers = append(manifest.Layers, v1.Descriptor{
+			MediaType: media, Size: d.Size, Digest: d.Digest, URLs: d.URLs, Annotations: foreign(d.Annotations),
+		})
+	}
+	img.layers = append(img.layers, layers...)
+	config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffIDs...)
+	config.History = append(config.History, baseHistory(s, baseConfig.History, len(diffIDs))...)
+	return nil
+}
+
+// baseHistory is the base's history, if it has an entry for each layer: config
+// validators count them.
+func baseHistory(s *Spec, history []v1.History, layers int) []v1.History {
+	n := 0
+	for _, h := range history {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	if n == layers {
+		return history
+	}
+	history = make([]v1.History, layers)
+	for i := range history {
+		history[i] = v1.History{Created: v1.Time{Time: s.created()}, CreatedBy: "multimage: layer of the base"}
+	}
+	return history
+}
+
+// foreign are the annotations that aren't OCI's: those of a layer tell lazy
+// snapshotters how to read it.
+func foreign(annotations map[string]string) map[string]string {
+	kept := maps.Clone(annotations)
+	maps.DeleteFunc(kept, func(k, _ string) bool { return strings.HasPrefix(k, ociKeys) })
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// ociType is what OCI calls a layer of that Docker type.
+func ociType(t types.MediaType) types.MediaType {
+	switch t {
+	case types.DockerLayer:
+		return types.OCILayer
+	case types.DockerUncompressedLayer:
+		return types.OCIUncompressedLayer
+	case types.DockerForeignLayer:
+		return types.OCIRestrictedLayer
+	case "application/vnd.docker.image.rootfs.diff.tar.zstd":
+		return types.OCILayerZStd
+	}
+	return t
+}
+
+// retype gives a layer another media type. One that can be mounted from its
+// repository stays so: only a *remote.MountableLayer is.
+func retype(l v1.Layer, t types.MediaType) v1.Layer {
+	if m, ok := l.(*remote.MountableLayer); ok {
+		return &remote.MountableLayer{Layer: retyped{m.Layer, t}, Reference: m.Reference}
+	}
+	return retyped{l, t}
+}
+
+type retyped struct {
+	v1.Layer
+	media types.MediaType
+}
+
+func (r retyped) MediaType() (types.MediaType, error) { return r.media, nil }
+func (r retyped) Exists() (bool, error)               { return partial.Exists(r.Layer) }
+
+// image is an assembled image: its manifest and config are settled, so that
+// asking costs nothing and cannot fail. It implements v1.Image.
+type image struct {
+	manifest, config []byte
+	digest           v1.Hash
+	layers           []v1.Layer
+}
+
+func (i *image) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (i *image) Digest() (v1.Hash, error)            { return i.digest, nil }
+func (i *image) Size() (int64, error)                { return int64(len(i.manifest)), nil }
+func (i *image) RawManifest() ([]byte, error)        { return bytes.Clone(i.manifest), nil }
+func (i *image) RawConfigFile() ([]byte, error)      { return bytes.Clone(i.config), nil }
+func (i *image) Manifest() (*v1.Manifest, error) {
+	return v1.ParseManifest(bytes.NewReader(i.manifest))
+}
+func (i *image) ConfigName() (v1.Hash, error) { return partial.ConfigName(i) }
+func (i *image) Layers() ([]v1.Layer, error)  { return append([]v1.Layer(nil), i.layers...), nil }
+func (i *image) ConfigFile() (*v1.ConfigFile, error) {
+	return v1.ParseConfigFile(bytes.NewReader(i.config))
+}
+
+// LayerByDigest returns the layer, or the config, of that digest.
+func (i *image) LayerByDigest(h v1.Hash) (v1.Layer, error) {
+	if name, err := i.ConfigName(); err == nil && name == h {
+		return partial.ConfigLayer(i)
+	}
+	return i.find(h, v1.Layer.Digest)
+}
+
+// LayerByDiffID returns the layer that is h uncompressed.
+func (i *image) LayerByDiffID(h v1.Hash) (v1.Layer, error) { return i.find(h, v1.Layer.DiffID) }
+
+func (i *image) find(h v1.Hash, by func(v1.Layer) (v1.Hash, error)) (v1.Layer, error) {
+	for _, l := range i.layers {
+		if got, err := by(l); err == nil && got == h {
+			return l, nil
+		}
+	}
+	return nil, errors.New("the image has no layer " + h.String())
+}
+
+// describe returns the descriptor of a blob.
+func describe(media types.MediaType, blob []byte) (v1.Descriptor, error) {
+	h, size, err := v1.SHA256(bytes.NewReader(blob))
+	return v1.Descriptor{MediaType: media, Size: size, Digest: h}, err
+}

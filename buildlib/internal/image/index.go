@@ -1,0 +1,105 @@
+package image
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Child is the image of an index for one platform.
+type Child struct {
+	Platform v1.Platform
+	Image    v1.Image
+	// Descriptor is that of an image which is elsewhere: its media type, size
+	// and digest. It counts if Image is nil.
+	Descriptor v1.Descriptor
+}
+
+// Index joins images into one index, in their order (OCI image spec,
+// image-index.md). Each descriptor tells its platform, and no artifactType,
+// which is for what isn't an image.
+// Two images for one platform, and no images, are errors.
+func Index(children []Child, annotations map[string]string) (v1.ImageIndex, error) {
+	if len(children) == 0 {
+		return nil, errors.New("index: no images")
+	}
+	manifest := v1.IndexManifest{
+		SchemaVersion: 2,
+		MediaType:     types.OCIImageIndex,
+		Annotations:   annotations,
+	}
+	idx := &index{images: map[v1.Hash]v1.Image{}}
+	seen := map[string]bool{}
+	for _, c := range children {
+		p := normalized(c.Platform)
+		if seen[p.String()] {
+			return nil, fmt.Errorf("index: two images for %s", p)
+		}
+		seen[p.String()] = true
+		d, err := c.descriptor()
+		if err != nil {
+			return nil, fmt.Errorf("index: %s: %w", p, err)
+		}
+		d.Platform = &p
+		manifest.Manifests = append(manifest.Manifests, d)
+		if c.Image != nil {
+			idx.images[d.Digest] = c.Image
+		}
+	}
+	var err error
+	if idx.manifest, err = json.Marshal(manifest); err != nil {
+		return nil, err
+	}
+	if idx.digest, _, err = v1.SHA256(bytes.NewReader(idx.manifest)); err != nil {
+		return nil, err
+	}
+	return idx, nil
+}
+
+func (c *Child) descriptor() (d v1.Descriptor, err error) {
+	img := c.Image
+	if img == nil {
+		d = c.Descriptor
+		return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}, nil
+	}
+	if d.MediaType, err = img.MediaType(); err != nil {
+		return d, err
+	}
+	if d.Digest, err = img.Digest(); err != nil {
+		return d, err
+	}
+	d.Size, err = img.Size()
+	return d, err
+}
+
+// index is an index of images. It implements v1.ImageIndex.
+type index struct {
+	manifest []byte
+	digest   v1.Hash
+	images   map[v1.Hash]v1.Image
+}
+
+func (i *index) MediaType() (types.MediaType, error) { return types.OCIImageIndex, nil }
+func (i *index) Digest() (v1.Hash, error)            { return i.digest, nil }
+func (i *index) Size() (int64, error)                { return int64(len(i.manifest)), nil }
+func (i *index) RawManifest() ([]byte, error)        { return bytes.Clone(i.manifest), nil }
+func (i *index) IndexManifest() (*v1.IndexManifest, error) {
+	return v1.ParseIndexManifest(bytes.NewReader(i.manifest))
+}
+
+// Image returns the image of that digest, unless it is elsewhere.
+func (i *index) Image(h v1.Hash) (v1.Image, error) {
+	if img, ok := i.images[h]; ok {
+		return img, nil
+	}
+	return nil, fmt.Errorf("the index has no image %s", h)
+}
+
+// ImageIndex returns an error: an index here holds images only.
+func (i *index) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
+	return nil, fmt.Errorf("the index has no index %s", h)
+}

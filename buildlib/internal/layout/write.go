@@ -1,0 +1,387 @@
+// Package layout reads and writes OCI image layouts (OCI image spec,
+// image-layout.md): folders, and to read the same in a tar.
+//
+// Its files: read and tar; write and foreign, which writes beside what others
+// have put into a layout of ours.
+package layout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// Options says how Write writes. Its zero value is usable.
+type Options struct {
+	// Tags are the names under which the index is listed; without any it
+	// is listed once, without a name.
+	Tags []string
+	// Link makes dst the blob h, tmp being a folder on dst's file system, or
+	// returns an fs.ErrNotExist if it doesn't have that blob. It must not
+	// make dst anything but the blob h. nil: no blob is linked.
+	Link func(h v1.Hash, dst, tmp string) error
+	// Private is a folder for this layout's temporary files and notes, on
+	// its file system. Empty: beside the layout, with a hidden name.
+	Private string
+}
+
+// Write makes dir an OCI image layout that holds the index. Every file
+// appears whole or not at all, blobs before the index.json that refers to
+// them, so that whoever reads dir meanwhile, or after a killed run, finds the
+// previous layout or the new one. Blobs of earlier layouts are removed last.
+// A layout that is there already costs a few stats. The caller sees to it that
+// nobody else writes to dir meanwhile.
+//
+// It touches only what it made: a folder that holds anything else but no layout
+// of ours is an error, and in a layout of ours, the images and files that others
+// have added stay, under tags other than ours.
+//
+// In Private it keeps the identities of the blobs it has verified; without them,
+// blobs are verified again.
+func Write(ctx context.Context, dir string, idx v1.ImageIndex, o Options) error {
+	l := newWriter(dir, o)
+	if err := l.write(ctx, idx); err != nil {
+		return fmt.Errorf("layout %s: %w", dir, err)
+	}
+	return nil
+}
+
+type writer struct {
+	dir, tmp string
+	o        Options
+	old      verified
+	new      verified
+
+	annotations map[string]string // of the index.json that is there
+	foreign     []json.RawMessage // descriptors in it that others have added
+}
+
+func newWriter(dir string, o Options) *writer {
+	if o.Private == "" {
+		o.Private = filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".private")
+	}
+	return &writer{dir: dir, tmp: filepath.Join(o.Private, "tmp"), o: o}
+}
+
+// verified is what is known of a layout's blobs that are ours.
+type verified struct {
+	Index v1.Hash                  `json:"index"`
+	Tags  []string                 `json:"tags"`
+	Blobs map[string]disk.Identity `json:"blobs"` // by the digest's hex
+	// Placing are the blobs, by hex, of a layout that was not finished.
+	Placing []string `json:"placing,omitempty"`
+}
+
+func (l *writer) notePath() string {
+	return filepath.Join(l.o.Private, "verified.json")
+}
+
+func (l *writer) blobPath(hex string) string {
+	return filepath.Join(l.dir, "blobs", "sha256", hex)
+}
+
+const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
+
+func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
+	raw, err := idx.RawManifest()
+	if err != nil {
+		return err
+	}
+	media, err := idx.MediaType()
+	if err != nil {
+		return err
+	}
+	digest, size, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	if err := l.look(ctx); err != nil {
+		return err
+	}
+	list, err := l.index(v1.Descriptor{MediaType: media, Digest: digest, Size: size})
+	if err != nil {
+		return err
+	}
+	l.new = verified{Index: digest, Tags: l.o.Tags, Blobs: map[string]disk.Identity{}}
+	if l.unchanged(list) {
+		return nil
+	}
+	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
+		return err
+	}
+	children, err := l.children(idx, raw)
+	if err != nil {
+		return err
+	}
+	if err := l.announce(digest, children); err != nil {
+		return err
+	}
+	if err := l.file("oci-layout", []byte(layoutFile)); err != nil {
+		return err
+	}
+	for _, c := range children {
+		if err := l.image(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := l.bytes(ctx, digest, raw); err != nil {
+		return err
+	}
+	if err := l.file("index.json", list); err != nil {
+		return err
+	}
+	if err := l.sweep(ctx); err != nil {
+		return err
+	}
+	if err := l.note(); err != nil {
+		return err
+	}
+	return os.RemoveAll(l.tmp)
+}
+
+const indexType = types.OCIImageIndex
+
+// index returns what index.json is to hold: the index under our tags, and what
+// others have added.
+func (l *writer) index(d v1.Descriptor) ([]byte, error) {
+	m := struct {
+		SchemaVersion int64             `json:"schemaVersion"`
+		MediaType     types.MediaType   `json:"mediaType"`
+		Manifests     []any             `json:"manifests"`
+		Annotations   map[string]string `json:"annotations"`
+	}{SchemaVersion: 2, MediaType: indexType, Annotations: map[string]string{}}
+	for _, tag := range l.o.Tags {
+		tagged := d
+		tagged.Annotations = map[string]string{RefName: tag}
+		m.Manifests = append(m.Manifests, tagged)
+	}
+	if len(l.o.Tags) == 0 {
+		m.Manifests = []any{d}
+	}
+	for _, raw := range l.foreign {
+		m.Manifests = append(m.Manifests, raw)
+	}
+	maps.Copy(m.Annotations, l.annotations)
+	m.Annotations[layoutMark] = d.Digest.String()
+	return json.MarshalIndent(m, "", "  ")
+}
+
+// unchanged reports whether the layout was finished before and nobody has
+// touched it since.
+func (l *writer) unchanged(list []byte) bool {
+	if l.old.Index != l.new.Index || !slices.Equal(l.old.Tags, l.new.Tags) || len(l.old.Blobs) == 0 || len(l.old.Placing) > 0 {
+		return false
+	}
+	if _, err := os.Lstat(l.tmp); err == nil {
+		return false // a run that didn't finish left it, and perhaps blobs
+	}
+	for name, want := range map[string][]byte{"index.json": list, "oci-layout": []byte(layoutFile)} {
+		got, err := os.ReadFile(filepath.Join(l.dir, name))
+		if err != nil || !bytes.Equal(got, want) {
+			return false
+		}
+	}
+	for hex, seen := range l.old.Blobs {
+		if id, err := disk.Identify(l.blobPath(hex)); err != nil || !id.Same(seen) {
+			return false
+		}
+	}
+	return true
+}
+
+// file writes a file of the layout unless it is there already.
+func (l *writer) file(name string, data []byte) error {
+	path := filepath.Join(l.dir, name)
+	if got, err := os.ReadFile(path); err == nil && bytes.Equal(got, data) {
+		return nil
+	}
+	return disk.WriteBytes(path, l.tmp, 0o644, data)
+}
+
+// blob is what a child's manifest refers to.
+type blob struct {
+	digest v1.Hash
+	size   int64
+	open   func() (io.ReadCloser, error)
+}
+
+// blobsOf lists the blobs of an image. Layers that may not be distributed are
+// left where they are (OCI image spec, "Non-Distributable Layers").
+func blobsOf(img v1.Image) ([]blob, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return nil, err
+	}
+	var all []blob
+	for _, l := range append(layers, config) {
+		d, err := partial.Descriptor(l)
+		if err != nil {
+			return nil, err
+		}
+		if d.MediaType.IsDistributable() {
+			all = append(all, blob{d.Digest, d.Size, l.Compressed})
+		}
+	}
+	return all, nil
+}
+
+// child is an image of the index.
+type child struct {
+	digest   v1.Hash
+	manifest []byte
+	blobs    []blob
+}
+
+// children lists what the index refers to.
+func (l *writer) children(idx v1.ImageIndex, raw []byte) ([]child, error) {
+	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	var all []child
+	for _, d := range m.Manifests {
+		if !d.MediaType.IsImage() {
+			return nil, fmt.Errorf("child %s is a %s, not an image", d.Digest, d.MediaType)
+		}
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		c := child{digest: d.Digest}
+		if c.blobs, err = blobsOf(img); err != nil {
+			return nil, err
+		}
+		if c.manifest, err = img.RawManifest(); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// announce notes what is about to be placed, so that the next run knows what is
+// ours if this one doesn't come to its end.
+func (l *writer) announce(index v1.Hash, children []child) error {
+	n := l.old
+	n.Placing = append(slices.Clone(n.Placing), index.Hex)
+	for _, c := range children {
+		n.Placing = append(n.Placing, c.digest.Hex)
+		for _, b := range c.blobs {
+			n.Placing = append(n.Placing, b.digest.Hex)
+		}
+	}
+	slices.Sort(n.Placing)
+	n.Placing = slices.Compact(n.Placing)
+	return disk.WriteRecord(l.notePath(), l.tmp, n)
+}
+
+// image places what the child's manifest refers to, and then that.
+func (l *writer) image(ctx context.Context, c child) error {
+	for _, b := range c.blobs {
+		if err := l.blob(ctx, b); err != nil {
+			return fmt.Errorf("blob %s: %w", b.digest, err)
+		}
+	}
+	return l.bytes(ctx, c.digest, c.manifest)
+}
+
+// bytes places a small blob.
+func (l *writer) bytes(ctx context.Context, h v1.Hash, data []byte) error {
+	got, size, err := v1.SHA256(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	if got != h {
+		return fmt.Errorf("manifest %s: its content has the digest %s", h, got)
+	}
+	path := l.blobPath(h.Hex)
+	if id, err := disk.Identify(path); err != nil || id.Size != size || !l.holds(ctx, path, h) {
+		if err := disk.WriteBytes(path, l.tmp, 0o444, data); err != nil {
+			return err
+		}
+	}
+	return l.see(h)
+}
+
+// blob places a blob: the one that is there if it is known to be whole, else a
+// link, else what is there after all if it has the digest, else a copy.
+func (l *writer) blob(ctx context.Context, b blob) error {
+	if _, ok := l.new.Blobs[b.digest.Hex]; ok {
+		return nil
+	}
+	path := l.blobPath(b.digest.Hex)
+	id, err := disk.Identify(path)
+	there := err == nil && id.Size == b.size
+	if there && id.Same(l.old.Blobs[b.digest.Hex]) {
+		return l.see(b.digest)
+	}
+	if l.o.Link != nil {
+		err := l.o.Link(b.digest, path, l.tmp)
+		if err == nil {
+			return l.see(b.digest)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if !there || !l.holds(ctx, path, b.digest) {
+		if err := l.copy(ctx, b, path); err != nil {
+			return err
+		}
+	}
+	return l.see(b.digest)
+}
+
+func (l *writer) copy(ctx context.Context, b blob, path string) error {
+	return disk.Write(path, l.tmp, 0o444, func(w io.Writer) error {
+		rc, err := b.open()
+		if err != nil {
+			return err
+		}
+		defer rc.Close()
+		got, size, err := v1.SHA256(io.TeeReader(disk.Reader(ctx, rc), w))
+		if err != nil {
+			return err
+		}
+		if got != b.digest {
+			return fmt.Errorf("its content has the digest %s (%d bytes, want %d)", got, size, b.size)
+		}
+		return nil
+	})
+}
+
+// holds reports whether the file at path has the digest h.
+func (l *writer) holds(ctx context.Context, path string, h v1.Hash) bool {
+	got, err := disk.SHA256(ctx, path)
+	return err == nil && got == h
+}
+
+// see notes that the blob h is in place, verified.
+func (l *writer) see(h v1.Hash) error {
+	id, err := disk.Identify(l.blobPath(h.Hex))
+	l.new.Blobs[h.Hex] = id
+	return err
+}
+
+// note keeps what is known now for the next run.
+func (l *writer) note() error {
+	return disk.WriteRecord(l.notePath(), l.tmp, l.new)
+}

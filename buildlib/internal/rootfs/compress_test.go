@@ -1,0 +1,155 @@
+package rootfs
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// compressible is n bytes, always the same, that look a little like a program.
+func compressible(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	words := make([][]byte, 500)
+	for i := range words {
+		words[i] = make([]byte, 2+r.IntN(14))
+		for j := range words[i] {
+			words[i][j] = byte(r.IntN(256))
+		}
+	}
+	var b bytes.Buffer
+	for b.Len() < n {
+		b.Write(words[r.IntN(len(words))])
+		b.WriteByte(byte(r.IntN(256)))
+	}
+	return b.Bytes()[:n]
+}
+
+func compressed(t testing.TB, raw []byte, chunk int) ([]byte, v1.Hash) {
+	t.Helper()
+	var out bytes.Buffer
+	diffID, err := newCompressor().gzip(context.Background(), &out, func(w io.Writer) error {
+		for rest := raw; len(rest) > 0; {
+			n := min(chunk, len(rest))
+			if _, err := w.Write(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes(), diffID
+}
+
+func TestGzipRoundTrip(t *testing.T) {
+	all := compressible(2*blockSize + 12345)
+	for _, n := range []int{0, 1, blockSize - 1, blockSize, blockSize + 1, len(all)} {
+		out, diffID := compressed(t, all[:n], 1<<15)
+		z, err := gzip.NewReader(bytes.NewReader(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Multistream(false) // some readers stop after the first member
+		got, err := io.ReadAll(z)
+		if err != nil || !bytes.Equal(got, all[:n]) {
+			t.Errorf("%d bytes: got %d bytes, %v", n, len(got), err)
+		}
+		if want, _, _ := v1.SHA256(bytes.NewReader(all[:n])); diffID != want {
+			t.Errorf("%d bytes: diffID %s, want %s", n, diffID, want)
+		}
+	}
+}
+
+// golden are the digests of 3 MB of compressible bytes by the compressor's
+// version: they are the same on all systems and architectures.
+var golden = map[string]string{
+	"v1.20.3": "sha256:1945f2e6f903d0e264712c6c2636aaea7c41b865cdcf03ed41c6e62ba4e4cadc",
+}
+
+func TestGzipIsDeterministic(t *testing.T) {
+	raw := compressible(3_000_000)
+	first, _ := compressed(t, raw, 1<<15)
+	again, _ := compressed(t, raw, 777)
+	if !bytes.Equal(first, again) {
+		t.Error("the size of writes changes the bytes")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one, _ := compressed(t, raw, 1<<15)
+	if !bytes.Equal(first, one) {
+		t.Error("GOMAXPROCS changes the bytes")
+	}
+	got, _, _ := v1.SHA256(bytes.NewReader(first))
+	if want := golden[flateVersion]; got.String() != want {
+		t.Errorf("digest %s, want %s for %s: a compressor that gives other bytes needs another layerFormat", got, want, flateVersion)
+	}
+}
+
+func TestCompressorVersionIsTheModules(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join("..", "..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(mod), "\t"+flateModule+" "+flateVersion+"\n") {
+		t.Errorf("go.mod does not require %s %s: set flateVersion and add its golden digest", flateModule, flateVersion)
+	}
+	if !strings.Contains(compressorName(), flateVersion) {
+		t.Errorf("compressor %q, want version %s", compressorName(), flateVersion)
+	}
+}
+
+func TestGzipStops(t *testing.T) {
+	failed := errors.New("failed")
+	t.Run("when the source fails", func(t *testing.T) {
+		_, err := newCompressor().gzip(t.Context(), io.Discard, func(w io.Writer) error {
+			w.Write(make([]byte, 5*blockSize))
+			return failed
+		})
+		if !errors.Is(err, failed) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("when the destination fails", func(t *testing.T) {
+		_, err := newCompressor().gzip(t.Context(), &failingWriter{failed}, func(w io.Writer) error {
+			for {
+				if _, err := w.Write(make([]byte, blockSize)); err != nil {
+					return err
+				}
+			}
+		})
+		if !errors.Is(err, failed) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("when the context ends", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		_, err := newCompressor().gzip(ctx, io.Discard, func(w io.Writer) error {
+			for n := 0; ; n++ {
+				if n == 3 {
+					cancel(failed)
+				}
+				if _, err := w.Write(make([]byte, blockSize)); err != nil {
+					return err
+				}
+			}
+		})
+		if !errors.Is(err, failed) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+type failingWriter struct{ err error }
+
+func (f *failingWriter) Write([]byte) (int, error) { return 0, f.err }

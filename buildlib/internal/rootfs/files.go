@@ -1,0 +1,304 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// File is something to copy into an image.
+type File struct {
+	// Source is the file or folder on this machine; a folder is copied with
+	// all below it. Empty: Path is a directory to make.
+	Source string
+	// Path is where it goes in the image, absolute and clean. With a slash at
+	// its end it is the folder that a Source that is a file goes into.
+	Path string
+	// Mode is that of the file, or of all files of a folder, whose
+	// directories are 0755, or of the directory to make. Zero: 0755 for
+	// directories and for files that anyone may execute, else 0644.
+	Mode fs.FileMode
+	// UID and GID own all that is made for this File but not the
+	// directories above Path.
+	UID, GID int
+	// Root is the folder that holds Source, and that no link may leave.
+	Root string
+	// Ignore is what isn't copied of a Source that is a folder.
+	Ignore Ignore
+	// Executables tells which files anyone may execute, by path relative to
+	// Root, where the file system can't. Nil: it can.
+	Executables map[string]bool
+}
+
+// maxFiles is how many paths one folder may bring: more is a wrong folder.
+const maxFiles = 200_000
+
+// addFiles adds the user's files to the layer at hand.
+func (a *Builder) addFiles(ctx context.Context, to *fileSystem, files []File) error {
+	for _, f := range files {
+		if err := a.addFile(ctx, to, f); err != nil {
+			return fmt.Errorf("file %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func (a *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
+	mode, err := tarMode(f.Mode)
+	if err != nil {
+		return err
+	}
+	if f.UID < 0 || f.GID < 0 {
+		return fmt.Errorf("owner %d:%d is negative", f.UID, f.GID)
+	}
+	into := strings.HasSuffix(f.Path, "/")
+	if into {
+		f.Path = path.Clean(f.Path)
+	}
+	if f.Source == "" {
+		return to.setdir(directory(f.Path, mode, f.UID, f.GID))
+	}
+	rel, err := filepath.Rel(f.Root, f.Source)
+	if f.Root == "" || err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("source %s: is not in the project's folder %s; copy it there", f.Source, f.Root)
+	}
+	if err := f.Ignore.Check(f.Root, rel); err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
+	// An os.Root opens nothing outside its folder, whatever links say.
+	root, err := os.OpenRoot(f.Root)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
+	defer root.Close()
+	s := &sources{a: a, to: to, file: f, into: into, mode: mode, root: root, tree: root.FS()}
+	if s.filter, err = newFilter(f.Ignore); err != nil {
+		return fmt.Errorf(".dockerignore: %w", err)
+	}
+	if err := s.start(ctx, filepath.ToSlash(rel)); err != nil {
+		return fmt.Errorf("source %s: %w", f.Source, err)
+	}
+	return nil
+}
+
+// sources walks the source of one File.
+type sources struct {
+	a      *Builder
+	to     *fileSystem
+	file   File
+	into   bool // file.Path is the folder to copy a file into
+	mode   int64
+	root   *os.Root
+	tree   fs.FS
+	filter *filter
+	count  int
+	// pending are the folders on the way that .dockerignore excludes: they are
+	// made if something in them isn't.
+	pending []string
+	copied  bool // anything
+}
+
+// start looks at the source itself, which may be a link within the project.
+func (s *sources) start(ctx context.Context, rel string) error {
+	info, err := s.root.Stat(filepath.FromSlash(rel))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("no such file or folder")
+	case err != nil:
+		if l, lerr := s.root.Lstat(filepath.FromSlash(rel)); lerr == nil && l.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("is a link that is absolute or leaves the project; name its target: %w", err)
+		}
+		return err
+	}
+	v, err := s.filter.pattern(rel, verdict{})
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.IsDir():
+		if err := s.folder(ctx, rel, s.file.Path, v); err != nil || s.copied || s.filter.left == "" {
+			return err
+		}
+		return fmt.Errorf(".dockerignore leaves nothing of it: %q excludes %s", s.file.Ignore.pattern(s.filter.left), s.filter.left)
+	case v.excluded:
+		return fmt.Errorf(".dockerignore excludes it with %q: add !%s there", s.file.Ignore.pattern(rel), rel)
+	case info.Mode().IsRegular():
+		dst := s.file.Path
+		if s.into {
+			dst = path.Join(dst, path.Base(rel))
+		}
+		return s.regular(ctx, rel, dst, info)
+	}
+	return fmt.Errorf("is %s, and only files, folders and links can be copied", kind(info.Mode()))
+}
+
+// folder copies the folder rel to dst.
+func (s *sources) folder(ctx context.Context, rel, dst string, v verdict) error {
+	if v.excluded {
+		if !s.filter.match.Exclusions() {
+			return nil
+		}
+		before := len(s.pending)
+		s.pending = append(s.pending, dst)
+		defer func() { s.pending = s.pending[:min(before, len(s.pending))] }()
+	} else if err := s.mkdirs(dst); err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(s.tree, rel) // sorted
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if s.count++; s.count > maxFiles {
+			return fmt.Errorf("more than %d files; is it the right folder?", maxFiles)
+		}
+		if err := s.add(ctx, path.Join(rel, e.Name()), path.Join(dst, e.Name()), e, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mkdirs makes the folders that were pending, and dst.
+func (s *sources) mkdirs(dst ...string) error {
+	for _, d := range append(s.pending, dst...) {
+		if err := s.to.mkdir(directory(d, 0o755, s.file.UID, s.file.GID)); err != nil {
+			return err
+		}
+	}
+	s.pending = nil
+	return nil
+}
+
+func (s *sources) host(rel string) string {
+	return filepath.Join(s.file.Root, filepath.FromSlash(rel))
+}
+
+func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry, parent verdict) error {
+	if skip, err := s.filter.skips(s.tree, rel, e); skip || err != nil {
+		return err
+	}
+	v, err := s.filter.pattern(rel, parent)
+	if err != nil {
+		return err
+	}
+	if e.IsDir() {
+		return s.folder(ctx, rel, dst, v)
+	}
+	if v.excluded {
+		return nil
+	}
+	if err := s.mkdirs(); err != nil {
+		return err
+	}
+	s.copied = true
+	switch e.Type() {
+	case fs.ModeSymlink:
+		return s.link(rel, dst)
+	case 0:
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return s.regular(ctx, rel, dst, info)
+	}
+	return fmt.Errorf("%s is %s, and only files, folders and links can be copied", rel, kind(e.Type()))
+}
+
+// link copies a link as a link. What it names need not exist, but an absolute
+// target, or one outside the project, means something else in the image.
+func (s *sources) link(rel, dst string) error {
+	target, err := s.root.Readlink(filepath.FromSlash(rel))
+	if err != nil {
+		return err
+	}
+	if filepath.IsAbs(target) || strings.HasPrefix(target, "/") {
+		return fmt.Errorf("link %s: its target %s is absolute; make it relative", rel, target)
+	}
+	target = filepath.ToSlash(target)
+	if !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(rel), target))) {
+		return fmt.Errorf("link %s: its target %s leaves the project; copy the file instead", rel, target)
+	}
+	return s.to.put(change{
+		Path: dst, Type: tar.TypeSymlink, Mode: 0o777, Link: target, UID: s.file.UID, GID: s.file.GID,
+	}, "a link of "+s.file.Source)
+}
+
+func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
+	host := s.host(rel)
+	known, err := s.a.digest(ctx, host, open)
+	if err != nil {
+		return err
+	}
+	mode := s.mode
+	if mode == 0 {
+		mode = 0o644
+		executable := info.Mode().Perm()&0o111 != 0
+		if s.file.Executables != nil {
+			executable = s.file.Executables[rel]
+		}
+		if executable {
+			mode = 0o755
+		}
+	}
+	return s.to.put(change{
+		Path: dst, Type: tar.TypeReg, Mode: mode, UID: s.file.UID, GID: s.file.GID,
+		Size: known.size, Digest: known.digest, Source: host, Identity: known.id, Open: open,
+	}, "the file "+host)
+}
+
+// content is what is known of a file that was read.
+type content struct {
+	id     disk.Identity
+	digest v1.Hash
+	size   int64
+}
+
+// digest returns what the file at host holds. A file that is copied into the
+// images of several platforms is read once, unless it was touched since.
+func (a *Builder) digest(ctx context.Context, host string, open func() (io.ReadCloser, error)) (content, error) {
+	id, err := disk.Identify(host)
+	if err == nil {
+		if known, ok := a.contents.Load(host); ok && known.(content).id.Same(id) {
+			return known.(content), nil
+		}
+	}
+	r, err := open()
+	if err != nil {
+		return content{}, err
+	}
+	defer r.Close()
+	got := content{id: id}
+	if got.digest, got.size, err = v1.SHA256(disk.Reader(ctx, r)); err != nil {
+		return content{}, err
+	}
+	a.contents.Store(host, got)
+	return got, nil
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
+}

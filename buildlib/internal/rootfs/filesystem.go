@@ -1,0 +1,181 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/multimage/multimage/buildlib/internal/filetree"
+)
+
+// fileSystem is that of an image as its layers leave it, from the
+// base's up. Each layer adds its changes and then takes them out.
+type fileSystem struct {
+	tree    *filetree.Tree
+	changes map[string]change // of the layer at hand
+	taken   map[string]string // who put the file at that path, of those who may not be overruled
+	implied map[string]bool   // directories that the layer at hand has because others are below them
+}
+
+// newFileSystem returns the file system that the base leaves; nil is scratch.
+func newFileSystem(base *filetree.Tree) *fileSystem {
+	return &fileSystem{tree: base.Over(), changes: map[string]change{}, taken: map[string]string{}, implied: map[string]bool{}}
+}
+
+// take returns the layer's changes in the order of their paths, parents before
+// children, and starts the next layer. The directories above a change are among
+// them, as they are by now: Docker's overlay2 and Podman unpack each layer into
+// a folder of its own, where a parent that the layer lacks becomes root's, 0755,
+// and hides the one below. The root itself, which is the engine's, is left out.
+func (r *fileSystem) take() []change {
+	for _, p := range slices.Collect(maps.Keys(r.changes)) {
+		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+			if _, ok := r.changes[d]; ok {
+				break // and so are those above, or they come with it
+			}
+			n, _ := r.tree.Node(d)
+			r.changes[d] = change{Path: d, Type: n.Type, Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
+		}
+	}
+	list := make([]change, 0, len(r.changes))
+	for _, p := range slices.Sorted(maps.Keys(r.changes)) {
+		list = append(list, r.changes[p])
+	}
+	r.changes, r.implied = map[string]change{}, map[string]bool{}
+	return list
+}
+
+// mkdir makes sure that there is a directory at c.Path, links followed. One
+// that is there stays as it is, unless this layer has it only because something
+// is below it.
+func (r *fileSystem) mkdir(c change) error {
+	_, _, err := r.dir(c)
+	return err
+}
+
+// dir is mkdir that returns where the directory is, and what it is if it was
+// there before.
+func (r *fileSystem) dir(c change) (resolved string, was *filetree.Node, err error) {
+	if err := checkPath(c.Path); err != nil {
+		return "", nil, err
+	}
+	resolved, err = r.tree.Follow(c.Path)
+	if err != nil {
+		return "", nil, err
+	}
+	if resolved == "/" {
+		return resolved, &filetree.Node{Type: tar.TypeDir, Mode: 0o755}, nil
+	}
+	if n, ok := r.tree.Node(resolved); ok {
+		if n.Type != tar.TypeDir {
+			return "", nil, fmt.Errorf("%s: is a file in the image, not a folder", c.Path)
+		}
+		if !r.implied[resolved] {
+			return resolved, &n, nil
+		}
+		delete(r.implied, resolved)
+	}
+	c.Path = resolved
+	r.parents(resolved)
+	r.add(c)
+	return resolved, nil, nil
+}
+
+// setdir makes c.Path a directory with c's owner and mode, also if it is there
+// already: a zero mode, and an owner of 0:0, leave what is there.
+func (r *fileSystem) setdir(c change) error {
+	want := c
+	if want.Mode == 0 {
+		want.Mode = 0o755
+	}
+	resolved, was, err := r.dir(want)
+	if err != nil || was == nil || resolved == "/" {
+		return err
+	}
+	if want.Mode = was.Mode; c.Mode != 0 {
+		want.Mode = c.Mode
+	}
+	if c.UID == 0 && c.GID == 0 {
+		want.UID, want.GID = was.UID, was.GID
+	}
+	if want.Mode == was.Mode && want.UID == was.UID && want.GID == was.GID {
+		return nil
+	}
+	want.Path, want.Xattrs = resolved, was.Xattrs
+	r.add(want)
+	return nil
+}
+
+// put sets the file or link c. Links among the parents are followed; one that
+// c.Path itself names is replaced, as COPY of a Dockerfile does, unless it
+// leads to a directory: replacing /bin would lose all that is in it. by says
+// who wants the file; two who want the same one are an error. An empty by may
+// be overruled by a later layer.
+func (r *fileSystem) put(c change, by string) error {
+	if err := checkPath(c.Path); err != nil {
+		return err
+	}
+	resolved, err := r.tree.Resolve(c.Path)
+	if err != nil {
+		return err
+	}
+	if _, n, ok := r.tree.Lookup(c.Path); ok && n.Type == tar.TypeDir {
+		at, _ := r.tree.Node(resolved)
+		if c.Type != tar.TypeSymlink || at.Type != tar.TypeSymlink || at.Link != c.Link {
+			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it (%s/ puts one into it)", c.Path, strings.TrimSuffix(c.Path, "/"))
+		}
+	}
+	if other, ok := r.taken[resolved]; ok {
+		return fmt.Errorf("%s: %s is already there", c.Path, other)
+	}
+	if by != "" {
+		r.taken[resolved] = by
+	}
+	c.Path = resolved
+	r.parents(resolved)
+	r.add(c)
+	return nil
+}
+
+// has reports whether somebody who may not be overruled put a file at p.
+func (r *fileSystem) has(p string) bool {
+	resolved, _, ok := r.tree.Lookup(p)
+	return ok && r.taken[resolved] != ""
+}
+
+// parents makes the directories above p that aren't there.
+func (r *fileSystem) parents(p string) {
+	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+		if _, ok := r.tree.Node(d); ok {
+			return
+		}
+		r.add(directory(d, 0o755, 0, 0))
+		r.implied[d] = true
+	}
+}
+
+func (r *fileSystem) add(c change) {
+	r.changes[c.Path] = c
+	r.tree.Nodes[c.Path] = filetree.Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID, Xattrs: c.Xattrs}
+}
+
+// checkPath refuses a path that does not say by itself where it leads, and
+// one that would be taken for a removal (layer.md, "Whiteouts").
+func checkPath(p string) error {
+	switch {
+	case !path.IsAbs(p):
+		return fmt.Errorf("path %q is not absolute; write /%s", p, strings.TrimPrefix(path.Clean("/"+p), "/"))
+	case path.Clean(p) != p:
+		return fmt.Errorf("path %q is not clean; write %s", p, path.Clean(p))
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl):
+		return fmt.Errorf("path %q has control characters or is not UTF-8", p)
+	case strings.Contains(p, "/.wh."):
+		return fmt.Errorf("path %q has a name that starts with .wh., which layers use for removals", p)
+	}
+	return nil
+}

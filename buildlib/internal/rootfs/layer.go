@@ -1,0 +1,162 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/multimage/multimage/buildlib/internal/store"
+)
+
+// layerFormat is the version of how changes become bytes: another one makes
+// all layers anew.
+const layerFormat = 2
+
+// layerRecords is the kind of the records by which layers are found again.
+const layerRecords = "layer"
+
+// layerRecord is what the cache knows of a layer by its key.
+type layerRecord struct {
+	Digest v1.Hash `json:"digest"`
+	DiffID v1.Hash `json:"diffID"`
+	Size   int64   `json:"size"`
+}
+
+// layer is a layer whose blob is in the cache. It implements v1.Layer, and
+// what it tells of itself costs nothing.
+type layer struct {
+	layerRecord
+	cache store.Cache
+	// again makes the blob again, for a cache that has lost it.
+	again func() (layerRecord, error)
+}
+
+func (l *layer) Digest() (v1.Hash, error)             { return l.layerRecord.Digest, nil }
+func (l *layer) DiffID() (v1.Hash, error)             { return l.layerRecord.DiffID, nil }
+func (l *layer) Size() (int64, error)                 { return l.layerRecord.Size, nil }
+func (l *layer) MediaType() (types.MediaType, error)  { return types.OCILayer, nil }
+func (l *layer) Exists() (bool, error)                { return true, nil }
+func (l *layer) Compressed() (io.ReadCloser, error)   { return l.open() }
+func (l *layer) Uncompressed() (io.ReadCloser, error) { return l.unzip() }
+
+func (l *layer) open() (io.ReadCloser, error) {
+	f, err := l.cache.Open(l.layerRecord.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		var made layerRecord
+		if made, err = l.again(); err == nil && made != l.layerRecord {
+			err = fmt.Errorf("made again it is %s, another one than %s", made.Digest, l.layerRecord.Digest)
+		}
+		if err == nil {
+			f, err = l.cache.Open(l.layerRecord.Digest)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	return f, nil
+}
+
+func (l *layer) unzip() (io.ReadCloser, error) {
+	f, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{z, f}, nil
+}
+
+// layerKey names the layer of the changes by all that its bytes depend on, and
+// by nothing else: no file's time, path on this machine or build ID.
+func layerKey(changes []change) string {
+	sum := sha256.New()
+	for _, c := range changes {
+		fmt.Fprintf(sum, "%q %c %o %d:%d %q %d %s %q\n", c.Path, c.Type, c.Mode, c.UID, c.GID, c.Link, c.Size, c.Digest, c.Xattrs)
+	}
+	return fmt.Sprintf("format %d, %s, %x", layerFormat, compressorName(), sum.Sum(nil))
+}
+
+// layer returns the layer of the changes, from the cache if it has it whole;
+// no file is read then. Images that want one layer at once share the work.
+func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
+	key := layerKey(changes)
+	made, err := a.layers.Do(ctx, key, func() (any, error) { return a.findOrBuild(ctx, key, changes) })
+	if err != nil {
+		return nil, err
+	}
+	return made.(*layer), nil
+}
+
+func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
+	// v1.Layer takes no context; the cache's own ends what is made again.
+	again := func() (layerRecord, error) { return a.build(context.Background(), changes) }
+	var rec layerRecord
+	if a.Cache.Load(layerRecords, key, &rec) {
+		// Whatever is wrong with the blob, a new one is the cure.
+		if _, err := a.Cache.Blob(rec.Digest); err == nil {
+			return &layer{rec, a.Cache, again}, nil
+		}
+	}
+	rec, err := a.build(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	a.Cache.Save(layerRecords, key, rec)
+	return &layer{rec, a.Cache, again}, nil
+}
+
+// errNotTaken is what the writer of a blob gets when the cache doesn't read on.
+var errNotTaken = errors.New("the cache stopped reading")
+
+// build puts the layer of the changes into the cache.
+func (a *Builder) build(ctx context.Context, changes []change) (layerRecord, error) {
+	r, w := io.Pipe()
+	var (
+		diffID  v1.Hash
+		failed  error
+		written = make(chan struct{})
+	)
+	go func() {
+		defer close(written)
+		diffID, failed = a.compressor().gzip(ctx, w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
+		w.CloseWithError(failed)
+	}()
+	digest, size, err := a.Cache.Put(v1.Hash{}, r)
+	r.CloseWithError(errNotTaken)
+	<-written
+	if failed != nil && !errors.Is(failed, errNotTaken) {
+		return layerRecord{}, failed
+	}
+	if err != nil {
+		return layerRecord{}, fmt.Errorf("cache: %w", err)
+	}
+	if failed != nil {
+		return layerRecord{}, fmt.Errorf("cache: %w", failed)
+	}
+	return layerRecord{Digest: digest, DiffID: diffID, Size: size}, nil
+}
+
+// writeTar writes the changes as a layer's tar (OCI image spec, layer.md).
+// archive/tar falls back from USTAR to PAX by itself, for a path that needs it.
+func writeTar(ctx context.Context, w io.Writer, changes []change) error {
+	t := tar.NewWriter(w)
+	buf := make([]byte, 256<<10)
+	for _, c := range changes {
+		if err := c.write(ctx, t, buf); err != nil {
+			return err
+		}
+	}
+	return t.Close()
+}

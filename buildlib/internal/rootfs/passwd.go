@@ -1,0 +1,156 @@
+package rootfs
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// passwdLine is what matters of a line of passwd(5).
+type passwdLine struct {
+	name, home string
+	uid, gid   int
+}
+
+// groupLine is what matters of a line of group(5).
+type groupLine struct {
+	name    string
+	gid     int
+	members []string
+}
+
+type (
+	passwdFile []passwdLine
+	groupFile  []groupLine
+)
+
+// parsePasswd reads what it understands, as engines do: the last fields of a
+// line may be missing, and a line that is no account is nobody's.
+func parsePasswd(data []byte) passwdFile {
+	var list passwdFile
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
+		if len(f) < 4 || f[0] == "" {
+			continue
+		}
+		f = append(f, "", "")
+		uid, err := strconv.ParseUint(f[2], 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(f[3], 10, 32)
+		if err != nil {
+			continue
+		}
+		list = append(list, passwdLine{name: f[0], home: f[5], uid: int(uid), gid: int(gid)})
+	}
+	return list
+}
+
+func parseGroup(data []byte) groupFile {
+	var list groupFile
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
+		if len(f) < 3 || f[0] == "" {
+			continue
+		}
+		f = append(f, "")
+		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {
+			list = append(list, groupLine{f[0], int(gid), strings.Split(f[3], ",")})
+		}
+	}
+	return list
+}
+
+// name returns the account of that name; the first one counts.
+func (p passwdFile) name(name string) (passwdLine, bool) {
+	for _, l := range p {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+func (p passwdFile) uid(uid int) (passwdLine, bool) {
+	for _, l := range p {
+		if l.uid == uid {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+// lookup returns the account that engines find for a user's number in a
+// config: the first one of that number, or of that name.
+func (p passwdFile) lookup(uid int) (passwdLine, bool) {
+	for _, l := range p {
+		if l.uid == uid || l.name == strconv.Itoa(uid) {
+			return l, true
+		}
+	}
+	return passwdLine{}, false
+}
+
+// further reports whether the account is in other groups than its primary one.
+func (g groupFile) further(l passwdLine) bool {
+	return slices.ContainsFunc(g, func(group groupLine) bool {
+		return group.gid != l.gid && slices.Contains(group.members, l.name)
+	})
+}
+
+func (g groupFile) name(name string) (groupLine, bool) {
+	for _, l := range g {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return groupLine{}, false
+}
+
+func (g groupFile) gid(gid int) (groupLine, bool) {
+	for _, l := range g {
+		if l.gid == gid {
+			return l, true
+		}
+	}
+	return groupLine{}, false
+}
+
+// firstUser is where the numbers of ordinary users start, as in adduser(8).
+const firstUser = 1000
+
+func (p passwdFile) free() int {
+	taken := map[int]bool{}
+	for _, l := range p {
+		taken[l.uid] = true
+	}
+	return firstFree(taken)
+}
+
+func (g groupFile) free() int {
+	taken := map[int]bool{}
+	for _, l := range g {
+		taken[l.gid] = true
+	}
+	return firstFree(taken)
+}
+
+func firstFree(taken map[int]bool) int {
+	n := firstUser
+	for taken[n] {
+		n++
+	}
+	return n
+}
+
+// appendLine returns the file with one more line, its own bytes as they are.
+func appendLine(file []byte, format string, args ...any) []byte {
+	file = bytes.Clone(file)
+	if len(file) > 0 && file[len(file)-1] != '\n' {
+		file = append(file, '\n')
+	}
+	return fmt.Appendf(file, format+"\n", args...)
+}

@@ -1,0 +1,42 @@
+// Package wording makes text fit for people: it proposes the name that somebody
+// meant, and makes what others wrote short and printable.
+package wording
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Clip makes one line of text that others wrote: short, and without what a
+// terminal or a CI system would take for an order.
+func Clip(text string) string {
+	const most, runes = 4096, 300
+	if len(text) > most {
+		text = text[:most]
+	}
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), r == utf8.RuneError:
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > runes {
+		text = string(r[:runes]) + "..."
+	}
+	return text
+}
+
+// List joins words for an error, the first of them if they are many.
+func List(words []string) string {
+	const most = 40
+	if len(words) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+	}
+	return strings.Join(words, ", ")
+}
