@@ -2,36 +2,19 @@ package runtime
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
-
-// archive writes an image as `docker save` would: the one form that all
-// engines load. Layers are gzip or plain tar, because Docker before 23 knows
-// no zstd.
-type archive struct {
-	ctx    context.Context
-	w      io.Writer
-	broken error // what w said when it failed
-}
-
-// Write implements io.Writer, telling an engine that went away from an image
-// that can't be read.
-func (a *archive) Write(p []byte) (int, error) {
-	n, err := a.w.Write(p)
-	if err != nil {
-		a.broken = err
-	}
-	return n, err
-}
 
 // manifestJSON is the archive's table of contents, manifest.json.
 type manifestJSON struct {
@@ -40,7 +23,10 @@ type manifestJSON struct {
 	Layers   []string
 }
 
-func (a *archive) write(img v1.Image, names []string) error {
+// writeArchive writes an image as `docker save` would: the one form that all
+// engines load. Layers are gzip or plain tar, because Docker before version 23
+// can't read zstd.
+func writeArchive(ctx context.Context, to io.Writer, img v1.Image, names []string) error {
 	config, err := img.RawConfigFile()
 	if err != nil {
 		return err
@@ -54,43 +40,46 @@ func (a *archive) write(img v1.Image, names []string) error {
 		return err
 	}
 	contents := manifestJSON{Config: id.Hex + ".json", RepoTags: names, Layers: []string{}}
-	w := tar.NewWriter(a)
-	if err := a.bytes(w, contents.Config, config); err != nil {
+	a := archive{ctx, tar.NewWriter(to)}
+	if err := a.bytes(contents.Config, config); err != nil {
 		return err
 	}
-	written := map[string]bool{}
 	for _, l := range layers {
 		h, err := l.Digest()
 		if err != nil {
 			return err
 		}
-		name := h.Hex + ".tar"
-		contents.Layers = append(contents.Layers, name)
-		if written[name] {
-			continue
+		file := h.Hex + ".tar"
+		if !slices.Contains(contents.Layers, file) {
+			if err := a.layer(file, l); err != nil {
+				return fmt.Errorf("layer %s: %w", h, err)
+			}
 		}
-		written[name] = true
-		if err := a.layer(w, name, l); err != nil {
-			return fmt.Errorf("layer %s: %w", h, err)
-		}
+		contents.Layers = append(contents.Layers, file)
 	}
 	table, err := json.Marshal([]manifestJSON{contents})
 	if err != nil {
 		return err
 	}
-	if err := a.bytes(w, "manifest.json", table); err != nil {
+	if err := a.bytes("manifest.json", table); err != nil {
 		return err
 	}
-	return w.Close()
+	return a.w.Close()
 }
 
-func (a *archive) layer(w *tar.Writer, name string, l v1.Layer) error {
+// archive is a tar file being written.
+type archive struct {
+	ctx context.Context
+	w   *tar.Writer
+}
+
+func (a archive) layer(file string, l v1.Layer) error {
 	mt, err := l.MediaType()
 	if err != nil {
 		return err
 	}
 	if mt == types.OCILayerZStd {
-		return a.plain(w, name, l)
+		return a.decompressed(file, l)
 	}
 	size, err := l.Size()
 	if err != nil {
@@ -101,12 +90,12 @@ func (a *archive) layer(w *tar.Writer, name string, l v1.Layer) error {
 		return err
 	}
 	defer rc.Close()
-	return a.file(w, name, size, rc)
+	return a.file(file, size, rc)
 }
 
-// plain adds a layer without its compression. A tar header comes before the
-// content and holds its size, so the content goes through a file.
-func (a *archive) plain(w *tar.Writer, name string, l v1.Layer) error {
+// decompressed adds a layer as plain tar. An entry's header comes before its
+// content and holds its size, so the content takes the way through a file.
+func (a archive) decompressed(file string, l v1.Layer) error {
 	rc, err := l.Uncompressed()
 	if err != nil {
 		return err
@@ -125,21 +114,17 @@ func (a *archive) plain(w *tar.Writer, name string, l v1.Layer) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return a.file(w, name, size, f)
+	return a.file(file, size, f)
 }
 
-func (a *archive) bytes(w *tar.Writer, name string, data []byte) error {
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))}); err != nil {
-		return err
-	}
-	_, err := w.Write(data)
-	return err
+func (a archive) bytes(file string, data []byte) error {
+	return a.file(file, int64(len(data)), bytes.NewReader(data))
 }
 
-func (a *archive) file(w *tar.Writer, name string, size int64, r io.Reader) error {
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: size}); err != nil {
+func (a archive) file(file string, size int64, r io.Reader) error {
+	if err := a.w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: size}); err != nil {
 		return err
 	}
-	_, err := io.Copy(w, disk.Reader(a.ctx, r))
+	_, err := io.Copy(a.w, disk.Reader(a.ctx, r))
 	return err
 }

@@ -1,4 +1,6 @@
-// Package runtime takes images to the container engines of this machine.
+// Package runtime takes images to the container engines of this machine. Its
+// files, each of which knows those before it: archive (an image as engines load
+// it), engine.
 package runtime
 
 import (
@@ -6,12 +8,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
@@ -23,7 +28,7 @@ type Engine struct {
 	path     string
 }
 
-// Loaded tells what an engine took in.
+// Loaded says what an engine has loaded.
 type Loaded struct {
 	Names []string // as the engine lists them
 	// Note explains, in a sentence, names that differ from those asked
@@ -92,7 +97,7 @@ func podmanPlatform(ctx context.Context, e Engine) (v1.Platform, error) {
 
 func (e Engine) check(p v1.Platform, out string) error {
 	if p.OS == "" || p.Architecture == "" || strings.Contains(out, "<") {
-		return fmt.Errorf("%s names no platform: %q", e.Name, wording.Clip(out))
+		return fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
 	}
 	return nil
 }
@@ -116,36 +121,17 @@ func (e Engine) Load(ctx context.Context, img v1.Image, tags ...name.Tag) (Loade
 	for i, t := range tags {
 		names[i] = engineName(t)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	cmd, output := e.command(ctx, "load", "--quiet")
-	in, err := cmd.StdinPipe()
+	out, err := e.pipe(ctx, func(w io.Writer) error { return writeArchive(ctx, w, img, names) }, "load", "--quiet")
 	if err != nil {
 		return Loaded{}, err
 	}
-	if err := cmd.Start(); err != nil {
-		return Loaded{}, fmt.Errorf("%s load: %w", e.Name, err)
-	}
-	a := &archive{ctx: ctx, w: in}
-	werr := a.write(img, names)
-	if werr != nil && a.broken == nil {
-		cancel(werr) // the image's fault: the engine must not take half of it
-	}
-	in.Close()
-	if err := e.wait(ctx, cmd, output, "load"); err != nil {
-		return Loaded{}, err
-	}
-	if werr != nil {
-		return Loaded{}, fmt.Errorf("%s load: %w", e.Name, werr)
-	}
-	return e.loaded(output.out.String(), names), nil
+	return e.loaded(out, names), nil
 }
 
-// engineName is the name that `docker load` is to give: it takes docker.io as
-// read, and a name without registry as it is.
+// engineName is the name that `docker load` is to give the image.
 func engineName(t name.Tag) string {
-	// Every way to write a Docker Hub name means the same repository, except
-	// the name that never had a registry: that one is of this machine.
+	// A name without a registry stays one: it is this machine's, and not
+	// Docker Hub's.
 	if s := t.String(); !strings.Contains(s, "/") {
 		if strings.HasSuffix(s, ":"+t.TagStr()) {
 			return s
@@ -183,46 +169,62 @@ func (e Engine) loaded(output string, names []string) Loaded {
 	return l
 }
 
-// stdio is what a command said.
-type stdio struct{ out, err bytes.Buffer }
-
-// command prepares the engine's command, which ends with ctx together with
-// all that it started.
-func (e Engine) command(ctx context.Context, args ...string) (*exec.Cmd, *stdio) {
-	cmd := exec.CommandContext(ctx, e.path, args...)
-	said := &stdio{}
-	cmd.Stdout, cmd.Stderr = &said.out, &said.err
-	cmd.WaitDelay = time.Second
-	own(cmd)
-	return cmd, said
-}
-
+// run returns what the engine's command prints. An engine that doesn't answer
+// within 20 seconds counts as one whose daemon hangs.
 func (e Engine) run(ctx context.Context, args ...string) (string, error) {
-	// An engine whose daemon hangs is one that doesn't answer.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	cmd, said := e.command(ctx, args...)
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("%s %s: %w", e.Name, args[0], err)
-	}
-	if err := e.wait(ctx, cmd, said, args[0]); err != nil {
-		return "", err
-	}
-	return strings.TrimSpace(said.out.String()), nil
+	out, err := e.pipe(ctx, func(io.Writer) error { return nil }, args...)
+	return strings.TrimSpace(out), err
 }
 
-func (e Engine) wait(ctx context.Context, cmd *exec.Cmd, said *stdio, what string) error {
-	err := cmd.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s %s: %w", e.Name, what, context.Cause(ctx))
-	case err == nil:
-		return nil
+// pipe runs the engine's command on the input that write writes. If write fails
+// by itself, the command is killed before its input ends: it must not take half
+// an image for a whole one.
+func (e Engine) pipe(ctx context.Context, write func(io.Writer) error, args ...string) (string, error) {
+	failed := func(err error) (string, error) { return "", fmt.Errorf("%s %s: %w", e.Name, args[0], err) }
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := process.Command(ctx, e.path, args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return failed(err)
 	}
-	text := wording.Clip(said.err.String())
+	if err := cmd.Start(); err != nil {
+		return failed(err)
+	}
+	input := &input{w: in}
+	werr := write(input)
+	if werr != nil && !input.closed {
+		cancel(werr)
+	}
+	in.Close()
+	err = cmd.Wait()
 	var exit *exec.ExitError
-	if text == "" || !errors.As(err, &exit) {
-		return fmt.Errorf("%s %s: %w", e.Name, what, err)
+	switch text := wording.Clip(said.String()); {
+	case ctx.Err() != nil:
+		return failed(context.Cause(ctx))
+	case text != "" && errors.As(err, &exit):
+		return failed(fmt.Errorf("%s (%w)", text, err))
+	case err != nil:
+		return failed(err)
+	case werr != nil:
+		return failed(werr)
 	}
-	return fmt.Errorf("%s %s: %s (%w)", e.Name, what, text, err)
+	return out.String(), nil
+}
+
+// input is a command's input. closed tells a command that went away from an
+// input that could not be made.
+type input struct {
+	w      io.Writer
+	closed bool
+}
+
+func (i *input) Write(p []byte) (int, error) {
+	n, err := i.w.Write(p)
+	i.closed = i.closed || err != nil
+	return n, err
 }

@@ -168,8 +168,7 @@ func TestArchiveDecompressesZstd(t *testing.T) {
 	l := testenv.RandomLayer(t, 900)
 	img := testenv.Image(t, "amd64", plainZstd{l})
 	var out bytes.Buffer
-	a := &archive{ctx: t.Context(), w: &out}
-	if err := a.write(img, []string{"a:b"}); err != nil {
+	if err := writeArchive(t.Context(), &out, img, []string{"a:b"}); err != nil {
 		t.Fatal(err)
 	}
 	h, _ := l.Digest()
