@@ -15,7 +15,7 @@ func (m *merger) agree() {
 	for _, ip := range m.plan.ImagePlans {
 		var builds variants
 		for _, pp := range ip.Platforms {
-			for _, f := range m.parts[ip.Name+" "+pp.Platform] {
+			for _, f := range m.parts[on{ip.Name, pp.Platform}] {
 				versions.add(f.Go.Version, f.path)
 				settings.add(f.Go.Settings, f.path)
 				builds.add(f.Go.Build, f.path)

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/containerd/platforms"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -96,10 +97,7 @@ type part struct {
 
 // part resolves the base while go compiles, then assembles.
 func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ part, err error) {
-	p, err := ociPlatform(pp.Platform)
-	if err != nil {
-		return part{}, err
-	}
+	p := pp.Platform.spec()
 	from, err := a.base(ctx, pp.Base, p)
 	if err != nil {
 		return part{}, err
@@ -109,7 +107,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	step := a.w.begin(StepImage, ip.Name, pp.Platform)
+	step := a.w.begin(StepImage, ip.Name, pp.Platform.String())
 	defer func() { step.Failed(err) }()
 	spec, err := a.rootfs(pp, from)
 	if err != nil {
@@ -251,7 +249,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *
 // rootfs is what the layers of a PlatformPlan are made of, but the binaries.
 func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error) {
 	spec := rootfs.Spec{
-		User: rootfs.User(pp.User), WorkDir: pp.WorkDir, Volumes: pp.Volumes,
+		User: rootfs.User(pp.User), WorkDir: pp.Config.WorkingDir, Volumes: slices.Sorted(maps.Keys(pp.Config.Volumes)),
 		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo,
 	}
 	if from != nil {
@@ -276,20 +274,16 @@ func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error)
 // image is what an image is made of, once it has its layers.
 func (a *assembly) image(pp PlatformPlan, p v1.Platform, from *base.Base, made *rootfs.Rootfs) image.Spec {
 	spec := image.Spec{
-		Platform: p, User: made.User, WorkDir: pp.WorkDir,
-		Entrypoint: pp.Entrypoint, Cmd: pp.Cmd, BaseCommand: pp.BaseCommand,
-		Env: pp.Env, Ports: pp.Ports, Volumes: pp.Volumes, StopSignal: pp.StopSignal,
-		Labels: pp.Labels, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
+		Platform: p, Config: pp.Config, BaseEntrypoint: pp.BaseEntrypoint, BaseCmd: pp.BaseCmd,
+		Annotations: pp.Annotations, Created: a.w.plan.Epoch,
 	}
-	for _, b := range pp.Binaries {
-		spec.Binaries = append(spec.Binaries, b.Path)
-	}
+	spec.Config.User = made.User
 	for _, l := range made.Layers {
 		spec.Layers = append(spec.Layers, image.Layer(l))
 	}
 	if from != nil {
 		spec.Base = from.Image
-		spec.Labels = withBase(from.Name, from.Digest, spec.Labels)
+		spec.Config.Labels = withBase(from.Name, from.Digest, spec.Config.Labels)
 		spec.Annotations = withBase(from.Name, from.Digest, spec.Annotations)
 	}
 	return spec
@@ -352,15 +346,4 @@ func contentSize(m *v1.Manifest) int64 {
 		size += l.Size
 	}
 	return size
-}
-
-// ociPlatform parses a platform of the plan again: the plan is text, so that
-// it prints and compares as what it says.
-func ociPlatform(s string) (v1.Platform, error) {
-	spec, err := platforms.Parse(s)
-	if err != nil {
-		return v1.Platform{}, err
-	}
-	spec = platforms.Normalize(spec)
-	return v1.Platform{OS: spec.OS, Architecture: spec.Architecture, Variant: spec.Variant}, nil
 }

@@ -71,12 +71,12 @@ func (r *resolver) bench(binaries []binary) {
 			wanted = append(wanted, b)
 		}
 	}
-	var only []platform
+	var only []Platform
 	// What the environment says replaces the Project's choice.
 	if b.Platforms != nil && r.over.Platforms == nil {
-		only = append([]platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
+		only = append([]Platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
 		for i, p := range only {
-			if !r.unsure && !slices.ContainsFunc(r.order(binaries), p.is) {
+			if !r.unsure && !slices.Contains(r.order(binaries), p) {
 				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is none of the project's (%s)", p, join(r.order(binaries)))
 			}
 		}
@@ -87,7 +87,7 @@ func (r *resolver) bench(binaries []binary) {
 	}
 	for _, p := range r.order(binaries) {
 		mine := p.OS == host.OS && p.Architecture == host.Architecture
-		if only != nil && !mine && !slices.ContainsFunc(only, p.is) {
+		if only != nil && !mine && !slices.Contains(only, p) {
 			continue
 		}
 		var on []binary
@@ -103,12 +103,12 @@ func (r *resolver) bench(binaries []binary) {
 		if mine {
 			list = &plan.Host
 		}
-		*list = append(*list, BenchPlatform{Platform: p.name, Compiles: r.calls(p, on)})
+		*list = append(*list, BenchPlatform{Platform: p.String(), Compiles: r.calls(p, on)})
 	}
 	if len(plan.Host) == 0 && len(wanted) > 0 {
 		// The project isn't built for the host; what its build would take is
 		// what the others are compared with.
-		plan.Host = []BenchPlatform{{Platform: host.name, Reference: true, Compiles: r.calls(host, wanted)}}
+		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, wanted)}}
 	}
 	r.benchLeft(binaries, names)
 }
@@ -124,14 +124,14 @@ func (r *resolver) benchLeft(binaries []binary, names []string) {
 	if r.over.Platforms != nil {
 		for _, name := range first(r.project.Platforms, defaultPlatforms) {
 			p, err := parsePlatform(name, r.ports)
-			if err == nil && !slices.ContainsFunc(all, p.is) {
+			if err == nil && !slices.Contains(all, p) {
 				all = append(all, p)
 			}
 		}
 	}
 	for _, p := range all {
-		if !measured(p.name) {
-			plan.Left = append(plan.Left, p.name)
+		if !measured(p.String()) {
+			plan.Left = append(plan.Left, p.String())
 		}
 	}
 	for _, b := range binaries {

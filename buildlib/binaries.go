@@ -24,20 +24,20 @@ type binary struct {
 	field      string // where the Project has it, for mistakes
 	importPath string
 	go_        GoBuild // the Project's and its own as one, templates unrendered
-	platforms  []platform
+	platforms  []Platform
 	skipped    bool // Overrides leave it no platform: those are its own
 }
 
 func (b binary) String() string { return b.Name }
 
-func (b binary) on(p platform) bool { return slices.ContainsFunc(b.platforms, p.is) }
+func (b binary) on(p Platform) bool { return slices.Contains(b.platforms, p) }
 
 // file is what go calls the executable on p, and as which it is published.
-func (b binary) file(p platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
-func (b binary) published(p platform) string { return b.Name + suffix(p) }
+func (b binary) file(p Platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
+func (b binary) published(p Platform) string { return b.Name + suffix(p) }
 
 // suffix is what the go command appends to an executable's name (go help build).
-func suffix(p platform) string {
+func suffix(p Platform) string {
 	if p.OS == "windows" {
 		return ".exe"
 	}
@@ -309,7 +309,7 @@ func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 }
 
 // list asks go for the packages that patterns match on p, built as b says.
-func (r *resolver) list(ctx context.Context, p platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
+func (r *resolver) list(ctx context.Context, p Platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
 	rendered, err := b.render(p.onto(r.tags))
 	if err != nil {
 		return nil, nil // noted by renders

@@ -25,11 +25,10 @@ func (p *Plan) check() error {
 	miss(p.Epoch.IsZero(), "Epoch: it is zero: set the time that goes into images")
 	miss(p.Go.Version == "", "Go.Version: it is empty: go env GOVERSION prints it")
 	miss(!filepath.IsAbs(p.Go.Root), "Go.Root: %q is not an absolute path: go env GOROOT prints it", p.Go.Root)
-	made := map[string]bool{} // platform and binary
+	made := map[on]bool{}
 	for i, c := range p.Compiles {
 		at := fmt.Sprintf("Compiles[%d]", i)
-		_, err := ociPlatform(c.Platform)
-		miss(err != nil, "%s.Platform: %q is no platform", at, c.Platform)
+		miss(c.Platform == Platform{}, "%s.Platform: it is zero: name what to build for", at)
 		miss(!local(c.Folder), "%s.Folder: %q is not a relative path, with no .. in it", at, c.Folder)
 		miss(len(c.Mains) == 0, "%s.Mains: it is empty: name what to build", at)
 		for j, m := range c.Mains {
@@ -38,7 +37,7 @@ func (p *Plan) check() error {
 			miss(m.Package == "", "%s.Package: it is empty", at)
 			miss(!local(m.File), "%s.File: %q is not a file's name", at, m.File)
 			miss(!local(m.Output), "%s.Output: %q is not a relative path, with no .. in it", at, m.Output)
-			made[c.Platform+" "+m.Binary] = true
+			made[on{m.Binary, c.Platform}] = true
 		}
 	}
 	for i, ip := range p.ImagePlans {
@@ -48,11 +47,10 @@ func (p *Plan) check() error {
 		miss(len(ip.Platforms) == 0, "%s.Platforms: it is empty", at)
 		for j, pp := range ip.Platforms {
 			at := fmt.Sprintf("%s.Platforms[%d]", at, j)
-			_, err := ociPlatform(pp.Platform)
-			miss(err != nil, "%s.Platform: %q is no platform", at, pp.Platform)
+			miss(pp.Platform == Platform{}, "%s.Platform: it is zero: name what the image is for", at)
 			miss(pp.Base == "", "%s.Base: it is empty: name a base, or scratch", at)
 			for k, b := range pp.Binaries {
-				miss(!made[pp.Platform+" "+b.Binary], "%s.Binaries[%d].Binary: no one of Compiles makes %q for %s", at, k, b.Binary, pp.Platform)
+				miss(!made[on{b.Binary, pp.Platform}], "%s.Binaries[%d].Binary: no one of Compiles makes %q for %s", at, k, b.Binary, pp.Platform)
 				miss(b.Path == "", "%s.Binaries[%d].Path: it is empty", at, k)
 			}
 		}

@@ -96,7 +96,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 		return err
 	}
 	subject := strings.Join(names, ", ")
-	step := w.begin(StepCompile, subject, c.Platform)
+	step := w.begin(StepCompile, subject, c.Platform.String())
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
 		step.Failed(err)

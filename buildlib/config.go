@@ -34,7 +34,8 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 		return r.imagePath(field, or(v, " "))
 	})
 	img.Ports = r.renderList(img.field+".Ports", img.Ports, facts, func(field, port string) string {
-		r.check(field, checkPort(port))
+		_, err := expose(port)
+		r.check(field, err)
 		return port
 	})
 	img.Env = r.renderList(img.field+".Env", img.Env, facts, func(field, env string) string {
@@ -120,12 +121,15 @@ func (r *resolver) imagePath(field, p string) string {
 	return path.Clean(p)
 }
 
-// checkPort checks PORT[-PORT][/PROTOCOL] (OCI image spec, config.md,
-// ExposedPorts; the range is Docker's).
-func checkPort(port string) error {
+// expose parses PORT[-PORT][/PROTOCOL] into what config has for it (OCI image
+// spec, config.md, ExposedPorts; the range is Docker's).
+func expose(port string) ([]string, error) {
 	numbers, protocol, ok := strings.Cut(port, "/")
-	if ok && protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
-		return fmt.Errorf("port %q: protocol %q is none of tcp, udp, sctp", port, protocol)
+	if !ok {
+		protocol = "tcp"
+	}
+	if protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
+		return nil, fmt.Errorf("port %q: protocol %q is none of tcp, udp, sctp", port, protocol)
 	}
 	low, high, isRange := strings.Cut(numbers, "-")
 	if !isRange {
@@ -134,9 +138,35 @@ func checkPort(port string) error {
 	from, err1 := strconv.ParseUint(low, 10, 16)
 	to, err2 := strconv.ParseUint(high, 10, 16)
 	if err1 != nil || err2 != nil || from == 0 || to < from {
-		return fmt.Errorf("port %q: want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp", port)
+		return nil, fmt.Errorf("port %q: want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp", port)
 	}
-	return nil
+	var all []string
+	for n := from; n <= to; n++ {
+		all = append(all, fmt.Sprintf("%d/%s", n, protocol))
+	}
+	return all, nil
+}
+
+// exposed are the ports that expose has found to be right.
+func exposed(ports []string) map[string]struct{} {
+	var all []string
+	for _, port := range ports {
+		list, _ := expose(port)
+		all = append(all, list...)
+	}
+	return set(all)
+}
+
+// set is the list as the keys of a map; nil if it is empty.
+func set(list []string) map[string]struct{} {
+	if len(list) == 0 {
+		return nil
+	}
+	all := make(map[string]struct{}, len(list))
+	for _, key := range list {
+		all[key] = struct{}{}
+	}
+	return all
 }
 
 // signals are Linux's (signal(7)).

@@ -2,6 +2,7 @@ package buildlib
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ func TestCheckPort(t *testing.T) {
 		"80/": false, "80/http": false, "80/TCP": false, "/tcp": false, "80:80": false, "127.0.0.1:80": false,
 		"9010-9000": false, "9000-": false, "-9000": false, "1-2-3": false, "80/tcp/udp": false,
 	} {
-		err := checkPort(port)
+		_, err := expose(port)
 		if (err == nil) != ok {
 			t.Errorf("port %q: %v, want it right: %v", port, err, ok)
 		}
@@ -131,8 +132,43 @@ func TestParsePlatform(t *testing.T) {
 		{"windows/amd64", "windows/amd64", "GOAMD64=v1"},
 	} {
 		p, err := parsePlatform(tt.text, known)
-		if err != nil || p.name != tt.want || !strings.Contains(strings.Join(p.env, " ")+" ", tt.env+" ") {
-			t.Errorf("%s is %s with %v, %v, want %s with %s", tt.text, p.name, p.env, err, tt.want, tt.env)
+		if err != nil || p.String() != tt.want || !strings.Contains(strings.Join(platformEnv(p), " ")+" ", tt.env+" ") {
+			t.Errorf("%s is %s with %v, %v, want %s with %s", tt.text, p, platformEnv(p), err, tt.want, tt.env)
 		}
+	}
+}
+
+// What an image runs: its first binary, unless it says otherwise; the base's own
+// where it is asked for, or where there is nothing else.
+func TestCommand(t *testing.T) {
+	bin, none := []PlacedBinary{{Path: "/app"}, {Path: "/ctl"}}, []string{}
+	for name, c := range map[string]struct {
+		binaries                []PlacedBinary
+		img                     Image
+		entrypoint, cmd         []string
+		baseEntrypoint, baseCmd bool
+	}{
+		"defaults":                    {bin, Image{}, []string{"/app"}, nil, false, false},
+		"no binaries":                 {nil, Image{}, nil, nil, true, true},
+		"no binaries, own cmd":        {nil, Image{Cmd: []string{"c"}}, nil, []string{"c"}, true, false},
+		"no binaries, own entrypoint": {nil, Image{Entrypoint: []string{"/x"}}, []string{"/x"}, nil, false, false},
+		"entrypoint":                  {bin, Image{Entrypoint: []string{"/x", "y"}}, []string{"/x", "y"}, nil, false, false},
+		"no entrypoint":               {bin, Image{Entrypoint: none}, none, nil, false, false},
+		"no entrypoint, cmd":          {bin, Image{Entrypoint: none, Cmd: []string{"c"}}, none, []string{"c"}, false, false},
+		"cmd":                         {bin, Image{Cmd: []string{"c"}}, []string{"/app"}, []string{"c"}, false, false},
+		"no cmd":                      {bin, Image{Cmd: none}, []string{"/app"}, none, false, false},
+		"base's both":                 {bin, Image{BaseCommand: true}, nil, nil, true, true},
+		"base's entrypoint, own cmd":  {bin, Image{BaseCommand: true, Cmd: []string{"c"}}, nil, []string{"c"}, true, false},
+		"base's entrypoint, no cmd":   {bin, Image{BaseCommand: true, Cmd: none}, nil, none, true, false},
+		"own entrypoint, base's cmd":  {bin, Image{BaseCommand: true, Entrypoint: []string{"/x"}}, []string{"/x"}, nil, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pp := PlatformPlan{Binaries: c.binaries}
+			pp.command(c.img)
+			if !slices.Equal(pp.Config.Entrypoint, c.entrypoint) || !slices.Equal(pp.Config.Cmd, c.cmd) ||
+				pp.BaseEntrypoint != c.baseEntrypoint || pp.BaseCmd != c.baseCmd {
+				t.Errorf("got %q (the base's: %v) %q (%v)", pp.Config.Entrypoint, pp.BaseEntrypoint, pp.Config.Cmd, pp.BaseCmd)
+			}
+		})
 	}
 }

@@ -12,7 +12,7 @@ func mains(p *Plan) []string {
 	var all []string
 	for _, c := range p.Compiles {
 		for _, m := range c.Mains {
-			all = append(all, c.Platform+" "+strings.TrimPrefix(m.Package, "example.com/acme/"))
+			all = append(all, c.Platform.String()+" "+strings.TrimPrefix(m.Package, "example.com/acme/"))
 		}
 	}
 	return all

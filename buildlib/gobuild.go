@@ -67,7 +67,7 @@ func (b GoBuild) args() []string {
 }
 
 // environ is the go command's further environment for p.
-func (b GoBuild) environ(p platform) []string { return append(nonEmpty(b.Env), p.env...) }
+func (b GoBuild) environ(p Platform) []string { return append(nonEmpty(b.Env), platformEnv(p)...) }
 
 // key names what is built as b says, before its templates are executed: a
 // version in Ldflags relinks, and keeps the folder.
@@ -162,7 +162,7 @@ func (r *resolver) warnOfGOFLAGS(binaries []binary) {
 }
 
 // checkGoBuild notes what b may not say, nor on a platform render.
-func (r *resolver) checkGoBuild(field string, b GoBuild, on []platform) {
+func (r *resolver) checkGoBuild(field string, b GoBuild, on []Platform) {
 	r.checkRendered(field, b)
 	for _, p := range on {
 		if rendered, err := b.render(p.onto(r.tags)); err == nil {
@@ -199,7 +199,7 @@ func (r *resolver) checkRendered(field string, b GoBuild) {
 
 // renders notes what is wrong with b's templates on the platforms on, and
 // reports whether that is nothing.
-func (r *resolver) renders(field string, b GoBuild, on []platform) bool {
+func (r *resolver) renders(field string, b GoBuild, on []Platform) bool {
 	before := len(r.mistakes)
 	for _, p := range on {
 		if _, err := b.render(p.onto(r.tags)); err != nil {
@@ -231,8 +231,8 @@ func (r *resolver) checkOutputs(binaries []binary) {
 	platforms := r.order(binaries)
 	for _, b := range binaries {
 		for _, p := range b.platforms {
-			at := path.Join(p.folder(), b.published(p))
-			if slices.ContainsFunc(platforms, func(other platform) bool { return strings.EqualFold(other.folder(), at) }) {
+			at := path.Join(p.String(), b.published(p))
+			if slices.ContainsFunc(platforms, func(other Platform) bool { return strings.EqualFold(other.String(), at) }) {
 				r.mistake(b.field+".Name", "%s is called like the folder of the binaries for %s, both being bin/%s: give it another Name", b.Name, at, at)
 			}
 		}
@@ -240,7 +240,7 @@ func (r *resolver) checkOutputs(binaries []binary) {
 }
 
 // calls are those of go build that make the binaries for p.
-func (r *resolver) calls(p platform, binaries []binary) []Compile {
+func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 	var calls []Compile
 	var keys []string // of calls
 	folders := map[string]int{}
@@ -262,25 +262,25 @@ func (r *resolver) calls(p platform, binaries []binary) []Compile {
 				continue // noted by renders
 			}
 			kept := b.go_.folderKey()
-			c.Folder = path.Join(strings.ReplaceAll(p.folder(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
+			c.Folder = path.Join(strings.ReplaceAll(p.String(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
 			folders[kept]++
 			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
 		}
 		calls[at].Mains = append(calls[at].Mains, Main{
 			Binary: b.Name, Package: b.importPath, File: name,
-			Output: path.Join("bin", p.folder(), b.published(p)),
+			Output: path.Join("bin", p.String(), b.published(p)),
 		})
 	}
 	return calls
 }
 
-func (r *resolver) compile(p platform, b binary) (*Compile, error) {
+func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
 	rendered, err := b.go_.render(p.onto(r.tags))
 	if err != nil {
 		return nil, err
 	}
 	return &Compile{
-		Platform:     p.name,
+		Platform:     p,
 		Env:          rendered.environ(p),
 		Args:         rendered.args(),
 		PackageFlags: b.go_.packageFlags(),
@@ -288,11 +288,11 @@ func (r *resolver) compile(p platform, b binary) (*Compile, error) {
 }
 
 // order is every platform of the binaries: the Project's first, in its order.
-func (r *resolver) order(binaries []binary) []platform {
+func (r *resolver) order(binaries []binary) []Platform {
 	all := slices.Clone(r.defaults)
 	for _, b := range binaries {
 		for _, p := range b.platforms {
-			if !slices.ContainsFunc(all, p.is) {
+			if !slices.Contains(all, p) {
 				all = append(all, p)
 			}
 		}
@@ -300,12 +300,12 @@ func (r *resolver) order(binaries []binary) []platform {
 	return all
 }
 
-// compilesFor keeps of the calls what is needed: by platform, a space and the
+// compilesFor keeps of the calls what is needed
 // binary's name.
-func compilesFor(calls []Compile, needed map[string]bool) []Compile {
+func compilesFor(calls []Compile, needed map[on]bool) []Compile {
 	var kept []Compile
 	for _, c := range calls {
-		c.Mains = slices.DeleteFunc(slices.Clone(c.Mains), func(m Main) bool { return !needed[c.Platform+" "+m.Binary] })
+		c.Mains = slices.DeleteFunc(slices.Clone(c.Mains), func(m Main) bool { return !needed[on{m.Binary, c.Platform}] })
 		if len(c.Mains) > 0 {
 			kept = append(kept, c)
 		}

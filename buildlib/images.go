@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
@@ -17,7 +18,7 @@ type draft struct {
 	Image
 	field     string
 	binaries  []binary
-	platforms []platform
+	platforms []Platform
 }
 
 // images resolves the Project's images, or makes one per binary.
@@ -84,7 +85,7 @@ func (r *resolver) checkReferences() {
 
 const noRepositoryName = "no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
 
-func isLinux(p platform) bool { return p.OS == "linux" }
+func isLinux(p Platform) bool { return p.OS == "linux" }
 
 // image resolves one image. Mistakes in what it is made of don't keep those in
 // its configuration from being noted with them.
@@ -161,7 +162,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%s: images are for linux for now; binaries can be for %s", p, p.OS)
 			continue
 		}
-		if r.over.Platforms != nil && !slices.ContainsFunc(r.defaults, p.is) {
+		if r.over.Platforms != nil && !slices.Contains(r.defaults, p) {
 			continue
 		}
 		for _, b := range img.binaries {
@@ -279,14 +280,16 @@ func (r *resolver) tagsOf(img draft) (tags, empty []string) {
 }
 
 // onPlatform renders what may differ from platform to platform.
-func (r *resolver) onPlatform(img draft, p platform, labels map[string]label) PlatformPlan {
+func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) PlatformPlan {
 	facts := p.onto(r.tags)
 	r.configure(&img, &facts)
 	pp := PlatformPlan{
-		Platform: p.name, WorkDir: img.WorkDir, User: img.User,
-		Entrypoint: img.Entrypoint, Cmd: img.Cmd, BaseCommand: img.BaseCommand, Env: img.Env, Ports: img.Ports,
-		Volumes: img.Volumes, StopSignal: img.StopSignal,
-		CACerts: img.CACerts, TZData: img.TZData,
+		Platform: p, User: img.User, CACerts: img.CACerts, TZData: img.TZData,
+		Config: v1.Config{
+			WorkingDir: img.WorkDir, Env: img.Env, ExposedPorts: exposed(img.Ports), Volumes: set(img.Volumes),
+			StopSignal: img.StopSignal, Labels: map[string]string{},
+		},
+		Annotations: map[string]string{},
 	}
 	pp.Base = r.base(img, facts)
 	if pp.Base == scratch {
@@ -301,24 +304,35 @@ func (r *resolver) onPlatform(img draft, p platform, labels map[string]label) Pl
 		taken[at] = b.Name
 		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at})
 	}
+	pp.command(img.Image)
 	for i, f := range img.Files {
 		if f.Source != "" {
 			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source)
 		}
 		pp.Files = append(pp.Files, f)
 	}
-	pp.Labels, pp.Annotations = map[string]string{}, map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		value, ok := r.render(labels[key].field, labels[key].text, &facts)
 		if !ok {
 			continue
 		}
-		pp.Labels[key] = value
+		pp.Config.Labels[key] = value
 		if strings.HasPrefix(key, ociKeys) {
 			pp.Annotations[key] = value
 		}
 	}
 	return pp
+}
+
+// command sets what the image runs. An entrypoint of its own drops the base's
+// arguments, which are for another program, as a Dockerfile's does.
+func (pp *PlatformPlan) command(img Image) {
+	fromBase := img.BaseCommand || img.Entrypoint == nil && len(pp.Binaries) == 0
+	pp.Config.Entrypoint, pp.BaseEntrypoint = img.Entrypoint, fromBase && img.Entrypoint == nil
+	pp.Config.Cmd, pp.BaseCmd = img.Cmd, fromBase && img.Cmd == nil
+	if img.Entrypoint == nil && !fromBase {
+		pp.Config.Entrypoint = []string{pp.Binaries[0].Path}
+	}
 }
 
 // base renders and checks the image's base for one platform.
@@ -345,11 +359,11 @@ func (r *resolver) base(img draft, facts Facts) string {
 
 // onlyNeeded drops the binaries that no image of a restricted run needs.
 func (r *resolver) onlyNeeded() {
-	needed := map[string]bool{}
+	needed := map[on]bool{}
 	for _, img := range r.plan.ImagePlans {
 		for _, p := range img.Platforms {
 			for _, b := range p.Binaries {
-				needed[p.Platform+" "+b.Binary] = true
+				needed[on{b.Binary, p.Platform}] = true
 			}
 		}
 	}

@@ -52,28 +52,25 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
 		Go: p.Go, Insecure: p.Insecure, AllowDirty: p.AllowDirty,
 	}
-	needed := map[string]bool{} // platform and binary
+	needed := map[on]bool{}
 	for _, ip := range p.ImagePlans {
 		var best *PlatformPlan
-		var bestSpec platforms.Platform
-		var has []string
+		var has []Platform
 		for i := range ip.Platforms {
-			has = append(has, ip.Platforms[i].Platform)
-			spec, err := platforms.Parse(ip.Platforms[i].Platform)
-			if err != nil {
-				return nil, err
-			}
-			if only.Match(spec) && (best == nil || only.Less(spec, bestSpec)) {
-				best, bestSpec = &ip.Platforms[i], spec
+			pp := &ip.Platforms[i]
+			has = append(has, pp.Platform)
+			spec := pp.Platform.containerd()
+			if only.Match(spec) && (best == nil || only.Less(spec, best.Platform.containerd())) {
+				best = pp
 			}
 		}
 		if best == nil {
-			return nil, fmt.Errorf("image %s is for %s: add the engine's platform to Platforms or MULTIMAGE_PLATFORMS", ip.Name, strings.Join(has, ", "))
+			return nil, fmt.Errorf("image %s is for %s: add the engine's platform to Platforms or MULTIMAGE_PLATFORMS", ip.Name, join(has))
 		}
 		ip.Platforms = []PlatformPlan{*best}
 		limited.ImagePlans = append(limited.ImagePlans, ip)
 		for _, b := range best.Binaries {
-			needed[best.Platform+" "+b.Binary] = true
+			needed[on{b.Binary, best.Platform}] = true
 		}
 	}
 	limited.Compiles = compilesFor(p.Compiles, needed)
@@ -87,7 +84,7 @@ func (w *workspace) load(ctx context.Context, engine runtime.Engine, all []built
 	g.SetLimit(2) // an engine unpacks one after the other
 	for i, b := range all {
 		g.Go(func() (err error) {
-			step := w.begin(StepLoad, b.Name, b.Platforms[0].Platform)
+			step := w.begin(StepLoad, b.Name, b.Platforms[0].Platform.String())
 			defer func() { step.Failed(err) }()
 			tags, err := b.plan.names()
 			if err != nil {

@@ -40,7 +40,7 @@ func TestLimitedTo(t *testing.T) {
 			if got, want := mains(limited), []string{tt.want + " cmd/server"}; !slices.Equal(got, want) {
 				t.Errorf("compiles %q, want %q", got, want)
 			}
-			if images := limited.ImagePlans; len(images) != 1 || len(images[0].Platforms) != 1 || images[0].Platforms[0].Platform != tt.want {
+			if images := limited.ImagePlans; len(images) != 1 || len(images[0].Platforms) != 1 || images[0].Platforms[0].Platform.String() != tt.want {
 				t.Errorf("images %+v, want one for %s", images, tt.want)
 			}
 		})

@@ -24,7 +24,7 @@ type Matrix struct {
 // MatrixJob is the job of one platform: it runs Builder.Push with
 // Overrides.Platforms set to the one.
 type MatrixJob struct {
-	Platform string `json:"platform"`
+	Platform Platform `json:"platform"`
 	// Runner is the label of the runner: the Project's for the platform, or
 	// ubuntu-latest, because every platform can be built on any host.
 	Runner string `json:"runner"`
@@ -54,11 +54,11 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	if err != nil {
 		return Matrix{}, fmt.Errorf("cache key: %w", err)
 	}
-	var order []string
+	var order []Platform
 	for _, c := range p.Compiles {
 		order = append(order, c.Platform)
 	}
-	published := map[string]bool{}
+	published := map[Platform]bool{}
 	for _, ip := range p.ImagePlans {
 		for _, pp := range ip.Platforms {
 			published[pp.Platform] = true
@@ -93,19 +93,19 @@ func (r *resolver) runners() {
 			r.mistake(field, "%q is no runner's label: want one like ubuntu-24.04-arm", label)
 			continue
 		}
-		if other, ok := r.plan.Runners[p.name]; ok && other != label {
+		if other, ok := r.plan.Runners[p]; ok && other != label {
 			r.mistake(field, "%s has two runners, %q and %q: name it once", p, other, label)
 			continue
 		}
 		if r.plan.Runners == nil {
-			r.plan.Runners = map[string]string{}
+			r.plan.Runners = map[Platform]string{}
 		}
-		r.plan.Runners[p.name] = label
+		r.plan.Runners[p] = label
 	}
 }
 
 // cacheKey is a MatrixJob's.
-func (p *Plan) cacheKey(platform, modules string) string {
+func (p *Plan) cacheKey(platform Platform, modules string) string {
 	var manners []string
 	for _, c := range p.Compiles {
 		if c.Platform == platform {
@@ -116,7 +116,7 @@ func (p *Plan) cacheKey(platform, modules string) string {
 	compiling := digits(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(fields(p.Go.Flags)),
 		p.Go.Experiment, p.Go.FIPS140, slices.Compact(manners)))
 	return strings.Join([]string{
-		keyWord(p.Go.Version), strings.ReplaceAll(platform, "/", "-"), compiling, modules,
+		keyWord(p.Go.Version), strings.ReplaceAll(platform.String(), "/", "-"), compiling, modules,
 	}, "-")
 }
 

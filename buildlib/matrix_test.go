@@ -40,7 +40,7 @@ func TestMatrix(t *testing.T) {
 	golden(t, "matrix.golden", key.ReplaceAllString(string(data), `"cacheKey": "GOVERSION-$1-SUM-SUM"`)+"\n")
 
 	some := matrix(t, plan(t, dir, mixed, Overrides{Platforms: []string{"linux/arm64"}}))
-	if len(some.Include) != 1 || some.Include[0].Platform != "linux/arm64" || some.Include[0].Runner != "ubuntu-24.04-arm" {
+	if len(some.Include) != 1 || some.Include[0].Platform.String() != "linux/arm64" || some.Include[0].Runner != "ubuntu-24.04-arm" {
 		t.Errorf("narrowed to one platform, it is %+v", some)
 	}
 	none := plan(t, dir, mixed, Overrides{Platforms: []string{"darwin/arm64"}})
@@ -56,7 +56,7 @@ func TestRunners(t *testing.T) {
 		wants   []string
 	}{
 		{map[string]string{"linux/amd46": "x", "linux": "y"}, []string{
-			`Runners["linux/amd46"]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`,
+			`Runners["linux/amd46"]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`,
 			`Runners["linux"]: platform "linux": want OS/ARCH`,
 		}},
 		{map[string]string{"linux/arm64": ""}, []string{`Runners["linux/arm64"]: "" is no runner's label: want one like ubuntu-24.04-arm`}},
@@ -152,7 +152,7 @@ func TestCacheKey(t *testing.T) {
 
 	// Levels of an architecture are compiled apart.
 	dir := project(t, start)
-	seen := map[string]string{}
+	seen := map[string]Platform{}
 	for _, job := range matrix(t, plan(t, dir, Project{Platforms: []string{"linux/arm/v6", "linux/arm/v7", "linux/amd64", "linux/amd64/v3", "linux/386"}}, Overrides{})).Include {
 		if other, ok := seen[job.CacheKey]; ok {
 			t.Errorf("%s and %s share the key %s", other, job.Platform, job.CacheKey)

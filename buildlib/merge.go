@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
 		}
-		m := merger{plan: w.plan, mistakes: damaged, parts: map[string][]found{}}
+		m := merger{plan: w.plan, mistakes: damaged, parts: map[on][]found{}}
 		all := m.merge(dir, list)
 		dirty := w.plan.Dirty || slices.ContainsFunc(list, func(f found) bool { return f.Dirty })
 		if len(m.mistakes) == 0 {
@@ -71,7 +70,7 @@ func collected(b *built, done registry.Published, err error) error {
 	var again []string
 	for _, d := range missing.Images {
 		at := slices.IndexFunc(b.Platforms, func(p PlatformResult) bool { return p.Digest == d.Digest })
-		again = append(again, b.Platforms[at].Platform)
+		again = append(again, b.Platforms[at].Platform.String())
 	}
 	it := "it"
 	if len(again) > 1 {
@@ -87,7 +86,7 @@ func collected(b *built, done registry.Published, err error) error {
 // merger joins records into images, and notes all that is wrong with them.
 type merger struct {
 	plan     *Plan
-	parts    map[string][]found // by image, a space and platform
+	parts    map[on][]found // by image, a space and platform
 	mistakes []error
 }
 
@@ -103,14 +102,14 @@ func (m *merger) merge(dir string, list []found) []built {
 	for _, ip := range m.plan.ImagePlans {
 		var parts []found
 		for _, pp := range ip.Platforms {
-			records := m.parts[ip.Name+" "+pp.Platform]
+			records := m.parts[on{ip.Name, pp.Platform}]
 			switch len(records) {
 			case 0:
-				m.mistake("%s: no record below %s: run ci:push with MULTIMAGE_PLATFORMS=%s, and gather its dist/digests", imageFor(ip.Name, pp.Platform), dir, pp.Platform)
+				m.mistake("image %s: no record below %s: run ci:push with MULTIMAGE_PLATFORMS=%s, and gather its dist/digests", on{ip.Name, pp.Platform}, dir, pp.Platform)
 			case 1:
 				parts = append(parts, records[0])
 			default:
-				m.mistake("%s: %d records, %s: keep the one of the runner that is to count", imageFor(ip.Name, pp.Platform), len(records), paths(records))
+				m.mistake("image %s: %d records, %s: keep the one of the runner that is to count", on{ip.Name, pp.Platform}, len(records), paths(records))
 			}
 		}
 		if len(parts) < len(ip.Platforms) || len(m.mistakes) > 0 {
@@ -148,21 +147,20 @@ func (m *merger) sort(f found) {
 		}
 		return
 	}
-	key := ip.Name + " " + pp.Platform
-	m.parts[key] = append(m.parts[key], f)
+	m.parts[f.of()] = append(m.parts[f.of()], f)
 	differs := func(what, has, want string) {
 		if has != want {
-			m.mistake("%s: %s: %s %q, but %q here: push and merge one commit as one version", f.path, f.of(), what, has, want)
+			m.mistake("%s: image %s: %s %q, but %q here: push and merge one commit as one version", f.path, f.of(), what, has, want)
 		}
 	}
 	differs("revision", f.Revision, m.plan.Revision)
 	differs("version", f.Version, m.plan.Version)
 	if f.Revision == m.plan.Revision && !f.Created.Equal(m.plan.Epoch) {
-		m.mistake("%s: %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
+		m.mistake("%s: image %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
 	}
 	for _, repo := range ip.Repositories {
 		if !slices.Contains(f.Repositories, repo) {
-			m.mistake("%s: %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.of(), repo, f.Repositories)
+			m.mistake("%s: image %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.of(), repo, f.Repositories)
 		}
 	}
 	if want, err := baseName(pp.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
@@ -170,7 +168,7 @@ func (m *merger) sort(f found) {
 		if f.Base != nil {
 			has = or(f.Base.Name, "an OCI layout")
 		}
-		m.mistake("%s: %s: its base is %q, but %q here: push and merge with one configuration", f.path, f.of(), has, pp.Base)
+		m.mistake("%s: image %s: its base is %q, but %q here: push and merge with one configuration", f.path, f.of(), has, pp.Base)
 	}
 }
 
@@ -184,7 +182,7 @@ func baseName(ref string) (string, error) {
 
 // find returns an image of the plan and its share for a platform, nil if it has
 // none.
-func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
+func (p *Plan) find(image string, platform Platform) (*ImagePlan, *PlatformPlan) {
 	for i := range p.ImagePlans {
 		ip := &p.ImagePlans[i]
 		for j := range ip.Platforms {
@@ -200,27 +198,35 @@ func (p *Plan) find(image, platform string) (*ImagePlan, *PlatformPlan) {
 // takes over what they say.
 func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	size := d.Size + contentSize(manifest)
-	for _, key := range slices.Sorted(maps.Keys(m.parts)) {
-		for _, f := range m.parts[key] {
-			if f.Digest != d.Digest {
-				continue
-			}
-			again := fmt.Sprintf("run ci:push for %s again", f.Platform)
-			switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}); {
-			case f.ConfigDigest != manifest.Config.Digest:
-				return fmt.Errorf("its config is %s, but %s in %s: %s", manifest.Config.Digest, f.ConfigDigest, f.path, again)
-			case f.Size != size:
-				return fmt.Errorf("it takes %d bytes, but %d in %s: %s", size, f.Size, f.path, again)
-			case !is.Equals(*f.Descriptor.Platform):
-				return fmt.Errorf("it is for %q, but %s says for %s: %s", is, f.path, f.Platform, again)
-			}
-			_, pp := m.plan.find(f.Image, f.Platform)
-			for _, key := range []string{"title", "version", "revision"} {
-				key = ociKeys + key
-				if has := config.Config.Labels[key]; pp != nil && has != pp.Labels[key] {
-					return fmt.Errorf("its label %s is %q, but %q is to be merged, and %s names it: %s", key, has, pp.Labels[key], f.path, again)
+	for _, ip := range m.plan.ImagePlans {
+		for _, pp := range ip.Platforms {
+			for _, f := range m.parts[on{ip.Name, pp.Platform}] {
+				if f.Digest != d.Digest {
+					continue
+				}
+				if err := f.check(size, manifest, config, pp); err != nil {
+					return fmt.Errorf("%w: run ci:push for %s again", err, f.Platform)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// check compares an image, which takes size bytes, with the record of it.
+func (f *found) check(size int64, manifest *v1.Manifest, config *v1.ConfigFile, pp PlatformPlan) error {
+	switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}); {
+	case f.ConfigDigest != manifest.Config.Digest:
+		return fmt.Errorf("its config is %s, but %s in %s", manifest.Config.Digest, f.ConfigDigest, f.path)
+	case f.Size != size:
+		return fmt.Errorf("it takes %d bytes, but %d in %s", size, f.Size, f.path)
+	case !is.Equals(*f.Descriptor.Platform):
+		return fmt.Errorf("it is for %q, but %s says for %s", is, f.path, f.Platform)
+	}
+	for _, key := range []string{"title", "version", "revision"} {
+		key = ociKeys + key
+		if has := config.Config.Labels[key]; has != pp.Config.Labels[key] {
+			return fmt.Errorf("its label %s is %q, but %q is to be merged, and %s names it", key, has, pp.Config.Labels[key], f.path)
 		}
 	}
 	return nil

@@ -47,9 +47,9 @@ func TestMistakes(t *testing.T) {
 	}{
 		// Platforms
 		{name: "misspelt platform", project: Project{Platforms: []string{"linux/amd46"}},
-			want: `Platforms[0]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`},
+			want: `Platforms[0]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`},
 		{name: "misspelt system", project: Project{Platforms: []string{"linux/amd64", "linus/arm64"}},
-			want: `Platforms[1]: platform "linus/arm64": go builds none such (go tool dist list); did you mean linux/arm64?`},
+			want: `Platforms[1]: platform "linus/arm64": Go can't build for it (go tool dist list shows what it can); did you mean linux/arm64?`},
 		{name: "architecture alone", project: Project{Platforms: []string{"arm64"}},
 			want: `Platforms[0]: platform "arm64": want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64`},
 		{name: "unknown variant", project: Project{Platforms: []string{"linux/arm/v4"}},
@@ -59,11 +59,11 @@ func TestMistakes(t *testing.T) {
 		{name: "version of a system", project: Project{Platforms: []string{"windows(10.0.17763)/amd64"}},
 			want: `Platforms[0]: platform "windows(10.0.17763)/amd64": versions and features of an OS can't be chosen: go builds one binary for all`},
 		{name: "misspelt platform in the environment", over: Overrides{Platforms: []string{"linux/amd46"}},
-			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/amd46": go builds none such (go tool dist list); did you mean linux/amd64?`},
+			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`},
 		{name: "misspelt platform of a binary", project: Project{Binaries: []Binary{{Name: "server", Platforms: []string{"linux/riscv46"}}}},
-			want: `Binaries[0].Platforms[0]: platform "linux/riscv46": go builds none such (go tool dist list); did you mean linux/riscv64?`},
+			want: `Binaries[0].Platforms[0]: platform "linux/riscv46": Go can't build for it (go tool dist list shows what it can); did you mean linux/riscv64?`},
 		{name: "misspelt platform of an image", project: server(func(i *Image) { i.Platforms = []string{"linux/s390"} }),
-			want: `Images[0].Platforms[0]: platform "linux/s390": go builds none such (go tool dist list); did you mean linux/s390x?`},
+			want: `Images[0].Platforms[0]: platform "linux/s390": Go can't build for it (go tool dist list shows what it can); did you mean linux/s390x?`},
 		{name: "windows image", project: server(func(i *Image) { i.Platforms = []string{"windows/amd64"} }),
 			want: `Images[0].Platforms[0]: windows/amd64: images are for linux for now; binaries can be for windows`},
 		{name: "image for more than its binary", project: server(func(i *Image) { i.Platforms = []string{"linux/amd64", "linux/s390x"} }),
@@ -85,7 +85,7 @@ Bench.Runs: -1 is negative
 Bench.Budget: -1ns is negative
 Bench.Tolerance: -1 is not a percentage`},
 		{name: "misspelt platform of the benchmark", project: Project{Bench: Bench{Platforms: []string{"linux/arm46"}}},
-			want: `Bench.Platforms[0]: platform "linux/arm46": go builds none such (go tool dist list); did you mean linux/arm?`},
+			want: `Bench.Platforms[0]: platform "linux/arm46": Go can't build for it (go tool dist list shows what it can); did you mean linux/arm?`},
 		{name: "tolerance without a baseline", project: Project{Bench: Bench{Tolerance: 5}},
 			want: `Bench.Tolerance: 5% of what? Name the file to compare with in Bench.Baseline or MULTIMAGE_BENCH_BASELINE`},
 

@@ -1,7 +1,10 @@
 package buildlib
 
 import (
+	"fmt"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Plan is a resolved Project: every default filled, every name resolved, every
@@ -31,7 +34,7 @@ type Plan struct {
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the CI runners of platforms that have one of their own.
-	Runners map[string]string `json:"runners,omitempty"`
+	Runners map[Platform]string `json:"runners,omitempty"`
 	// Ignored is what Files leave out of the project, wherever it is.
 	Ignored []string `json:"ignored,omitempty"`
 	// Skipped are the binaries and images that Overrides leave no platform.
@@ -76,9 +79,9 @@ type Toolchain struct {
 // Compile is one call of go build: main packages of one platform that are
 // built alike, under names that don't collide.
 type Compile struct {
-	Platform string   `json:"platform"` // OS/ARCH[/VARIANT]
-	Env      []string `json:"env"`      // over the environment's own
-	Args     []string `json:"args"`     // of go build, but -o and the packages
+	Platform Platform `json:"platform"`
+	Env      []string `json:"env"`  // over the environment's own
+	Args     []string `json:"args"` // of go build, but -o and the packages
 	Mains    []Main   `json:"mains"`
 
 	// Folder is where go builds to, below a folder that is kept.
@@ -111,23 +114,21 @@ type ImagePlan struct {
 
 // PlatformPlan is an image's share for one platform.
 type PlatformPlan struct {
-	Platform    string            `json:"platform"`
-	Base        string            `json:"base"` // a reference, oci:PATH or scratch
-	Binaries    []PlacedBinary    `json:"binaries"`
-	Files       []File            `json:"files,omitempty"`
-	WorkDir     string            `json:"workDir,omitempty"`
-	User        User              `json:"user"`
-	Entrypoint  []string          `json:"entrypoint"` // nil: the first binary, or the base's; empty: none
-	Cmd         []string          `json:"cmd"`        // nil: none, or the base's
-	BaseCommand bool              `json:"baseCommand,omitempty"`
-	Env         []string          `json:"env,omitempty"`
-	Ports       []string          `json:"ports,omitempty"`
-	Volumes     []string          `json:"volumes,omitempty"`
-	StopSignal  string            `json:"stopSignal,omitempty"`
-	CACerts     bool              `json:"caCerts,omitempty"`
-	TZData      bool              `json:"tzData,omitempty"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"` // of the manifest
+	Platform Platform       `json:"platform"`
+	Base     string         `json:"base"` // a reference, oci:PATH or scratch
+	Binaries []PlacedBinary `json:"binaries"`
+	Files    []File         `json:"files,omitempty"`
+	User     User           `json:"user"`
+	CACerts  bool           `json:"caCerts,omitempty"`
+	TZData   bool           `json:"tzData,omitempty"`
+	// Config is what the image sets of its configuration, but the user, which
+	// the base's accounts decide (OCI image spec, config.md). Env, ports, volumes
+	// and labels join the base's; what is zero of the rest is the base's, but
+	// an Entrypoint or Cmd only as BaseEntrypoint and BaseCmd say.
+	Config         v1.Config         `json:"config"`
+	BaseEntrypoint bool              `json:"baseEntrypoint,omitempty"`
+	BaseCmd        bool              `json:"baseCmd,omitempty"`
+	Annotations    map[string]string `json:"annotations"` // of the manifest
 }
 
 // PlacedBinary is a binary and its path in an image.
@@ -135,6 +136,14 @@ type PlacedBinary struct {
 	Binary string `json:"binary"`
 	Path   string `json:"path"`
 }
+
+// on is a binary or an image, by its name, for one platform.
+type on struct {
+	name     string
+	platform Platform
+}
+
+func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform) }
 
 // scratch is the base that is none.
 const scratch = "scratch"

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"encoding"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,49 +13,100 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// platform is a parsed and normalized platform, and the go environment that
-// builds for it.
-type platform struct {
-	v1.Platform
-	name string // OS/ARCH[/VARIANT]
-	env  []string
+// Platform is an operating system and a kind of processor, as ParsePlatform
+// spells them: two values for one platform are equal. The zero value is none. As
+// text, and so in JSON, it is OS/ARCH[/VARIANT].
+type Platform struct {
+	OS           string // as GOOS
+	Architecture string // as GOARCH
+	Variant      string // like v7 of arm; empty: the architecture's usual one
 }
 
-func (p platform) String() string { return p.name }
+var (
+	_ encoding.TextMarshaler   = Platform{}
+	_ encoding.TextUnmarshaler = (*Platform)(nil)
+)
 
-// folder is the platform as a path: OS/ARCH[/VARIANT].
-func (p platform) folder() string { return p.name }
-
-// onto returns the facts with p's own.
-func (p platform) onto(f Facts) Facts {
-	f.Platform, f.OS, f.Arch, f.Variant = p.name, p.OS, p.Architecture, p.Variant
-	return f
-}
-
-// parsePlatform reads OS/ARCH[/VARIANT] in any spelling that containerd knows.
-// known are the OS/ARCH pairs that go builds for.
-func parsePlatform(s string, known []string) (platform, error) {
+// ParsePlatform reads OS/ARCH[/VARIANT] in any spelling that containerd knows
+// (github.com/containerd/platforms), like linux/aarch64 or linux/arm/7.
+func ParsePlatform(s string) (Platform, error) {
 	if parts := strings.Split(s, "/"); len(parts) < 2 {
-		return platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64%s", s, meant(s, known))
+		return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64", s)
 	}
 	spec, err := platforms.Parse(s)
 	if err != nil {
-		return platform{}, fmt.Errorf("platform %q: not known%s", s, meant(s, known))
+		return Platform{}, fmt.Errorf("platform %q: not known", s)
 	}
 	if spec.OSVersion != "" || len(spec.OSFeatures) > 0 {
-		return platform{}, fmt.Errorf("platform %q: versions and features of an OS can't be chosen: go builds one binary for all", s)
+		return Platform{}, fmt.Errorf("platform %q: versions and features of an OS can't be chosen: go builds one binary for all", s)
 	}
 	spec = platforms.Normalize(spec)
-	pair := spec.OS + "/" + spec.Architecture
-	if !slices.Contains(known, pair) {
-		return platform{}, fmt.Errorf("platform %q: go builds none such (go tool dist list)%s", s, meant(pair, known))
+	return Platform{spec.OS, spec.Architecture, spec.Variant}, nil
+}
+
+// String is OS/ARCH[/VARIANT], or nothing.
+func (p Platform) String() string {
+	if p == (Platform{}) {
+		return ""
 	}
-	p := platform{Platform: v1.Platform{OS: spec.OS, Architecture: spec.Architecture, Variant: spec.Variant}}
-	p.name = platforms.Format(spec)
-	if p.env, err = gotool.PlatformEnv(p.Platform); err != nil {
-		return platform{}, fmt.Errorf("platform %q: %w", s, err)
+	return p.spec().String()
+}
+
+// MarshalText returns String.
+func (p Platform) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText has written, and no other spelling.
+func (p *Platform) UnmarshalText(text []byte) (err error) {
+	*p = Platform{}
+	if len(text) == 0 {
+		return nil
+	}
+	if *p, err = ParsePlatform(string(text)); err == nil && p.String() != string(text) {
+		err = fmt.Errorf("platform %q: want %s", text, p)
+	}
+	return err
+}
+
+// spec is the platform in the words of the OCI image spec (image-index.md).
+func (p Platform) spec() v1.Platform {
+	return v1.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
+}
+
+// containerd is the platform as github.com/containerd/platforms compares it.
+func (p Platform) containerd() platforms.Platform {
+	return platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
+}
+
+// pair is what go calls a port: OS/ARCH.
+func (p Platform) pair() string { return p.OS + "/" + p.Architecture }
+
+// onto returns the facts with p's own.
+func (p Platform) onto(f Facts) Facts {
+	f.Platform, f.OS, f.Arch, f.Variant = p.String(), p.OS, p.Architecture, p.Variant
+	return f
+}
+
+// parsePlatform is ParsePlatform of what Go can build for: known are the OS/ARCH
+// pairs that it has.
+func parsePlatform(s string, known []string) (Platform, error) {
+	p, err := ParsePlatform(s)
+	if err != nil {
+		return p, fmt.Errorf("%w%s", err, meant(s, known))
+	}
+	if !slices.Contains(known, p.pair()) {
+		return p, fmt.Errorf("platform %q: Go can't build for it (go tool dist list shows what it can)%s", s, meant(p.pair(), known))
+	}
+	if _, err := gotool.PlatformEnv(p.spec()); err != nil {
+		return p, fmt.Errorf("platform %q: %w", s, err)
 	}
 	return p, nil
+}
+
+// platformEnv is the go command's environment for p, which parsePlatform has
+// checked.
+func platformEnv(p Platform) []string {
+	env, _ := gotool.PlatformEnv(p.spec())
+	return env
 }
 
 // meant proposes the known name that is nearest to a misspelt one, if one is.
@@ -66,15 +118,15 @@ func meant(s string, known []string) string {
 }
 
 // parsePlatforms reads a list, noting each mistake under field.
-func (r *resolver) parsePlatforms(field string, list []string) []platform {
-	var parsed []platform
+func (r *resolver) parsePlatforms(field string, list []string) []Platform {
+	var parsed []Platform
 	for i, s := range list {
 		p, err := parsePlatform(s, r.ports)
 		if err != nil {
 			r.check(fmt.Sprintf("%s[%d]", field, i), err)
 			continue
 		}
-		if slices.ContainsFunc(parsed, p.is) {
+		if slices.Contains(parsed, p) {
 			r.mistake(fmt.Sprintf("%s[%d]", field, i), "platform %s is named twice", p)
 			continue
 		}
@@ -83,13 +135,11 @@ func (r *resolver) parsePlatforms(field string, list []string) []platform {
 	return parsed
 }
 
-func (p platform) is(other platform) bool { return p.name == other.name }
-
 // limit keeps the platforms that are in by, in the order of list.
-func limit(list, by []platform) []platform {
-	var kept []platform
+func limit(list, by []Platform) []Platform {
+	var kept []Platform
 	for _, p := range list {
-		if slices.ContainsFunc(by, p.is) {
+		if slices.Contains(by, p) {
 			kept = append(kept, p)
 		}
 	}

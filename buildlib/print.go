@@ -135,22 +135,20 @@ func (pp PlatformPlan) print() string {
 		user = "the base's, or root if it names none"
 	}
 	line("user", user)
-	line("workdir", pp.WorkDir)
+	line("workdir", pp.Config.WorkingDir)
 	switch {
-	case pp.Entrypoint == nil && (pp.BaseCommand || len(pp.Binaries) == 0):
+	case pp.BaseEntrypoint:
 		line("entrypoint", "the base's")
-	case pp.Entrypoint == nil:
-		line("entrypoint", shellWords([]string{pp.Binaries[0].Path}))
-	case len(pp.Entrypoint) == 0:
+	case len(pp.Config.Entrypoint) == 0:
 		line("entrypoint", "none")
 	default:
-		line("entrypoint", shellWords(pp.Entrypoint))
+		line("entrypoint", shellWords(pp.Config.Entrypoint))
 	}
-	line("cmd", shellWords(pp.Cmd))
-	line("env", shellWords(pp.Env))
-	line("ports", strings.Join(pp.Ports, ", "))
-	line("volumes", strings.Join(pp.Volumes, ", "))
-	line("stop signal", pp.StopSignal)
+	line("cmd", shellWords(pp.Config.Cmd))
+	line("env", shellWords(pp.Config.Env))
+	line("ports", printPorts(pp.Config.ExposedPorts))
+	line("volumes", strings.Join(slices.Sorted(maps.Keys(pp.Config.Volumes)), ", "))
+	line("stop signal", pp.Config.StopSignal)
 	var adds []string
 	if pp.CACerts {
 		adds = append(adds, "CA roots")
@@ -159,10 +157,38 @@ func (pp PlatformPlan) print() string {
 		adds = append(adds, "time zones")
 	}
 	line("adds", strings.Join(adds, ", "))
-	for _, key := range slices.Sorted(maps.Keys(pp.Labels)) {
-		line("label", key+"="+pp.Labels[key])
+	for _, key := range slices.Sorted(maps.Keys(pp.Config.Labels)) {
+		line("label", key+"="+pp.Config.Labels[key])
 	}
 	return b.String()
+}
+
+// printPorts prints ports as a Project has them: FROM[-TO][/PROTOCOL], without the
+// usual protocol.
+func printPorts(ports map[string]struct{}) string {
+	numbers := map[string][]int{} // by protocol
+	for port := range ports {
+		number, protocol, _ := strings.Cut(port, "/")
+		n, _ := strconv.Atoi(number)
+		numbers[protocol] = append(numbers[protocol], n)
+	}
+	var all []string
+	for _, protocol := range slices.Sorted(maps.Keys(numbers)) {
+		list := numbers[protocol]
+		slices.Sort(list)
+		for len(list) > 0 {
+			last := 0
+			for last+1 < len(list) && list[last+1] == list[last]+1 {
+				last++
+			}
+			text := strconv.Itoa(list[0])
+			if last > 0 {
+				text += "-" + strconv.Itoa(list[last])
+			}
+			all, list = append(all, strings.TrimSuffix(text+"/"+protocol, "/tcp")), list[last+1:]
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 func (u User) print() string {

@@ -166,7 +166,7 @@ func (w *workspace) removeStale() error {
 	planned := map[string]bool{} // by file
 	for _, ip := range w.plan.ImagePlans {
 		for _, pp := range ip.Platforms {
-			planned[recordName(ip.Name, pp.Platform)] = true
+			planned[recordName(on{ip.Name, pp.Platform})] = true
 		}
 	}
 	entries, err := os.ReadDir(w.plan.recordDir())
@@ -212,11 +212,11 @@ func (w *workspace) writeRecords(list []Record) ([]Record, error) {
 		r := &list[i]
 		data, err := r.encode()
 		if err == nil {
-			at := filepath.Join(w.plan.recordDir(), recordName(r.Image, r.Platform))
+			at := filepath.Join(w.plan.recordDir(), recordName(r.of()))
 			err = disk.WriteBytes(at, w.scratch.Dir, 0o644, data)
 		}
 		if err != nil {
-			return list[:i], fmt.Errorf("record of %s: %w", r.of(), err)
+			return list[:i], fmt.Errorf("record of image %s: %w", r.of(), err)
 		}
 	}
 	return list, nil

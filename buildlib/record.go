@@ -25,7 +25,7 @@ type Record struct {
 	// Format is recordFormat. Its key tells a record from other JSON files.
 	Format       int           `json:"multimage.record"`
 	Image        string        `json:"image"`
-	Platform     string        `json:"platform"` // OS/ARCH[/VARIANT]
+	Platform     Platform      `json:"platform"` // OS/ARCH[/VARIANT]
 	Digest       v1.Hash       `json:"containerimage.digest"`
 	ConfigDigest v1.Hash       `json:"containerimage.config.digest"`
 	Descriptor   v1.Descriptor `json:"containerimage.descriptor"` // with the platform
@@ -71,8 +71,8 @@ const (
 // recordName is the record's file. Names of images have no +, those of
 // platforms no + or -, so that no two have one name; and it has no character
 // that a file system or GitHub's artifacts refuse.
-func recordName(image, platform string) string {
-	return strings.ReplaceAll(image, "/", "+") + "+" + strings.ReplaceAll(platform, "/", "-") + ".json"
+func recordName(of on) string {
+	return strings.ReplaceAll(of.name, "/", "+") + "+" + strings.ReplaceAll(of.platform.String(), "/", "-") + ".json"
 }
 
 var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+linux-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
@@ -107,16 +107,15 @@ func decodeRecord(data []byte) (Record, error) {
 	case r.Format != recordFormat:
 		return r, fmt.Errorf("%s is %d, not %d: push and merge with the same version of multimage", recordKey, r.Format, recordFormat)
 	}
-	p, err := ociPlatform(r.Platform)
 	d := r.Descriptor
 	switch {
-	case err != nil || p.String() != r.Platform:
-		return r, fmt.Errorf("%q is no platform", r.Platform)
+	case r.Platform == Platform{}:
+		return r, errors.New("its platform is missing")
 	case r.Image == "" || r.Version == "" || r.Created.IsZero():
 		return r, errors.New("image, version or created is missing")
 	case d.MediaType != types.OCIManifestSchema1:
 		return r, fmt.Errorf("its image is a %q", d.MediaType)
-	case d.Platform == nil || !d.Platform.Equals(p):
+	case d.Platform == nil || !d.Platform.Equals(r.Platform.spec()):
 		return r, fmt.Errorf("its descriptor is not for %s", r.Platform)
 	case d.Digest != r.Digest:
 		return r, errors.New("its digest and that of its descriptor differ")
@@ -179,9 +178,5 @@ func uniqueKeys(d *json.Decoder) error {
 
 func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }
 
-// of names the record's image for people.
-func (r *Record) of() string { return imageFor(r.Image, r.Platform) }
-
-func imageFor(image, platform string) string {
-	return fmt.Sprintf("image %s for %s", image, platform)
-}
+// of is what the record is of.
+func (r *Record) of() on { return on{r.Image, r.Platform} }

@@ -29,7 +29,7 @@ func sum(digit string) v1.Hash {
 // aRecord is a whole one.
 func aRecord() Record {
 	return Record{
-		Format: recordFormat, Image: "team/router", Platform: "linux/arm/v7",
+		Format: recordFormat, Image: "team/router", Platform: Platform{"linux", "arm", "v7"},
 		Digest: sum("a"), ConfigDigest: sum("b"),
 		Descriptor: v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 700, Digest: sum("a"),
 			Platform: &v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}},
@@ -65,9 +65,9 @@ func TestRecordDamaged(t *testing.T) {
 		"no image":                 func(r *Record) { r.Image = "" },
 		"no version":               func(r *Record) { r.Version = "" },
 		"no time":                  func(r *Record) { r.Created = time.Time{} },
-		"no platform":              func(r *Record) { r.Platform = "" },
-		"a platform misspelt":      func(r *Record) { r.Platform = "linux/arm" },
-		"another platform":         func(r *Record) { r.Platform = "linux/arm/v6" },
+		"no platform":              func(r *Record) { r.Platform = Platform{} },
+		"a platform misspelt":      func(r *Record) { r.Platform = Platform{"linux", "arm", ""} },
+		"another platform":         func(r *Record) { r.Platform = Platform{"linux", "arm", "v6"} },
 		"no descriptor":            func(r *Record) { r.Descriptor = v1.Descriptor{} },
 		"descriptor of an index":   func(r *Record) { r.Descriptor.MediaType = types.OCIImageIndex },
 		"no platform described":    func(r *Record) { r.Descriptor.Platform = nil },
@@ -130,12 +130,12 @@ func TestRecordHostile(t *testing.T) {
 func TestRecordName(t *testing.T) {
 	seen := map[string]string{}
 	for _, image := range []string{"a", "a/b", "a-linux", "a/linux", "a.b", "a-linux-arm", "a/linux/arm", "a__b"} {
-		for _, platform := range []string{"linux/arm", "linux/arm/v7", "linux/amd64", "linux/amd64/v3", "linux/arm64/v9.0"} {
-			name := recordName(image, platform)
+		for _, platform := range []Platform{{"linux", "arm", "v6"}, {"linux", "arm", "v7"}, {"linux", "amd64", ""}, {"linux", "amd64", "v3"}, {"linux", "arm64", "v9.0"}} {
+			name := recordName(on{image, platform})
 			if other, ok := seen[name]; ok {
 				t.Errorf("%s %s has the name of %s: %s", image, platform, other, name)
 			}
-			seen[name] = image + " " + platform
+			seen[name] = on{image, platform}.String()
 			if strings.ContainsAny(name, "\":<>|*?\r\n\\/") || !isRecord(name, nil) {
 				t.Errorf("name %q", name)
 			}

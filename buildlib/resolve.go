@@ -96,7 +96,7 @@ type resolver struct {
 	go_      gotool.Go
 	env      gotool.Env
 	git      git.Info
-	defaults []platform // the Project's platforms
+	defaults []Platform // the Project's platforms
 	ports    []string   // what go builds for
 	tags     Facts      // without a platform
 	mistakes []error

@@ -9,7 +9,7 @@ import (
 // BinaryResult is a built binary.
 type BinaryResult struct {
 	Name      string
-	Platform  string
+	Platform  Platform
 	Path      string  // below Output's bin, absolute
 	Digest    v1.Hash // sha256 of the content
 	Size      int64   // bytes
@@ -58,9 +58,9 @@ func (r Ref) String() string { return r.Repository + "@" + r.Digest.String() }
 
 // PlatformResult is an image's share for one platform.
 type PlatformResult struct {
-	Platform string  `json:"platform"`
-	Digest   v1.Hash `json:"digest"` // of the manifest
-	Size     int64   `json:"size"`   // bytes to pull: manifest, config and layers
+	Platform Platform `json:"platform"`
+	Digest   v1.Hash  `json:"digest"` // of the manifest
+	Size     int64    `json:"size"`   // bytes to pull: manifest, config and layers
 
 	Elapsed time.Duration `json:"-"` // assembling it; its binaries are compiled with others' of the platform
 }
@@ -69,7 +69,7 @@ type PlatformResult struct {
 type LoadResult struct {
 	Name     string
 	Engine   string   // docker or podman
-	Platform string   // the engine's
+	Platform Platform // the engine's
 	Refs     []string // the names it can be run by
 	Note     string   // explains names that differ from those asked for; mostly empty
 }

@@ -60,11 +60,11 @@ func TestTable(t *testing.T) {
 	c, results, said := captured()
 	c.write(platforms([]buildlib.ImageResult{
 		{Name: "apiserver", Digest: digestOf("a"), Platforms: []buildlib.PlatformResult{
-			{Platform: "linux/amd64", Digest: digestOf("b"), Size: 45_678_901, Elapsed: 61 * time.Second},
-			{Platform: "linux/riscv64/rva22u64", Digest: digestOf("c"), Size: 1_234_567_890, Elapsed: 1230 * time.Millisecond},
+			{Platform: buildlib.Platform{OS: "linux", Architecture: "amd64"}, Digest: digestOf("b"), Size: 45_678_901, Elapsed: 61 * time.Second},
+			{Platform: buildlib.Platform{OS: "linux", Architecture: "riscv64", Variant: "rva22u64"}, Digest: digestOf("c"), Size: 1_234_567_890, Elapsed: 1230 * time.Millisecond},
 		}},
 		{Name: "agent", Digest: digestOf("d"), Platforms: []buildlib.PlatformResult{
-			{Platform: "linux/amd64", Digest: digestOf("e"), Size: 999, Elapsed: 40 * time.Millisecond},
+			{Platform: buildlib.Platform{OS: "linux", Architecture: "amd64"}, Digest: digestOf("e"), Size: 999, Elapsed: 40 * time.Millisecond},
 		}},
 	}))
 	want := `
@@ -211,15 +211,15 @@ func TestReports(t *testing.T) {
 			"dist/oci/router@" + a.String() + "\n", []string{"no registry is configured: router is tagged v1, latest in the layout dist/oci/router\n"}},
 		{"pushed", func(c *console) error {
 			return c.pushed(&buildlib.Plan{Output: filepath.Join(dir, "dist")}, []buildlib.Record{
-				{Image: "router", Platform: "linux/arm/v7", Digest: a, Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router", "docker.io/acme/router"}},
-				{Image: "router", Platform: "linux/arm64", Digest: digestOf("b"), Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router"}},
+				{Image: "router", Platform: buildlib.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}, Digest: a, Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router", "docker.io/acme/router"}},
+				{Image: "router", Platform: buildlib.Platform{OS: "linux", Architecture: "arm64"}, Digest: digestOf("b"), Size: 31_415_926, Repositories: []string{"ghcr.io/acme/router"}},
 			})
 		}, "ghcr.io/acme/router@" + a.String() + "\ndocker.io/acme/router@" + a.String() + "\nghcr.io/acme/router@" + digestOf("b").String() + "\n", []string{
 			"IMAGE   PLATFORM      SIZE     DIGEST\nrouter  linux/arm/v7  31.4 MB  sha256:aaaaaaaaaaaa\n        linux/arm64   31.4 MB  sha256:bbbbbbbbbbbb\n",
 			"records for ci:merge are in dist/digests\n",
 		}},
 		{"loaded", func(c *console) error {
-			return c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: "linux/arm64", Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
+			return c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: buildlib.Platform{OS: "linux", Architecture: "arm64"}, Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
 		}, "localhost/router:v1\n", []string{"loaded router for linux/arm64: run it with\n  podman run --rm localhost/router:v1\n", "podman adds localhost/\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -109,7 +109,7 @@ func (k *killing) wanted(t *testing.T) wanted {
 	}
 	for _, image := range images {
 		for _, p := range image.Platforms {
-			w.children[image.Name+" "+p.Platform] = p.Digest
+			w.children[image.Name+" "+p.Platform.String()] = p.Digest
 		}
 	}
 	w.binaries = hashes(t, filepath.Join(output, "bin"))
@@ -299,7 +299,7 @@ func (k *killing) records(t *testing.T) map[string]v1.Hash {
 		if err := json.Unmarshal(data, &r); err != nil {
 			t.Errorf("record %s: %v:\n%s", f.Name(), err, data)
 		}
-		found[r.Image+" "+r.Platform] = r.Digest
+		found[r.Image+" "+r.Platform.String()] = r.Digest
 	}
 	return found
 }

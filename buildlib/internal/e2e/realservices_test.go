@@ -153,7 +153,7 @@ func checkResults(t *testing.T, images []buildlib.ImageResult, printed []string,
 		}
 		var platforms []string
 		for _, p := range image.Platforms {
-			platforms = append(platforms, p.Platform)
+			platforms = append(platforms, p.Platform.String())
 		}
 		if !slices.Equal(platforms, servicePlatforms(image.Name)) {
 			t.Errorf("%s: platforms %q", image.Name, platforms)
@@ -217,7 +217,7 @@ func checkPublished(t *testing.T, image buildlib.ImageResult, ref buildlib.Ref) 
 	}
 	for i, d := range manifest.Manifests {
 		want := image.Platforms[i]
-		if platformOf(d) != want.Platform || d.Digest != want.Digest || d.MediaType != types.OCIManifestSchema1 || d.ArtifactType != "" {
+		if platformOf(d) != want.Platform.String() || d.Digest != want.Digest || d.MediaType != types.OCIManifestSchema1 || d.ArtifactType != "" {
 			t.Errorf("child %d is %+v, want %+v", i, d, want)
 		}
 		checkChild(t, index, d, image.Name)

@@ -5,35 +5,26 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 )
 
 func TestCommand(t *testing.T) {
-	base := v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"base"}}
-	bin := []string{"/app", "/ctl"}
-	none := []string{}
+	base := &v1.ConfigFile{Config: v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"base"}}}
+	own := v1.Config{Entrypoint: []string{"/x"}, Cmd: []string{"c"}}
 	for name, c := range map[string]struct {
 		spec            Spec
 		entrypoint, cmd []string
 	}{
-		"defaults":                    {Spec{Binaries: bin}, []string{"/app"}, nil},
-		"no binaries":                 {Spec{}, []string{"/init"}, []string{"base"}},
-		"no binaries, own cmd":        {Spec{Cmd: []string{"c"}}, []string{"/init"}, []string{"c"}},
-		"no binaries, own entrypoint": {Spec{Entrypoint: []string{"/x"}}, []string{"/x"}, nil},
-		"entrypoint":                  {Spec{Binaries: bin, Entrypoint: []string{"/x", "y"}}, []string{"/x", "y"}, nil},
-		"no entrypoint":               {Spec{Binaries: bin, Entrypoint: none}, none, nil},
-		"no entrypoint, cmd":          {Spec{Binaries: bin, Entrypoint: none, Cmd: []string{"c"}}, none, []string{"c"}},
-		"cmd":                         {Spec{Binaries: bin, Cmd: []string{"c"}}, []string{"/app"}, []string{"c"}},
-		"no cmd":                      {Spec{Binaries: bin, Cmd: none}, []string{"/app"}, none},
-		"base's both":                 {Spec{Binaries: bin, BaseCommand: true}, []string{"/init"}, []string{"base"}},
-		"base's entrypoint, own cmd":  {Spec{Binaries: bin, BaseCommand: true, Cmd: []string{"c"}}, []string{"/init"}, []string{"c"}},
-		"base's entrypoint, no cmd":   {Spec{Binaries: bin, BaseCommand: true, Cmd: none}, []string{"/init"}, none},
-		"own entrypoint, base's cmd":  {Spec{Binaries: bin, BaseCommand: true, Entrypoint: []string{"/x"}}, []string{"/x"}, []string{"base"}},
+		"its own":                    {Spec{Config: own}, own.Entrypoint, own.Cmd},
+		"none":                       {Spec{}, nil, nil},
+		"the base's":                 {Spec{BaseEntrypoint: true, BaseCmd: true}, []string{"/init"}, []string{"base"}},
+		"the base's entrypoint":      {Spec{Config: v1.Config{Cmd: own.Cmd}, BaseEntrypoint: true}, []string{"/init"}, own.Cmd},
+		"the base's arguments":       {Spec{Config: v1.Config{Entrypoint: own.Entrypoint}, BaseCmd: true}, own.Entrypoint, []string{"base"}},
+		"the base's entrypoint only": {Spec{BaseEntrypoint: true}, []string{"/init"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, c2 := c.spec.command(base)
-			if !reflect.DeepEqual(e, c.entrypoint) || !reflect.DeepEqual(c2, c.cmd) {
-				t.Errorf("got %q %q, want %q %q", e, c2, c.entrypoint, c.cmd)
+			got := c.spec.config(base).Config
+			if !reflect.DeepEqual(got.Entrypoint, c.entrypoint) || !reflect.DeepEqual(got.Cmd, c.cmd) {
+				t.Errorf("got %q %q, want %q %q", got.Entrypoint, got.Cmd, c.entrypoint, c.cmd)
 			}
 		})
 	}
@@ -48,10 +39,8 @@ func TestEnv(t *testing.T) {
 		"no base env": {nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := Spec{Base: empty.Image, Env: c.env}
-			got, err := s.env(c.base)
-			if err != nil || !reflect.DeepEqual(got, c.want) {
-				t.Errorf("got %q, %v, want %q", got, err, c.want)
+			if got := join(c.base, c.env); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
@@ -65,10 +54,12 @@ func TestPortsAndVolumes(t *testing.T) {
 		c.Config.StopSignal = "SIGINT"
 	})
 	img := mustImage(t, Spec{
-		Base: base, Ports: []string{"8080", "53/udp", "9000-9001"}, Volumes: []string{"/cache"},
+		Base: base, Config: v1.Config{
+			ExposedPorts: map[string]struct{}{"8080/tcp": none, "53/udp": none}, Volumes: map[string]struct{}{"/cache": none},
+		},
 	})
 	c := configOf(t, img).Config
-	if want := map[string]struct{}{"22/tcp": none, "8080/tcp": none, "53/udp": none, "9000/tcp": none, "9001/tcp": none}; !reflect.DeepEqual(c.ExposedPorts, want) {
+	if want := map[string]struct{}{"22/tcp": none, "8080/tcp": none, "53/udp": none}; !reflect.DeepEqual(c.ExposedPorts, want) {
 		t.Errorf("ports %v", c.ExposedPorts)
 	}
 	if want := map[string]struct{}{"/data": none, "/cache": none}; !reflect.DeepEqual(c.Volumes, want) {
@@ -83,8 +74,7 @@ func TestPortsAndVolumes(t *testing.T) {
 }
 
 func TestBaseLabels(t *testing.T) {
-	s := Spec{Labels: map[string]string{"a": "own"}}
-	got := s.labels(map[string]string{"org.opencontainers.image.url": "x", "a": "b", "c": "d"})
+	got := labels(map[string]string{"org.opencontainers.image.url": "x", "a": "b", "c": "d"}, map[string]string{"a": "own"})
 	if want := map[string]string{"a": "own", "c": "d"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("labels %v, want %v", got, want)
 	}

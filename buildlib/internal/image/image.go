@@ -29,28 +29,13 @@ type Spec struct {
 	Base v1.Image
 	// Layers come on top of the base's.
 	Layers []Layer
-	// User is the config's.
-	User string
-	// WorkDir and StopSignal replace the base's unless they are empty.
-	WorkDir    string
-	StopSignal string
-	// Entrypoint is the command. Nil: the first binary.
-	Entrypoint []string
-	// Cmd is the default arguments. Nil: none.
-	Cmd []string
-	// BaseCommand makes what is nil of Entrypoint and Cmd the base's. So it is
-	// without binaries and Entrypoint, too.
-	BaseCommand bool
-	// Binaries are the paths of those in the image.
-	Binaries []string
-	// Env, as KEY=VALUE, Ports, as PORT[-PORT][/PROTOCOL], and Volumes are
-	// joined to the base's.
-	Env     []string
-	Ports   []string
-	Volumes []string
-	// Labels are joined to the base's, but for what that says of itself;
+	// Config is what the image sets of its configuration. Env, ports, volumes and
+	// labels join the base's; what is zero of the working directory, stop signal
+	// and health check is the base's; the user, and entrypoint and Cmd unless
+	// BaseEntrypoint and BaseCmd say that they are the base's, are as they are.
+	Config                  v1.Config
+	BaseEntrypoint, BaseCmd bool
 	// Annotations go into the manifest.
-	Labels      map[string]string
 	Annotations map[string]string
 	// Created is the time of the image and its history. Zero: 1970.
 	Created time.Time
@@ -78,10 +63,7 @@ func New(s Spec) (v1.Image, error) {
 			return nil, fmt.Errorf("base: %w", err)
 		}
 	}
-	config, err := s.config(from)
-	if err != nil {
-		return nil, err
-	}
+	config := s.config(from)
 	img := &image{}
 	manifest := v1.Manifest{
 		SchemaVersion: 2,
@@ -108,6 +90,7 @@ func New(s Spec) (v1.Image, error) {
 		config.History = append(config.History, v1.History{Created: config.Created, CreatedBy: "multimage: " + l.Holds})
 		img.layers = append(img.layers, l.Layer)
 	}
+	var err error
 	if img.config, err = json.Marshal(config); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func baseOf(t testing.TB, edit func(*v1.ConfigFile)) v1.Image {
 }
 
 func TestImageFromScratch(t *testing.T) {
-	img := mustImage(t, Spec{WorkDir: "/srv/app", User: "65532:65532", Binaries: []string{"/bin/app"}, Layers: []Layer{app(t), app(t)}})
+	img := mustImage(t, Spec{Config: v1.Config{WorkingDir: "/srv/app", User: "65532:65532", Entrypoint: []string{"/bin/app"}}, Layers: []Layer{app(t), app(t)}})
 	if err := validate.Image(img); err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +115,13 @@ func TestImageOnBase(t *testing.T) {
 	base := baseOf(t, nil)
 	created := time.Date(2026, 11, 20, 10, 0, 0, 500, time.FixedZone("", 3600))
 	img := mustImage(t, Spec{
-		Platform:    v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"},
-		Base:        base,
-		Binaries:    []string{"/bin/app"},
-		Layers:      []Layer{app(t)},
-		Env:         []string{"LANG=C.UTF-8", "APP=1"},
-		Labels:      map[string]string{"org.opencontainers.image.title": "app", "team": "a"},
+		Platform: v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"},
+		Base:     base,
+		Layers:   []Layer{app(t)},
+		Config: v1.Config{
+			Entrypoint: []string{"/bin/app"}, Env: []string{"LANG=C.UTF-8", "APP=1"},
+			Labels: map[string]string{"org.opencontainers.image.title": "app", "team": "a"},
+		},
 		Annotations: map[string]string{"org.opencontainers.image.title": "app"},
 		Created:     created,
 	})
@@ -193,21 +194,5 @@ func TestRetypedLayersStayMountable(t *testing.T) {
 	}
 	if mt, _ := m.MediaType(); mt != types.OCILayer {
 		t.Errorf("type %s", mt)
-	}
-}
-
-func TestImageRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		spec Spec
-		want string
-	}{
-		"env":        {Spec{Env: []string{"APP"}}, `env "APP": is not KEY=VALUE`},
-		"port":       {Spec{Ports: []string{"http"}}, `port "http"`},
-		"port 0":     {Spec{Ports: []string{"0"}}, `port "0"`},
-		"port 65536": {Spec{Ports: []string{"65536/tcp"}}, `port "65536/tcp"`},
-		"port range": {Spec{Ports: []string{"90-80"}}, `port "90-80"`},
-		"protocol":   {Spec{Ports: []string{"80/http"}}, "tcp, udp or sctp"},
-	} {
-		t.Run(name, func(t *testing.T) { imageError(t, c.spec, c.want) })
 	}
 }
