@@ -236,7 +236,7 @@ func (b *bench) describe() {
 	r.Host = report.Host{Platform: h.Platform, CPU: h.CPU, Kernel: h.Kernel, Cores: h.Cores, Memory: h.Memory, Virtual: h.Virtual}
 	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}
 	r.Procs = runtime.GOMAXPROCS(0)
-	r.Left = p.BenchPlan.Left
+	r.Unmeasured = p.BenchPlan.Left
 	r.Runs, r.Budget = p.BenchPlan.Runs, p.BenchPlan.Budget.Seconds()
 	for _, bp := range append(slices.Clone(p.BenchPlan.Host), p.BenchPlan.Platforms...) {
 		for _, c := range bp.Compiles {

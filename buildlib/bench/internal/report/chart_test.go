@@ -122,7 +122,7 @@ func near100(t *testing.T, got, want float64) {
 }
 
 func TestChartOfTrouble(t *testing.T) {
-	d := draw(t, trouble().Chart())
+	d := draw(t, troubled().Chart())
 	if len(d.bars[Native]) != 8 || len(d.bars[Emulated]) != 3 {
 		t.Errorf("%d native bars, %d emulated ones", len(d.bars[Native]), len(d.bars[Emulated]))
 	}
@@ -160,7 +160,7 @@ func TestChartLines(t *testing.T) {
 		"example.com/" + strings.Repeat("W", 300):          "Build time of …/WWW",
 		strings.Repeat("漢", 300):                           "Build time of 漢漢",
 	} {
-		r := trouble()
+		r := troubled()
 		r.Module, r.Partial, r.Host.CPU = module, strings.Repeat("W", 300), strings.Repeat("M/", 200)
 		p := r.layout()
 		if !strings.HasPrefix(p.Title, want) || pixels(p.Title, titleSize, true) > textWidth {

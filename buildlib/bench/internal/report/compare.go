@@ -1,12 +1,93 @@
 package report
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
+
+// Record is what of a measurement can be compared with another: that of a
+// Report, or of a file that was kept.
+type Record struct {
+	Name string // what it is called in errors and warnings
+	// About says which version was measured and when; empty if unknown.
+	About string
+
+	setup  map[string][]string // by setting, each value once, sorted
+	series map[place]map[Metric][]float64
+	legs   []place // those of series, in order
+	noisy  int     // runs that are flagged
+}
+
+func (rec *Record) add(at place, m Metric, v float64) {
+	if rec.series[at] == nil {
+		rec.series[at] = map[Metric][]float64{}
+		rec.legs = append(rec.legs, at)
+	}
+	rec.series[at][m] = append(rec.series[at][m], v)
+}
+
+// Record is the report as something to compare: what bench.txt has of it, to the
+// nanosecond and byte, so that a kept file is as good as the report itself.
+func (r Report) Record(name string) *Record {
+	rec, err := parseText("bench.txt", r.Text())
+	if err != nil {
+		panic("report: " + err.Error()) // Text wrote what parseText doesn't read: a mistake of ours
+	}
+	rec.Name = name
+	return rec
+}
+
+// maxBaseline bounds what is read of a baseline, in bytes: 100,000 runs.
+const maxBaseline = 32 << 20
+
+// Read reads a bench.json or a bench.txt, whatever its name: one that Write
+// wrote, or results in the Go benchmark format that people put together of
+// several. Errors name the file, and the line where there is one.
+func Read(path string) (*Record, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("baseline: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBaseline+1))
+	if err != nil {
+		return nil, fmt.Errorf("baseline: %w", err)
+	}
+	if len(data) > maxBaseline {
+		return nil, fmt.Errorf("baseline %s: more than %s: it is something else", path, size(maxBaseline))
+	}
+	rec, err := parse(path, data)
+	if err != nil {
+		return nil, fmt.Errorf("baseline %w", err)
+	}
+	return rec, nil
+}
+
+func parse(path string, data []byte) (*Record, error) {
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		r, err := ParseJSON(path, data)
+		if err != nil {
+			return nil, err
+		}
+		data = r.Text()
+	}
+	rec, err := parseText(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if len(rec.legs) == 0 {
+		return nil, fmt.Errorf("%s: it has no measurements (want a bench.json, or a bench.txt with Benchmark%s results)",
+			path, benchName("PLATFORM", "CASE", "SIDE"))
+	}
+	rec.Name = filepath.Base(path)
+	return rec, nil
+}
 
 // Comparison is how a measurement differs from an earlier one.
 type Comparison struct {
@@ -116,7 +197,7 @@ func values(rec *Record, key string) string {
 	return strings.Join(rec.setup[key], " and ")
 }
 
-func list(legs []leg) string {
+func list(legs []place) string {
 	if len(legs) == 0 {
 		return "nothing"
 	}
@@ -153,15 +234,15 @@ func (c *Comparison) String() string {
 	}
 	b.WriteString("\n")
 	for _, w := range c.Warnings {
-		b.WriteString(wrap("warning: "+w, 80, "  "))
+		b.WriteString(wrap("warning: " + w))
 	}
-	var last leg
+	var last place
 	for _, ch := range c.Changes {
-		if l := (leg{ch.Platform, ch.Case, ch.Side}); l != last {
+		if l := (place{ch.Platform, ch.Case, ch.Side}); l != last {
 			fmt.Fprintf(&b, "\n%s\n", l)
 			last = l
 		}
-		fmt.Fprintf(&b, "  %-16s%s%s  %s\n", ch.Metric, pad(ch.value(ch.Old), 14), pad(ch.value(ch.New), 14), ch.verdict())
+		fmt.Fprintf(&b, "  %-16s%14s%14s  %s\n", ch.Metric, ch.Metric.estimate(ch.Old), ch.Metric.estimate(ch.New), ch.verdict())
 	}
 	if c.Tolerance >= 0 {
 		past := 0
@@ -177,10 +258,6 @@ func (c *Comparison) String() string {
 		b.WriteString("\n")
 	}
 	return b.String()
-}
-
-func (ch Change) value(e Estimate) string {
-	return strings.TrimSpace(ch.Metric.format(e.Median) + " " + e.spread())
 }
 
 // verdict prints the change, how sure it is, and whether it is too much.
@@ -202,9 +279,4 @@ func (ch Change) verdict() string {
 		text += " !"
 	}
 	return text
-}
-
-// pad fills a text up to a width, on its left.
-func pad(s string, width int) string {
-	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s))) + s
 }

@@ -69,8 +69,8 @@ func complete(n int) Report {
 	return r
 }
 
-// trouble is a measurement in which much went wrong.
-func trouble() Report {
+// troubled is a measurement in which much went wrong.
+func troubled() Report {
 	r := complete(3)
 	r.Partial = "the budget of 30m0s was used up"
 	r.Budget = 1800
@@ -122,7 +122,7 @@ func odd() Report {
 
 // fixtures are all of them, by the folder of what they should give.
 func fixtures() map[string]Report {
-	all := map[string]Report{"empty": base(), "trouble": trouble(), "mac": mac(), "odd": odd()}
+	all := map[string]Report{"empty": base(), "trouble": troubled(), "mac": mac(), "odd": odd()}
 	for _, n := range []int{1, 3, 6} {
 		all[fmt.Sprintf("runs%d", n)] = complete(n)
 	}

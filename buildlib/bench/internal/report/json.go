@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -67,26 +68,28 @@ const tooMuch = 1e18
 
 // check finds what a measurement can't have said.
 func (r Report) check() error {
-	type place struct{ platform, name string }
 	seen := map[place]bool{}
 	for _, p := range r.Platforms {
 		for _, c := range p.Cases {
-			if clean(p.Platform) == "" || clean(c.Name) == "" {
+			at := place{platform: clean(p.Platform), name: clean(c.Name)}
+			switch {
+			case at.platform == "" || at.name == "":
 				return fmt.Errorf("platform %q, case %q: a name is empty", p.Platform, c.Name)
-			}
-			at := place{p.Platform, c.Name}
-			if seen[at] {
+			case seen[at]:
 				return fmt.Errorf("%s: case %s is there twice", p.Platform, c.Name)
 			}
 			seen[at] = true
-			for side, leg := range c.sides() {
-				for i, run := range leg.Runs {
-					if run.Wall <= 0 || run.User < 0 || run.System < 0 || run.MaxRSS < 0 || run.PSS < 0 ||
-						max(run.Wall, run.User, run.System) > tooMuch {
-						return fmt.Errorf("%s %s %s: run %d: no build takes that: %g s, of processors %g s and %g s, %d and %d bytes",
-							p.Platform, c.Name, side, i+1, run.Wall, run.User, run.System, run.MaxRSS, run.PSS)
-					}
-				}
+		}
+	}
+	for at, leg := range r.legs() {
+		for i, run := range leg.Runs {
+			wrong := math.Round(run.Wall*1e9) <= 0 || run.User < 0 || run.System < 0
+			for _, m := range metrics {
+				wrong = wrong || m.value(run) < 0 || m.value(run) >= tooMuch
+			}
+			if wrong {
+				return fmt.Errorf("%s: run %d: no build takes that: %g s, of processors %g s and %g s, %d and %d bytes",
+					at, i+1, run.Wall, run.User, run.System, run.MaxRSS, run.PSS)
 			}
 		}
 	}

@@ -1,61 +1,90 @@
 package report
 
 import (
+	"bytes"
+	"embed"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"text/template"
 )
+
+//go:embed *.tmpl
+var files embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"add":     func(a any, b float64) float64 { return float(a) + b },
+	"list":    func(words []string) string { return md(strings.Join(words, ", ")) },
+	"md":      md,
+	"minutes": func(seconds float64) string { return threeDigits(seconds/60) + " min" },
+	"plural":  plural,
+	"quoted":  func(s string) string { return `"` + strings.NewReplacer(`"`, "'", "`", "'").Replace(s) + `"` }, // of Mermaid's, in a code block
+	"stars":   func(s string) string { return strings.ReplaceAll(s, "*", `\*`) },
+	"times":   times,
+}).ParseFS(files, "*.tmpl"))
+
+func float(v any) float64 {
+	if n, ok := v.(int); ok {
+		return float64(n)
+	}
+	return v.(float64)
+}
+
+// execute fills in a template. One that doesn't fit its data is a mistake of ours.
+func execute(name string, data any) []byte {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+		panic("report: " + err.Error())
+	}
+	return b.Bytes()
+}
+
+// page is what report.md.tmpl fills in.
+type page struct {
+	Report
+	Totals   totals
+	All      []Summary
+	Change   string
+	Troubles []trouble
+}
 
 // Markdown is report.md, which is also what a CI shows as its summary: what
 // came out, how it was measured, and on what. change is a comparison with a
 // baseline; nil: there is none.
 func (r Report) Markdown(change *Comparison) []byte {
-	var b strings.Builder
-	b.WriteString("# Native against emulated builds\n\n")
-	all := r.Summaries()
-	for _, line := range r.headline(all) {
-		b.WriteString(line + "\n\n")
-	}
-	timeTable(&b, all)
-	for _, name := range caseNames(all) {
-		mermaid(&b, all, name)
-	}
-	r.problems(&b, all)
+	p := page{Report: r, Totals: r.totals(), All: r.Summaries(), Troubles: r.troubles(1000)}
 	if change != nil {
-		fmt.Fprintf(&b, "## Against the baseline\n\n```text\n%s```\n\n", strings.ReplaceAll(change.String(), "`", "'"))
+		p.Change = strings.ReplaceAll(change.String(), "`", "'")
 	}
-	r.perRelease(&b)
-	resourceTable(&b, all)
-	r.noise(&b)
-	r.method(&b, all)
-	r.setting(&b)
-	return []byte(b.String())
+	return execute("report.md.tmpl", p)
 }
 
-// headline says what the measurement found, in sentences.
-func (r Report) headline(all []Summary) []string {
+// Headline says what the measurement found, in sentences.
+func (p page) Headline() []string {
 	var lines []string
-	if r.Partial != "" {
-		lines = append(lines, "> **Partial:** "+md(r.Partial)+". What follows is what had been measured.")
+	if p.Partial != "" {
+		lines = append(lines, "> **Partial:** "+md(p.Partial)+". What follows is what had been measured.")
 	}
-	what := md(strings.Join(r.Binaries, ", "))
+	what := md(strings.Join(p.Binaries, ", "))
 	if what == "" {
 		what = "the project"
 	}
-	var said []string
-	few := false // runs: too few for a test
-	for _, name := range caseNames(all) {
+	var found []string
+	caveat := ""
+	for _, name := range caseNames(p.All) {
 		low, high := math.Inf(1), 0.0
-		for _, s := range all {
-			// What may be chance is nothing to boast of.
+		for _, s := range p.All {
+			// What may be chance is nothing to boast of, and what the kernel ran
+			// itself is no emulation.
 			ratio, ok := s.Ratio[Wall]
-			if s.platform.Emulator != nil && s.platform.Emulator.Kind == "native" {
-				continue // the kernel ran it: no emulation
+			if !ok || s.Case != name || s.RatioCell(Wall, "") == "~" || s.platform.Emulator != nil && s.platform.Emulator.Kind == "native" {
+				continue
 			}
-			if ok && s.Case == name && (ratio.Significant == nil || *ratio.Significant) {
-				few = few || ratio.Significant == nil
-				low, high = min(low, ratio.Ratio), max(high, ratio.Ratio)
+			low, high = min(low, ratio.Ratio), max(high, ratio.Ratio)
+			if ratio.Significant == nil {
+				caveat = " These are medians of too few runs for a test of significance."
 			}
 		}
 		if high == 0 {
@@ -65,211 +94,160 @@ func (r Report) headline(all []Summary) []string {
 		if upper := times(high, ""); upper != span {
 			span += " to " + upper
 		}
-		said = append(said, fmt.Sprintf("**%s times** as long %s", span, caseWords(name)))
+		words := map[string]string{Cold: "with an empty build cache", Warm: "after a change of one line"}[name]
+		if words == "" {
+			words = "in the case " + md(name)
+		}
+		found = append(found, fmt.Sprintf("**%s times** as long %s", span, words))
 	}
-	if !slices.ContainsFunc(all, func(s Summary) bool { return len(s.Ratio) > 0 }) {
+	switch {
+	case !slices.ContainsFunc(p.All, func(s Summary) bool { return len(s.Ratio) > 0 }):
 		return append(lines, "No platform was built on both sides, so there is nothing to compare.")
-	}
-	if len(said) == 0 {
+	case len(found) == 0:
 		return append(lines, "No difference was found between native and emulated builds of "+what+": see the table for what was measured.")
 	}
-	caveat := ""
-	if few {
-		caveat = " These are medians of too few runs for a test of significance."
+	lines = append(lines, fmt.Sprintf("Compared with native cross-compilation, an emulated build of %s takes %s.%s", what, strings.Join(found, ", and "), caveat))
+	switch same, different, unknown := compared(p.All); {
+	case different > 0:
+		return append(lines, fmt.Sprintf("**The binaries of both sides differ** in %d of %d cases: see below.", different, same+different))
+	case same == 0:
+		return append(lines, "The binaries of both sides were not compared.")
+	case unknown > 0:
+		return append(lines, fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case")))
 	}
-	lines = append(lines, fmt.Sprintf("Compared with native cross-compilation, an emulated build of %s takes %s.%s", what, strings.Join(said, ", and "), caveat))
-	return append(lines, sameSentence(all))
+	return append(lines, "The binaries of both sides are the same, byte for byte.")
 }
 
 // caseNames are the cases that were measured, in order.
 func caseNames(all []Summary) []string {
 	var names []string
-	seen := map[string]bool{}
 	for _, s := range all {
-		if !seen[s.Case] {
-			seen[s.Case] = true
+		if !slices.Contains(names, s.Case) {
 			names = append(names, s.Case)
 		}
 	}
 	return names
 }
 
-func caseWords(name string) string {
-	switch name {
-	case Cold:
-		return "with an empty build cache"
-	case Warm:
-		return "after a change of one line"
-	}
-	return "in the case " + md(name)
-}
-
-// sameSentence says whether what was measured is two ways to one result.
-func sameSentence(all []Summary) string {
-	same, different, unknown := compared(all)
-	switch {
-	case different > 0:
-		return fmt.Sprintf("**The binaries of both sides differ** in %d of %d cases: see below.", different, same+different)
-	case same == 0:
-		return "The binaries of both sides were not compared."
-	case unknown > 0:
-		return fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case"))
-	}
-	return "The binaries of both sides are the same, byte for byte."
-}
-
 // compared counts the cases by what came of comparing their binaries. The
 // host's own aren't in it: there is nothing to compare.
 func compared(all []Summary) (same, different, unknown int) {
 	for _, s := range all {
-		switch {
-		case s.legs.Same == nil && s.platform.Host:
-		case s.legs.Same == nil:
-			unknown++
-		case *s.legs.Same:
+		switch word := s.SameWord(); {
+		case word == "yes":
 			same++
-		default:
+		case word == "NO":
 			different++
+		case !s.platform.Host:
+			unknown++
 		}
 	}
 	return same, different, unknown
 }
 
-func timeTable(b *strings.Builder, all []Summary) {
-	b.WriteString("| platform | case | native | emulated | emulated / native | same binaries |\n| --- | --- | ---: | ---: | ---: | --- |\n")
-	for _, s := range all {
-		cells := []string{platformCell(s), md(s.Case), mdCell(s, Native), mdCell(s, Emulated), s.ratioCell(Wall, "×"), s.same()}
-		if r, ok := s.Ratio[Wall]; ok && r.Bounds != nil {
-			cells[4] += fmt.Sprintf(" (%s to %s)", times(r.Bounds.Low, ""), times(r.Bounds.High, ""))
-		}
-		if cells[5] == "NO" {
-			cells[5] = "**no**"
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
-	b.WriteString("\n")
-}
-
-func platformCell(s Summary) string {
+// Label is the platform as a cell.
+func (s Summary) Label() string {
 	if s.platform.Host {
 		return md(s.Platform) + " (the host)"
 	}
 	return md(s.Platform)
 }
 
-func mdCell(s Summary, side string) string {
-	return strings.ReplaceAll(s.cell(side), "*", `\*`)
+// Bounds are those of the ratio of times.
+func (s Summary) Bounds() *Interval { return s.Ratio[Wall].Bounds }
+
+// bars are a chart of Mermaid's. It is one series, whose labels tell the sides
+// apart: Mermaid draws the bars of two series over each other, and what is to be
+// empty in one of them as a stub.
+type bars struct {
+	Title, Ceiling string
+	Labels, Values []string
 }
 
-// problems lists what went wrong, if something did.
-func (r Report) problems(b *strings.Builder, all []Summary) {
-	var items []string
-	for _, s := range all {
-		at := "**" + md(s.Platform) + " " + md(s.Case)
-		if s.legs.Same != nil && !*s.legs.Same {
-			items = append(items, at+"**: the binaries differ: "+md(short(s.legs.Difference, 1000)))
+// Height is the chart's, in pixels.
+func (b bars) Height() int { return 140 + 32*len(b.Labels) }
+
+// Bars are the times, a chart per case and a bar per leg.
+func (p page) Bars() []bars {
+	var charts []bars
+	for _, name := range caseNames(p.All) {
+		b := bars{Title: map[string]string{Cold: "Empty build cache", Warm: "One line changed"}[name]}
+		if b.Title == "" {
+			b.Title = short(name, 40)
 		}
-		for side, leg := range s.legs.sides() {
-			if leg.Failure != "" {
-				items = append(items, fmt.Sprintf("%s %s** (%s): %s", at, side, plural(len(leg.Runs), "run"), md(short(leg.Failure, 1000))))
+		highest := 0.0
+		for _, s := range p.All {
+			for _, side := range []string{Native, Emulated} {
+				estimates, _ := s.side(side)
+				if median := estimates[Wall].Median; s.Case == name && median > 0 {
+					b.Labels = append(b.Labels, short(s.Platform, 24)+" "+side)
+					b.Values = append(b.Values, decimal(median))
+					highest = max(highest, median)
+				}
 			}
 		}
+		if b.Ceiling = decimal(niceCeiling(highest)); len(b.Labels) > 0 {
+			charts = append(charts, b)
+		}
 	}
-	for _, m := range r.missing() {
-		items = append(items, "**"+md(m.platforms)+"**: not emulated: "+md(short(m.why, 1000)))
-	}
-	if len(items) == 0 {
-		return
-	}
-	b.WriteString("## Not as wanted\n\n")
-	for _, item := range items {
-		b.WriteString("- " + item + "\n")
-	}
-	b.WriteString("\n")
+	return charts
 }
 
-// perRelease puts the times into a maintainer's terms.
-func (r Report) perRelease(b *strings.Builder) {
-	sum, ok := r.release()
-	if !ok {
-		return
-	}
-	b.WriteString("## Minutes of CI per release\n\n")
-	fmt.Fprintf(b, "Building %s for a release (%s), one after the other on this machine and each from an empty build cache, takes:\n\n",
-		plural(len(sum.platforms), "platform"), md(strings.Join(sum.platforms, ", ")))
-	b.WriteString("| | native | emulated | saved |\n| --- | ---: | ---: | ---: |\n")
-	row := func(name string, native, emulated float64) {
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, minutes(native), minutes(emulated), minutes(emulated-native))
-	}
-	row("a release", sum.native.wall, sum.emulated.wall)
-	if sum.native.cpu > 0 {
-		row("its processor time", sum.native.cpu, sum.emulated.cpu)
-	}
-	row("10 releases", 10*sum.native.wall, 10*sum.emulated.wall)
-	row("100 releases", 100*sum.native.wall, 100*sum.emulated.wall)
-	b.WriteString("\nThese are sums of the medians above. They count compiling and linking, with the host's own platform built natively on both sides; " +
-		"not starting runners, downloading modules, tests, assembling or pushing images, nor what builders in containers add.")
-	if len(sum.left) > 0 {
-		fmt.Fprintf(b, " Left out, because not measured on both sides: %s.", md(strings.Join(sum.left, ", ")))
-	}
-	b.WriteString("\n\n")
+// decimal prints seconds for a program, to the millisecond.
+func decimal(v float64) string {
+	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
-func resourceTable(b *strings.Builder, all []Summary) {
-	var rows strings.Builder
-	for _, s := range all {
+// resource is a row of what a case took besides time.
+type resource struct {
+	Summary
+	Metric Metric
+}
+
+// Resources are those that are known.
+func (p page) Resources() []resource {
+	var rows []resource
+	for _, s := range p.All {
 		for _, m := range metrics[1:] {
-			native, emulated := s.Native[m], s.Emulated[m]
-			if native.N+emulated.N == 0 {
-				continue
+			if s.Native[m].N+s.Emulated[m].N > 0 {
+				rows = append(rows, resource{s, m})
 			}
-			cell := func(e Estimate) string {
-				if e.N == 0 {
-					return ""
-				}
-				return strings.TrimSpace(m.format(e.Median) + " " + e.spread())
-			}
-			fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s | %s |\n", platformCell(s), md(s.Case), m, cell(native), cell(emulated), s.ratioCell(m, "×"))
 		}
 	}
-	if rows.Len() == 0 {
-		return
-	}
-	b.WriteString("## Processor time and memory\n\n| platform | case | | native | emulated | emulated / native |\n| --- | --- | --- | ---: | ---: | ---: |\n" + rows.String() + "\n")
+	return rows
 }
 
-// noise lists the runs that are flagged.
-func (r Report) noise(b *strings.Builder) {
-	var items []string
-	runs, known := 0, 0
-	for _, p := range r.Platforms {
-		for _, c := range p.Cases {
-			for side, leg := range c.sides() {
-				for i, run := range leg.Runs {
-					runs++
-					if run.Noise != nil {
-						known++
-					}
-					if len(run.Noisy) > 0 {
-						items = append(items, fmt.Sprintf("- %s %s %s, run %d of %d (%s): %s\n", md(p.Platform), md(c.Name), side, i+1, len(leg.Runs),
-							seconds(run.Wall), md(strings.Join(run.Noisy, ", "))))
-					}
-				}
-			}
+// Setting is what the times depend on.
+func (p page) Setting() []setting {
+	memory, budget := amount(p.Host.Memory), ""
+	if memory != "" {
+		memory += " of memory"
+	}
+	if p.Budget > 0 {
+		budget = threeDigits(p.Budget/60) + " min"
+	}
+	all := []setting{
+		{"module", p.Module + " " + p.Version},
+		{"commit", p.commit()},
+		{"binaries", strings.Join(p.Binaries, ", ")},
+		{"host", joined(", ", p.Host.Platform, p.Host.CPU, count(p.Host.Cores, "processor"), memory, p.Host.Kernel, p.Host.Virtual)},
+		{"Go", joined(", ", p.Go.Version, assigned("GOFLAGS", p.Go.Flags), assigned("GOEXPERIMENT", p.Go.Experiment), assigned("GOFIPS140", p.Go.FIPS140))},
+		{"GOMAXPROCS", positive(p.Procs)},
+		{"flags of go build", strings.Join(p.Flags, " ")},
+	}
+	for _, platform := range p.Platforms {
+		if e := platform.Emulator; e != nil {
+			all = append(all, setting{platform.Platform, joined(", ", e.String(), e.Path, platform.Toolchain)})
 		}
 	}
-	if runs == 0 {
-		return
+	return known(append(all, setting{"measured", joined(" to ", moment(p.Start), moment(p.End))}, setting{"time budget", budget}))
+}
+
+func assigned(name, value string) string {
+	if value == "" {
+		return ""
 	}
-	b.WriteString("## Noise\n\n")
-	switch {
-	case known == 0 && len(items) == 0:
-		b.WriteString("The system says nothing of what else ran, so no run could be flagged.\n\n")
-	case len(items) == 0:
-		fmt.Fprintf(b, "None of the %s was disturbed enough to be flagged.\n\n", plural(runs, "run"))
-	default:
-		fmt.Fprintf(b, "Flagged, but counted: %d of %s (\\* above).\n\n%s\n", len(items), plural(runs, "run"), strings.Join(items, ""))
-	}
+	return name + "=" + value
 }
 
 // md makes a text one line of Markdown that reads as it is written: what would

@@ -57,7 +57,7 @@ func TestHeadline(t *testing.T) {
 		{"complete", complete(6), []string{
 			"Compared with native cross-compilation, an emulated build of server, agent takes **8.0 to 12.0 times** as long with an empty build cache, and **4.0 to 6.0 times** as long after a change of one line.",
 			"The binaries of both sides are the same, byte for byte."}},
-		{"trouble", trouble(), []string{"> **Partial:** the budget of 30m0s was used up.", "**10.0 times** as long with", "**The binaries of both sides differ** in 1 of 3 cases"}},
+		{"trouble", troubled(), []string{"> **Partial:** the budget of 30m0s was used up.", "**10.0 times** as long with", "**The binaries of both sides differ** in 1 of 3 cases"}},
 		{"nothing emulated", mac(), []string{"No platform was built on both sides, so there is nothing to compare."}},
 		{"by chance", chance, []string{"No difference was found between native and emulated builds of server, agent"}},
 		{"not all compared", partlySame, []string{"Where both sides were built (5 cases), their binaries are the same, byte for byte."}},
@@ -76,27 +76,27 @@ func TestHeadline(t *testing.T) {
 func TestRelease(t *testing.T) {
 	// 20 s natively on 4 platforms; emulated 20 s on the host's own, and 200,
 	// 160 and 240 s. Processor time is 1.75 times that.
-	sum, ok := complete(3).release()
-	if !ok || len(sum.platforms) != 4 || len(sum.left) != 0 {
-		t.Fatalf("%+v, %v", sum, ok)
+	sum := complete(3).Release()
+	if sum == nil || len(sum.Platforms) != 4 || len(sum.Missing) != 0 {
+		t.Fatalf("%+v", sum)
 	}
 	near(t, "native", sum.native.wall, 80)
 	near(t, "emulated", sum.emulated.wall, 620)
 	near(t, "native processor time", sum.native.cpu, 140)
 	near(t, "emulated processor time", sum.emulated.cpu, 1085)
 
-	sum, ok = trouble().release()
-	if !ok || strings.Join(sum.platforms, " ") != "linux/amd64 linux/arm64" || strings.Join(sum.left, " ") != "linux/arm/v7 linux/riscv64" {
-		t.Errorf("a crash and a missing emulator: %+v, %v", sum, ok)
+	sum = troubled().Release()
+	if sum == nil || strings.Join(sum.Platforms, " ") != "linux/amd64 linux/arm64" || strings.Join(sum.Missing, " ") != "linux/arm/v7 linux/riscv64" {
+		t.Fatalf("a crash and a missing emulator: %+v", sum)
 	}
 	near(t, "emulated, of what was measured", sum.emulated.wall, 220)
 
 	r := complete(1)
 	r.Platforms[1].Cases[0].Native.Runs[0].User, r.Platforms[1].Cases[0].Native.Runs[0].System = 0, 0
-	if sum, _ := r.release(); sum.native.cpu != 0 || sum.emulated.cpu != 0 {
+	if sum := r.Release(); sum.native.cpu != 0 || sum.emulated.cpu != 0 {
 		t.Errorf("a sum of processor times, one of which is unknown: %+v", sum)
 	}
-	if sum, ok := mac().release(); ok {
+	if sum := mac().Release(); sum != nil {
 		t.Errorf("minutes of emulation on a host without: %+v", sum)
 	}
 }
@@ -108,13 +108,13 @@ func TestNoise(t *testing.T) {
 	}{
 		"quiet":   {complete(3), "None of the 42 runs was disturbed enough to be flagged."},
 		"unknown": {mac(), "The system says nothing of what else ran"},
-		"noisy":   {trouble(), "- linux/arm64 warm emulated, run 2 of 3 (10.2 s): 12 % of the processors stolen, throttled for 3 s\n"},
+		"noisy":   {troubled(), "- linux/arm64 warm emulated, run 2 of 3 (10.2 s): 12 % of the processors stolen, throttled for 3 s\n"},
 	} {
 		if got := string(tt.report.Markdown(nil)); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: it doesn't say %s:\n%s", name, tt.want, got)
 		}
 	}
-	if got := trouble().Table(); !strings.Contains(got, "10.0 s*") || !strings.Contains(got, "1 of 31 runs") {
+	if got := troubled().Table(); !strings.Contains(got, "10.0 s*") || !strings.Contains(got, "1 of 31 runs") {
 		t.Errorf("the table hides a noisy run:\n%s", got)
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -21,8 +22,8 @@ const (
 // metrics are all of them, in the order in which they are shown.
 var metrics = []Metric{Wall, CPU, PSS, MaxRSS}
 
-// of is the run's value. Zero: unknown.
-func (m Metric) of(r Run) float64 {
+// value is the run's. Zero: unknown.
+func (m Metric) value(r Run) float64 {
 	switch m {
 	case Wall:
 		return r.Wall
@@ -59,40 +60,47 @@ func (m Metric) format(v float64) string {
 	return seconds(v)
 }
 
+// estimate prints a median with its unit and, as benchstat does, the larger half
+// of its interval: "20.0 s ± 5%". Nothing is printed of no runs.
+func (m Metric) estimate(e Estimate) string {
+	switch {
+	case e.N == 0:
+		return ""
+	case e.Interval == nil:
+		return m.format(e.Median)
+	}
+	return fmt.Sprintf("%s ± %.0f%%", m.format(e.Median), 100*max(e.Interval.High/e.Median-1, 1-e.Interval.Low/e.Median))
+}
+
 // seconds prints a duration in one unit, so that two can be compared by eye.
 func seconds(v float64) string {
-	switch {
-	case v > 0 && v < 0.0995:
-		return digits(v*1000) + " ms"
-	default:
-		return digits(v) + " s"
+	if v > 0 && v < 0.0995 {
+		return threeDigits(v*1000) + " ms"
 	}
+	return threeDigits(v) + " s"
 }
 
 // size prints bytes in the units that the other tables use.
 func size(v float64) string {
 	switch {
 	case v < 999.5e3:
-		return digits(v/1e3) + " kB"
+		return threeDigits(v/1e3) + " kB"
 	case v < 999.5e6:
-		return digits(v/1e6) + " MB"
+		return threeDigits(v/1e6) + " MB"
 	}
-	return digits(v/1e9) + " GB"
+	return threeDigits(v/1e9) + " GB"
 }
-
-// minutes prints a sum of builds as CI providers count them.
-func minutes(sec float64) string { return digits(sec/60) + " min" }
 
 // times prints a ratio.
 func times(v float64, sign string) string {
 	if v >= 0.05 && v < 9.95 {
 		return fmt.Sprintf("%.1f%s", v, sign)
 	}
-	return digits(v) + sign
+	return threeDigits(v) + sign
 }
 
-// digits prints three significant digits, and never an exponent.
-func digits(v float64) string {
+// threeDigits prints three significant digits, and never an exponent.
+func threeDigits(v float64) string {
 	switch {
 	case v < 9.995:
 		return fmt.Sprintf("%.2f", v)
@@ -133,4 +141,33 @@ func plural(n int, what string) string {
 		return fmt.Sprint(n, " ", what)
 	}
 	return fmt.Sprint(n, " ", what, "s")
+}
+
+// count is plural; empty of none, which stands for unknown.
+func count(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return plural(n, what)
+}
+
+// positive is a number; empty if it is 0, which stands for unknown.
+func positive(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// amount is size; empty if it is 0, which stands for unknown.
+func amount(bytes int64) string {
+	if bytes == 0 {
+		return ""
+	}
+	return size(float64(bytes))
+}
+
+// joined joins those words that aren't empty.
+func joined(sep string, words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return clean(s) == "" }), sep)
 }

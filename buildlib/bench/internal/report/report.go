@@ -2,6 +2,12 @@
 // people and programs read: a table, a report, a chart, bench.json, bench.txt
 // in the Go benchmark format; and compares them with those of an earlier run.
 //
+// Its files in their order: report.go has what was measured, statistics.go what
+// follows from it, totals.go what is counted and added up, metric.go how figures
+// are written; text.go, json.go, table.go, markdown.go and chart.go are the
+// outputs, compare.go reads a baseline, write.go writes all files. The *.tmpl are
+// what report.md and chart.svg look like.
+//
 // It measures nothing and knows no clock, so that equal measurements give
 // equal files. Statistics are benchstat's, by go-moremath: the median, its 95 %
 // interval, and the Mann-Whitney U test, which assume nothing of how
@@ -42,10 +48,10 @@ type Report struct {
 	// Partial says why less was measured than was wanted: "interrupted", "the
 	// budget of 10m0s was used up". Empty: all was.
 	Partial string `json:"partial,omitempty"`
-	// Left are the platforms and binaries of the project that were not to be
-	// measured.
-	Left      []string   `json:"left,omitempty"`
-	Platforms []Platform `json:"platforms"` // in the project's order
+	// Unmeasured are the platforms and binaries of the project that were not to
+	// be measured.
+	Unmeasured []string   `json:"left,omitempty"`
+	Platforms  []Platform `json:"platforms"` // in the project's order
 }
 
 // Host is the machine that measured. Empty fields are unknown.
@@ -127,6 +133,26 @@ func (c Case) sides() iter.Seq2[string, *Leg] {
 		}
 		if c.Emulated != nil {
 			yield(Emulated, c.Emulated)
+		}
+	}
+}
+
+// place is where a leg belongs.
+type place struct{ platform, name, side string }
+
+func (p place) String() string { return p.platform + " " + p.name + " " + p.side }
+
+// legs are those that were begun, in order.
+func (r Report) legs() iter.Seq2[place, *Leg] {
+	return func(yield func(place, *Leg) bool) {
+		for _, p := range r.Platforms {
+			for _, c := range p.Cases {
+				for side, leg := range c.sides() {
+					if !yield(place{clean(p.Platform), clean(c.Name), side}, leg) {
+						return
+					}
+				}
+			}
 		}
 	}
 }

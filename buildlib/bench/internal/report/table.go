@@ -2,9 +2,16 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
+)
+
+// minInterval and minTest are how many runs a side needs for an interval of
+// its median, and for a difference to be significant; a test holds them to
+// what go-moremath does.
+const (
+	minInterval = 6
+	minTest     = 4
 )
 
 // Table is the report for a terminal: a line per platform and case with both
@@ -12,63 +19,84 @@ import (
 // whether the binaries are the same; then what needs words.
 func (r Report) Table() string {
 	rows := [][]string{{"PLATFORM", "CASE", "NATIVE", "EMULATED", "TIME", "CPU", "MEMORY", "SAME"}}
-	last := ""
+	last, chance := "", false
 	for _, s := range r.Summaries() {
-		platform := ""
+		platform, memory := "", PSS
 		if s.Platform != last {
 			platform, last = short(s.Platform, 24), s.Platform
 		}
-		rows = append(rows, []string{platform, short(s.Case, 8), s.cell(Native), s.cell(Emulated),
-			s.ratioCell(Wall, "x"), s.ratioCell(CPU, "x"), s.memoryRatio("x"), s.same()})
+		if _, known := s.Ratio[PSS]; !known {
+			memory = MaxRSS
+		}
+		row := []string{platform, short(s.Case, 8), s.Cell(Native), s.Cell(Emulated),
+			s.RatioCell(Wall, "x"), s.RatioCell(CPU, "x"), s.RatioCell(memory, "x"), s.SameWord()}
+		chance = chance || strings.Contains(strings.Join(row[4:7], ""), "~")
+		rows = append(rows, row)
 	}
 	var b strings.Builder
-	align(&b, rows, []bool{false, false, true, true, true, true, true, false})
-	for _, note := range r.notes() {
-		b.WriteString(wrap(note, 80, "  "))
+	align(&b, rows)
+	if r.Partial != "" {
+		b.WriteString(wrap("partial: " + r.Partial))
+	}
+	for _, t := range r.troubles(400) {
+		if t.Differ {
+			t.Place += ": the binaries DIFFER"
+		}
+		b.WriteString(wrap(t.Place + ": " + t.Why))
+	}
+	t := r.totals()
+	if n := len(t.Flagged); n > 0 {
+		b.WriteString(wrap(fmt.Sprintf("* %d of %d runs were noisy; report.md says which and why", n, t.Runs)))
+	}
+	if chance {
+		b.WriteString("~ a difference that may be chance\n")
+	}
+	if t.Runs == 0 {
+		b.WriteString("nothing was measured\n")
+	} else if t.Fewest < minInterval {
+		note := plural(t.Fewest, "run") + " of each leg"
+		if t.Fewest != t.Most {
+			note = "as few as " + plural(t.Fewest, "run") + " of a leg"
+		}
+		note += fmt.Sprintf(": too few for an interval of the median (%d)", minInterval)
+		if t.Fewest < minTest {
+			note += fmt.Sprintf(" or a test of the difference (%d)", minTest)
+		}
+		b.WriteString(wrap(note))
 	}
 	return b.String()
 }
 
-// align writes rows in columns two spaces apart.
-func align(b *strings.Builder, rows [][]string, right []bool) {
-	widths := make([]int, len(right))
+// align writes rows in columns two spaces apart, words at the left and figures at the right.
+func align(b *strings.Builder, rows [][]string) {
+	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	for _, row := range rows {
-		var line strings.Builder
+		line := ""
 		for i, cell := range row {
-			if i > 0 {
-				line.WriteString("  ")
+			width := widths[i]
+			if i < 2 || i == len(row)-1 {
+				width = -width
 			}
-			fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if right[i] {
-				line.WriteString(fill + cell)
-			} else {
-				line.WriteString(cell + fill)
-			}
+			line += fmt.Sprintf("%*s  ", width, cell)
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
 
-// cell is a side's median time, a word where there is none, and a star if some
+// Cell is a side's median time, a word where there is none, and a star if some
 // of its runs are flagged.
-func (s Summary) cell(side string) string {
-	all, leg, noisy := s.Native, s.legs.Native, s.NoisyNative
-	if side == Emulated {
-		all, leg, noisy = s.Emulated, s.legs.Emulated, s.NoisyEmulated
-	}
-	e, measured := all[Wall]
+func (s Summary) Cell(side string) string {
+	estimates, leg := s.side(side)
 	switch {
-	case measured:
-		text := strings.TrimSpace(seconds(e.Median) + " " + e.spread())
-		if noisy > 0 {
-			text += "*"
-		}
-		return text
+	case estimates[Wall].N > 0 && leg.noisy() > 0:
+		return s.Value(side, Wall) + "*"
+	case estimates[Wall].N > 0:
+		return s.Value(side, Wall)
 	case leg != nil && leg.Failure != "":
 		return "failed"
 	case side == Emulated && s.platform.Host:
@@ -77,8 +105,14 @@ func (s Summary) cell(side string) string {
 	return "none"
 }
 
-// ratioCell is a ratio; "~" if the test finds no difference.
-func (s Summary) ratioCell(m Metric, sign string) string {
+// Value is a side's median with its unit and its spread; empty without one.
+func (s Summary) Value(side string, m Metric) string {
+	estimates, _ := s.side(side)
+	return m.estimate(estimates[m])
+}
+
+// RatioCell is a ratio; "~" if the test finds no difference.
+func (s Summary) RatioCell(m Metric, sign string) string {
 	r, ok := s.Ratio[m]
 	switch {
 	case !ok:
@@ -89,16 +123,8 @@ func (s Summary) ratioCell(m Metric, sign string) string {
 	return times(r.Ratio, sign)
 }
 
-// memoryRatio compares the whole trees where that is known, and else the
-// largest processes.
-func (s Summary) memoryRatio(sign string) string {
-	if _, ok := s.Ratio[PSS]; ok {
-		return s.ratioCell(PSS, sign)
-	}
-	return s.ratioCell(MaxRSS, sign)
-}
-
-func (s Summary) same() string {
+// SameWord says whether both sides' binaries are the same; empty: unknown.
+func (s Summary) SameWord() string {
 	switch {
 	case s.legs.Same == nil:
 		return ""
@@ -108,103 +134,18 @@ func (s Summary) same() string {
 	return "NO"
 }
 
-// notes are what a table can't say, the worst first.
-func (r Report) notes() []string {
-	var notes []string
-	if r.Partial != "" {
-		notes = append(notes, "partial: "+clean(r.Partial))
-	}
-	var runs, flagged, fewest, most int
-	chance := false
-	for _, s := range r.Summaries() {
-		at := clean(s.Platform + " " + s.Case)
-		if s.legs.Same != nil && !*s.legs.Same {
-			notes = append(notes, at+": the binaries DIFFER: "+short(s.legs.Difference, 400))
-		}
-		for side, leg := range s.legs.sides() {
-			if leg.Failure != "" {
-				notes = append(notes, at+" "+side+": "+short(leg.Failure, 400))
-			}
-			runs += len(leg.Runs)
-			if n := len(leg.Runs); n > 0 {
-				most = max(most, n)
-				if fewest == 0 || n < fewest {
-					fewest = n
-				}
-			}
-		}
-		flagged += s.NoisyNative + s.NoisyEmulated
-		for _, cell := range []string{s.ratioCell(Wall, ""), s.ratioCell(CPU, ""), s.memoryRatio("")} {
-			chance = chance || cell == "~"
-		}
-	}
-	for _, m := range r.missing() {
-		notes = append(notes, m.platforms+": not emulated: "+short(m.why, 400))
-	}
-	if flagged > 0 {
-		notes = append(notes, fmt.Sprintf("* %d of %d runs were noisy; report.md says which and why", flagged, runs))
-	}
-	if chance {
-		notes = append(notes, "~ a difference that may be chance")
-	}
-	switch {
-	case fewest == 0:
-		notes = append(notes, "nothing was measured")
-	case fewest < minInterval && !testable(fewest, fewest):
-		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d) or a test of the difference (%d)", perLeg(fewest, most), minInterval, minTest))
-	case fewest < minInterval:
-		notes = append(notes, fmt.Sprintf("%s: too few for an interval of the median (%d)", perLeg(fewest, most), minInterval))
-	}
-	return notes
-}
-
-// missing is why platforms weren't emulated.
-type missing struct{ platforms, why string }
-
-// missing tells each reason once: a host that can't emulate has the same for
-// all platforms.
-func (r Report) missing() []missing {
-	var all []missing
-	for _, p := range r.Platforms {
-		at := slices.IndexFunc(all, func(m missing) bool { return m.why == p.Missing })
-		switch {
-		case p.Missing == "":
-		case at >= 0:
-			all[at].platforms += ", " + clean(p.Platform)
-		default:
-			all = append(all, missing{clean(p.Platform), p.Missing})
-		}
-	}
-	return all
-}
-
-// minInterval and minTest are how many runs a side needs for an interval of
-// its median, and for a difference to be significant; a test holds them to
-// what benchmath does.
-const (
-	minInterval = 6
-	minTest     = 4
-)
-
-func perLeg(fewest, most int) string {
-	if fewest == most {
-		return plural(fewest, "run") + " of each leg"
-	}
-	return "as few as " + plural(fewest, "run") + " of a leg"
-}
-
-// wrap breaks a text into lines of at most width runes where it has spaces,
-// the second and later ones indented.
-func wrap(text string, width int, indent string) string {
+// wrap breaks a text into lines of at most 80 runes where it has spaces, the
+// second and later ones indented.
+func wrap(text string) string {
 	var b strings.Builder
 	column := 0
-	for i, word := range strings.Fields(text) {
+	for _, word := range strings.Fields(clean(text)) {
 		n := utf8.RuneCountInString(word)
 		switch {
-		case i == 0:
-		case column+1+n > width:
-			b.WriteString("\n" + indent)
-			column = len(indent)
+		case b.Len() == 0:
+		case column+1+n > 80:
+			b.WriteString("\n  ")
+			column = 2
 		default:
 			b.WriteByte(' ')
 			column++
@@ -212,6 +153,5 @@ func wrap(text string, width int, indent string) string {
 		b.WriteString(word)
 		column += n
 	}
-	b.WriteByte('\n')
-	return b.String()
+	return b.String() + "\n"
 }

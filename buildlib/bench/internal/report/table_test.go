@@ -38,14 +38,15 @@ func TestTableNotes(t *testing.T) {
 }
 
 func TestWrap(t *testing.T) {
+	long := strings.Repeat("x", 78)
 	for in, want := range map[string]string{
 		"":                     "\n",
 		"short":                "short\n",
-		"one two three":        "one two\n  three\n",
-		"a verylongwordthatis": "a\n  verylongwordthatis\n",
-		" spaces \n are one ":  "spaces\n  are one\n",
+		"one " + long + " two": "one\n  " + long + "\n  two\n",
+		"a " + long + " b":     "a " + long + "\n  b\n",
+		" spaces \n are one ":  "spaces are one\n",
 	} {
-		if got := wrap(in, 9, "  "); got != want {
+		if got := wrap(in); got != want {
 			t.Errorf("wrap(%q) = %q, want %q", in, got, want)
 		}
 	}

@@ -2,7 +2,9 @@ package report
 
 import (
 	"bytes"
-	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -11,48 +13,32 @@ import (
 func TestTextIsReadBack(t *testing.T) {
 	for name, r := range fixtures() {
 		t.Run(name, func(t *testing.T) {
-			type run struct {
-				leg
-				Run
+			rec, err := parseText("bench.txt", r.Text())
+			if err != nil {
+				t.Fatal(err)
 			}
-			var want []run
-			for _, p := range r.Platforms {
-				for _, c := range p.Cases {
-					for side, l := range c.sides() {
-						for _, r := range l.Runs {
-							want = append(want, run{leg{clean(p.Platform), clean(c.Name), side}, r})
-						}
+			var legs []place
+			for at, leg := range r.legs() {
+				if len(leg.Runs) == 0 {
+					continue
+				}
+				legs = append(legs, at)
+				for _, m := range metrics {
+					got, want := rec.series[at][m], leg.values(m)
+					if len(got) != len(want) {
+						t.Fatalf("%s: %d values of %s, want %d", at, len(got), m, len(want))
+					}
+					for i := range got {
+						near(t, at.String()+" "+m.String(), got[i], want[i])
 					}
 				}
 			}
-			all, err := results("bench.txt", r.Text())
-			if err != nil || len(all) != len(want) {
-				t.Fatalf("%d results of %d runs, error %v", len(all), len(want), err)
+			if !slices.Equal(rec.legs, legs) {
+				t.Errorf("measured %v, want %v", rec.legs, legs)
 			}
-			settings := map[string]string{}
 			for _, s := range r.setup() {
-				settings[s.key] = s.value
-			}
-			for i, res := range all {
-				got, ours, err := legOf(res.name)
-				if err != nil || !ours || got != want[i].leg {
-					t.Errorf("result %s is %v, %v, %v; want %v", res.name, got, ours, err, want[i].leg)
-				}
-				values := map[string]float64{}
-				for _, v := range res.values {
-					values[v.unit] = v.number
-				}
-				for unit, value := range map[string]float64{"ns/op": 1e9 * want[i].Wall, "user+sys-ns/op": 1e9 * (want[i].User + want[i].System),
-					"peak-RSS-bytes": float64(want[i].MaxRSS), "peak-PSS-bytes": float64(want[i].PSS)} {
-					got, has := values[unit]
-					if has != (value > 0) {
-						t.Errorf("%s: there is a %s: %v, want %v", res.name, unit, has, value)
-					} else if has {
-						near(t, unit, got, value)
-					}
-				}
-				if !maps.Equal(res.config, settings) {
-					t.Errorf("the configuration is %q, want %q", res.config, settings)
+				if len(legs) > 0 && !slices.Equal(rec.setup[s.Key], []string{s.Value}) {
+					t.Errorf("%s is %q, want %q", s.Key, rec.setup[s.Key], s.Value)
 				}
 			}
 		})
@@ -65,14 +51,7 @@ func TestTextConfigurationIsStable(t *testing.T) {
 	now, then := complete(1), complete(1)
 	then.Version, then.Revision, then.Dirty, then.Host.Kernel = "v1.1.0", "fedcba", true, "6.1.1"
 	then.Start, then.End, then.Partial, then.Budget = noon.AddDate(-1, 0, 0), noon.AddDate(-1, 0, 1), "interrupted", 60
-	config := func(r Report) map[string]string {
-		all, err := results("bench.txt", r.Text())
-		if err != nil || len(all) == 0 {
-			t.Fatalf("%d results, error %v", len(all), err)
-		}
-		return all[0].config
-	}
-	if a, b := config(now), config(then); !maps.Equal(a, b) || len(a) == 0 {
+	if a, b := now.Record("now").setup, then.Record("then").setup; !reflect.DeepEqual(a, b) || len(a) == 0 {
 		t.Errorf("the configuration is\n%s\nand was\n%s", a, b)
 	}
 	if bytes.Equal(now.Text(), then.Text()) {
@@ -86,13 +65,12 @@ func FuzzEscape(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		name := benchName(s, Cold, Native)
-		all, err := results("x", []byte("Benchmark"+name+" 1 2 ns/op\n"))
-		if err != nil || len(all) != 1 {
-			t.Fatalf("%q gives %d results, error %v", name, len(all), err)
-		}
-		got, ours, err := legOf(all[0].name)
-		if err != nil || ours != (clean(s) != "") || ours && got != (leg{clean(s), Cold, Native}) {
+		got, ours, err := parseName(name)
+		if err != nil || ours != (clean(s) != "") || ours && got != (place{clean(s), Cold, Native}) {
 			t.Errorf("%q is read back as %+v, %v, %v", s, got, ours, err)
+		}
+		if len(strings.Fields("Benchmark"+name)) != 1 || maxprocs.MatchString(name) {
+			t.Errorf("%q isn't a name", name)
 		}
 	})
 }

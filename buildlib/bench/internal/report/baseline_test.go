@@ -30,7 +30,7 @@ func jsonOf(t *testing.T, r Report) []byte {
 
 // Both files say the same of a measurement, whatever they are called.
 func TestRead(t *testing.T) {
-	for name, r := range map[string]Report{"complete": complete(4), "trouble": trouble(), "mac": mac(), "odd": odd()} {
+	for name, r := range map[string]Report{"complete": complete(4), "trouble": troubled(), "mac": mac(), "odd": odd()} {
 		t.Run(name, func(t *testing.T) {
 			want := r.Record("this run")
 			for file, data := range map[string][]byte{"bench.json": jsonOf(t, r), "bench.txt": r.Text(), "json.txt": jsonOf(t, r), "text": r.Text()} {
@@ -76,10 +76,10 @@ func TestReadEdited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(rec.series[leg{"linux/arm64", Cold, Native}][Wall]); got != 6 {
+	if got := len(rec.series[place{"linux/arm64", Cold, Native}][Wall]); got != 6 {
 		t.Errorf("%d runs of 2 and 3 and 1", got)
 	}
-	if got := len(rec.series[leg{"linux/arm64", Warm, Emulated}][MaxRSS]); got != 5 {
+	if got := len(rec.series[place{"linux/arm64", Warm, Emulated}][MaxRSS]); got != 5 {
 		t.Errorf("%d runs of 2 and 3", got)
 	}
 	if !slices.Equal(rec.setup["go"], []string{"go1.26.8", "go1.27.0"}) {
@@ -95,7 +95,7 @@ func TestReadErrors(t *testing.T) {
 	line := 1 + strings.Count(text[:strings.Index(text, "BenchmarkBuild")], "\n")
 	first := strings.Split(text, "\n")[line-1]
 	replace := func(with string) string { return strings.Replace(text, first, with, 1) }
-	at := func(what string) string { return "bench.txt:" + number(line) + ": " + what }
+	at := func(what string) string { return "bench.txt:" + positive(line) + ": " + what }
 	for _, tt := range []struct{ name, data, want string }{
 		{"empty", "", "has no measurements (want a bench.json, or a bench.txt with BenchmarkBuild/platform=PLATFORM/case=CASE/side=SIDE results)"},
 		{"garbage", "\x00\x01\x02\xff\xfe\n\n", "has no measurements"},
@@ -111,7 +111,6 @@ func TestReadErrors(t *testing.T) {
 		{"no time", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 0 ns/op"), at("linux/amd64 cold native: no build takes 0 ns/op")},
 		{"less than nothing", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 1 ns/op -1 peak-RSS-bytes"), at("linux/amd64 cold native: no build takes -1 peak-RSS-bytes")},
 		{"a name half escaped", replace("BenchmarkBuild/platform=linux%2/case=cold/side=native 1 1 ns/op"), at(`/platform=linux%2: invalid URL escape "%2"`)},
-		{"a line without end", text + "Benchmark" + strings.Repeat("x", 1<<17), "token too long"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := kept(t, "bench.txt", []byte(tt.data))
@@ -147,7 +146,7 @@ func TestReadErrors(t *testing.T) {
 // Whatever a file holds, reading it gives an error or something that can be
 // compared, with itself and with a real measurement.
 func FuzzRead(f *testing.F) {
-	for _, r := range []Report{complete(1), trouble(), odd()} {
+	for _, r := range []Report{complete(1), troubled(), odd()} {
 		data, err := r.JSON()
 		if err != nil {
 			f.Fatal(err)
