@@ -34,14 +34,14 @@ func (m *merger) agree() {
 	}
 	for _, ref := range refs {
 		if bases[ref].differ() {
-			m.mistake("base %s is not one base, but %s: name it by its digest, and run ci:push for all platforms again", ref, bases[ref])
+			m.mistake("base %s is not one base, but %s: name it by its digest, and run Builder.Push for all platforms again", ref, bases[ref])
 		}
 	}
 	if versions.differ() {
-		m.mistake("go is not of one version, but %s: install the same on all runners, or name it in go.mod's toolchain line, and run ci:push again where it is another", versions)
+		m.mistake("go is not of one version, but %s: install the same on all runners, or name it in go.mod's toolchain line, and run Builder.Push again where it is another", versions)
 	}
 	if settings.differ() {
-		m.mistake("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same on all runners, but %s: set them alike (go env prints them), and run ci:push again where they differ", settings)
+		m.mistake("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same on all runners, but %s: set them alike (go env prints them), and run Builder.Push again where they differ", settings)
 	}
 }
 

@@ -55,7 +55,7 @@ func (r *resolver) bench(binaries []binary) {
 		r.mistake("Bench.Tolerance", "%v is not a percentage", plan.Tolerance)
 	}
 	if plan.Tolerance > 0 && plan.Baseline == "" {
-		r.mistake("Bench.Tolerance", "%v%% of what? Name the file to compare with in Bench.Baseline or MULTIMAGE_BENCH_BASELINE", plan.Tolerance)
+		r.mistake("Bench.Tolerance", "%v%% of what? Name the file to compare with in Bench.Baseline or Overrides.Bench.Baseline", plan.Tolerance)
 	}
 	if plan.Baseline != "" && !filepath.IsAbs(plan.Baseline) {
 		plan.Baseline = filepath.Join(r.plan.Dir, plan.Baseline)

@@ -65,7 +65,7 @@ func gather(ctx context.Context, dir string) (list []found, damaged []error, err
 		return nil
 	})
 	if err == nil && len(list)+len(damaged) == 0 {
-		err = fmt.Errorf("%s: no record of ci:push is below it: %s", dir, gathered)
+		err = fmt.Errorf("%s: no record of Builder.Push is below it: %s", dir, gathered)
 	}
 	return list, damaged, err
 }

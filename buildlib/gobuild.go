@@ -109,7 +109,7 @@ func withoutLdflags(flags []string) []string {
 var refusedFlags = map[string]string{
 	"o":    "multimage chooses where binaries go: see Output",
 	"C":    "set Dir instead",
-	"n":    "it builds nothing: mage plan prints what would be built",
+	"n":    "it builds nothing: Plan.String says what would be built",
 	"json": "multimage shows the compiler's text as it is",
 }
 

@@ -52,7 +52,7 @@ func (r *resolver) images(binaries []binary) {
 	}
 	for i, name := range r.over.Images {
 		if !slices.Contains(names, name) && !(r.unsure && r.project.Images == nil) {
-			r.mistake(fmt.Sprintf("MULTIMAGE_IMAGES[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
+			r.mistake(fmt.Sprintf("Overrides.Images[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
 		}
 	}
 	for i, img := range declared {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,11 @@ func TestOnlyTargetsReadsTheEnvironment(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join(p.Dir, name))
 			if err != nil {
 				t.Fatal(err)
+			}
+			for i, line := range strings.Split(string(source), "\n") {
+				if code, _, _ := strings.Cut(line, "//"); strings.Contains(code, "MULTIMAGE_") || regexp.MustCompile(`\bci:(push|merge|matrix)`).MatchString(code) {
+					t.Errorf("%s/%s:%d: only targets names variables and targets: %s", inside, name, i+1, strings.TrimSpace(line))
+				}
 			}
 			for _, read := range reads {
 				for _, after := range strings.Split(string(source), read)[1:] {

@@ -101,10 +101,10 @@ func (w *workspace) checkInputs(all []gotool.Inputs) error {
 	p := w.plan
 	for _, in := range all {
 		if by := in.Embeds(p.Output, "bin/x", "oci/x", "digests/x", "evidence/x", "bench/x", "images.json", ".multimage/x"); by != "" {
-			return fmt.Errorf("Output: %s is embedded by package %s (go:embed), so each build would embed the one before: set Output (MULTIMAGE_OUTPUT) to a folder that no package embeds", p.Output, by)
+			return fmt.Errorf("Output: %s is embedded by package %s (go:embed), so each build would embed the one before: set Output (Overrides.Output) to a folder that no package embeds", p.Output, by)
 		}
 		if by := in.Embeds(w.options.Cache, "blobs/x", "records/x", "seen/x", "tmp/x"); by != "" {
-			return fmt.Errorf("Cache: %s is embedded by package %s (go:embed), so each build would embed the one before: set Cache (MULTIMAGE_CACHE) to a folder outside the project", w.options.Cache, by)
+			return fmt.Errorf("Cache: %s is embedded by package %s (go:embed), so each build would embed the one before: set Cache (Overrides.Cache) to a folder outside the project", w.options.Cache, by)
 		}
 	}
 	if names := withoutCgo(all); len(names) > 0 {

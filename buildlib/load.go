@@ -65,7 +65,7 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 			}
 		}
 		if best == nil {
-			return nil, fmt.Errorf("image %s is for %s: add the engine's platform to Platforms or MULTIMAGE_PLATFORMS", ip.Name, join(has))
+			return nil, fmt.Errorf("image %s is for %s: add the engine's platform to Platforms or Overrides.Platforms", ip.Name, join(has))
 		}
 		ip.Platforms = []PlatformPlan{*best}
 		limited.ImagePlans = append(limited.ImagePlans, ip)

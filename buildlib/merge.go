@@ -80,7 +80,7 @@ func collected(b *built, done registry.Published, err error) error {
 	if slices.ContainsFunc(done.Tags, func(t registry.TagState) bool { return t.Current }) {
 		why = ", though a tag leads to the index"
 	}
-	return fmt.Errorf("%w: the registry may have collected %s since ci:push%s: run ci:push for %s again", err, it, why, strings.Join(again, ","))
+	return fmt.Errorf("%w: the registry may have collected %s since Builder.Push%s: run Builder.Push for %s again", err, it, why, strings.Join(again, ","))
 }
 
 // merger joins records into images, and notes all that is wrong with them.
@@ -105,7 +105,7 @@ func (m *merger) merge(dir string, list []found) []built {
 			records := m.parts[on{ip.Name, pp.Platform}]
 			switch len(records) {
 			case 0:
-				m.mistake("image %s: no record below %s: run ci:push with MULTIMAGE_PLATFORMS=%s, and gather its dist/digests", on{ip.Name, pp.Platform}, dir, pp.Platform)
+				m.mistake("image %s: no record below %s: run Builder.Push with Overrides.Platforms=%s, and gather its dist/digests", on{ip.Name, pp.Platform}, dir, pp.Platform)
 			case 1:
 				parts = append(parts, records[0])
 			default:
@@ -141,7 +141,7 @@ func (m *merger) sort(f found) {
 		switch {
 		case m.plan.Limits.Images != nil && !slices.Contains(m.plan.Limits.Images, f.Image):
 		case m.plan.Limits.Platforms:
-			m.mistake("%s: image %q for %s is not among what MULTIMAGE_PLATFORMS leaves: unset it, as ci:merge publishes all platforms, or remove the record", f.path, f.Image, f.Platform)
+			m.mistake("%s: image %q for %s is not among what Overrides.Platforms leaves: unset it, as Builder.Merge publishes all platforms, or remove the record", f.path, f.Image, f.Platform)
 		default:
 			m.mistake("%s: image %q for %s is not in the plan of this checkout: push and merge with one configuration, or remove the record", f.path, f.Image, f.Platform)
 		}
@@ -205,7 +205,7 @@ func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.Config
 					continue
 				}
 				if err := f.check(size, manifest, config, pp); err != nil {
-					return fmt.Errorf("%w: run ci:push for %s again", err, f.Platform)
+					return fmt.Errorf("%w: run Builder.Push for %s again", err, f.Platform)
 				}
 			}
 		}

@@ -161,7 +161,7 @@ func TestMergeComparesImages(t *testing.T) {
 	}
 	swap("one+linux-amd64", "one+linux-arm64")
 	err := merge() // of the first that is found
-	said := regexp.MustCompile(`it is for "linux/(arm64|amd64)", but .*one\+linux-(amd64|arm64).json says for linux/(amd64|arm64): run ci:push for`)
+	said := regexp.MustCompile(`it is for "linux/(arm64|amd64)", but .*one\+linux-(amd64|arm64).json says for linux/(amd64|arm64): run Builder.Push for`)
 	if err == nil || !said.MatchString(err.Error()) {
 		t.Errorf("platforms swapped: %v", err)
 	}

@@ -59,7 +59,7 @@ func TestMistakes(t *testing.T) {
 		{name: "version of a system", project: Project{Platforms: []string{"windows(10.0.17763)/amd64"}},
 			want: `Platforms[0]: platform "windows(10.0.17763)/amd64": versions and features of an OS can't be chosen: go builds one binary for all`},
 		{name: "misspelt platform in the environment", over: Overrides{Platforms: []string{"linux/amd46"}},
-			want: `MULTIMAGE_PLATFORMS[0]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`},
+			want: `Overrides.Platforms[0]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`},
 		{name: "misspelt platform of a binary", project: Project{Binaries: []Binary{{Name: "server", Platforms: []string{"linux/riscv46"}}}},
 			want: `Binaries[0].Platforms[0]: platform "linux/riscv46": Go can't build for it (go tool dist list shows what it can); did you mean linux/riscv64?`},
 		{name: "misspelt platform of an image", project: server(func(i *Image) { i.Platforms = []string{"linux/s390"} }),
@@ -87,7 +87,7 @@ Bench.Tolerance: -1 is not a percentage`},
 		{name: "misspelt platform of the benchmark", project: Project{Bench: Bench{Platforms: []string{"linux/arm46"}}},
 			want: `Bench.Platforms[0]: platform "linux/arm46": Go can't build for it (go tool dist list shows what it can); did you mean linux/arm?`},
 		{name: "tolerance without a baseline", project: Project{Bench: Bench{Tolerance: 5}},
-			want: `Bench.Tolerance: 5% of what? Name the file to compare with in Bench.Baseline or MULTIMAGE_BENCH_BASELINE`},
+			want: `Bench.Tolerance: 5% of what? Name the file to compare with in Bench.Baseline or Overrides.Bench.Baseline`},
 
 		// Packages
 		{name: "no such package", project: Project{Binaries: []Binary{{Name: "sever"}}},
@@ -124,7 +124,7 @@ Bench.Tolerance: -1 is not a percentage`},
 		{name: "refused flags", project: Project{Go: GoBuild{Flags: []string{"-o=x", "-v", "--C=..", "-n", "-json"}}},
 			want: `Go.Flags[0]: "-o=x" is refused: multimage chooses where binaries go: see Output
 Go.Flags[2]: "--C=.." is refused: set Dir instead
-Go.Flags[3]: "-n" is refused: it builds nothing: mage plan prints what would be built
+Go.Flags[3]: "-n" is refused: it builds nothing: Plan.String says what would be built
 Go.Flags[4]: "-json" is refused: multimage shows the compiler's text as it is`},
 		{name: "refused variables", project: Project{Binaries: []Binary{{Name: "server", Go: GoBuild{Env: []string{"GOOS=linux", "GOARM=7", "CGO_ENABLED=1", "GOTMPDIR=/tmp", "GOEXPERIMENT"}}}}},
 			want: `Binaries[0].Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6
@@ -155,7 +155,7 @@ Images[3].Name: "a/index.json" lies in the folder of a, and each would delete th
 		{name: "no image name", project: Project{Images: []Image{{Binaries: []string{"server"}}}},
 			want: `Images[0].Name: "" is no repository name: ` + nameless},
 		{name: "image asked for", over: Overrides{Images: []string{"router"}},
-			want: `MULTIMAGE_IMAGES[0]: no image is named "router" (the project has server)`},
+			want: `Overrides.Images[0]: no image is named "router" (the project has server)`},
 		{name: "binaries in one place", files: files{"cmd/agent/main.go": program},
 			project: Project{Binaries: []Binary{{Name: "server", Path: "/app"}, {Name: "agent", Path: "/app"}}, Images: []Image{{Name: "both", Binaries: []string{"server", "agent"}}}},
 			want:    `Images[0].Binaries: server and agent both go to /app: set the Path of one`},
@@ -165,7 +165,7 @@ Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting wit
 		{name: "tag of an image", project: server(func(i *Image) { i.Tags = []string{"{{.Platform}}"} }),
 			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
 		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
-			want: `MULTIMAGE_TAGS[0]: "feature/x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
+			want: `Overrides.Tags[0]: "feature/x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "version", project: Project{Version: "{{.Version}}-x"},
 			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't be made of itself)`},
 		{name: "empty version", project: Project{Version: "{{.Tag}}"}, want: `Version: "{{.Tag}}" renders empty`},
@@ -294,7 +294,7 @@ Bench.Baseline|`)},
 			want: `Dir: "DIR/{{.A}}" holds {{, and is no template: write what it stands for
 Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands for`},
 		{name: "template of a folder in the environment", over: Overrides{Output: "{{.Version}}"},
-			want: `MULTIMAGE_OUTPUT: "{{.Version}}" holds {{, and is no template: write what it stands for`},
+			want: `Overrides.Output: "{{.Version}}" holds {{, and is no template: write what it stands for`},
 		{name: "refused variable of a template", project: Project{Platforms: []string{"linux/amd64"}, Go: GoBuild{Env: []string{"GO{{if .OS}}OS{{end}}=linux", "{{if .IsRelease}}A=b{{end}}"}}},
 			want: `Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6`},
 
@@ -303,7 +303,7 @@ Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands f
 		{name: "Output is Dir", project: Project{Output: "."}, want: `Output: "." holds the project itself: name a folder of its own, like dist`},
 		{name: "Output in git's folder", project: Project{Output: ".git/out"}, want: `Output: ".git/out" is in a folder of git's own: name another, like dist`},
 		{name: "Output above Dir", project: Project{Output: ".."}, want: `Output: ".." holds the project itself: name a folder of its own, like dist`},
-		{name: "the cache is Dir", over: Overrides{Cache: "DIR"}, want: `the cache: "DIR" is the project itself: set MULTIMAGE_CACHE to a folder of its own`},
+		{name: "the cache is Dir", over: Overrides{Cache: "DIR"}, want: `the cache: "DIR" is the project itself: set Overrides.Cache to a folder of its own`},
 		{name: "Output is the root", over: Overrides{Output: "/"}, want: `Output: "/" holds the project itself: name a folder of its own, like dist`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -413,7 +413,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		"Binaries[0].Path:", "Binaries[1].Package:", "Binaries[2].Go.Env[0]:",
 		"Images[0].Ports[0]:", "Images[0].Base:", "Images[1].User.Name:",
 		"Images[2].Name:", "Images[2].Files[0].Source:", "Images[3].Binaries[0]:", "Images[3].WorkDir:",
-		"MULTIMAGE_IMAGES[0]:",
+		"Overrides.Images[0]:",
 	} {
 		at := slices.IndexFunc(got, func(line string) bool { return strings.HasPrefix(line, want) })
 		if at < 0 {

@@ -32,7 +32,7 @@ func (r *resolver) note(err error) {
 // that overrides it.
 func (r *resolver) named(field string, override []string) string {
 	if override != nil {
-		return "MULTIMAGE_" + strings.ToUpper(field)
+		return "Overrides." + field
 	}
 	return field
 }
@@ -104,8 +104,8 @@ func (r *resolver) refuseTemplates() {
 			refuse(field, text)
 		}
 	})
-	refuse("MULTIMAGE_OUTPUT", r.over.Output)
-	if r.wrong["MULTIMAGE_OUTPUT"] {
+	refuse("Overrides.Output", r.over.Output)
+	if r.wrong["Overrides.Output"] {
 		r.wrong["Output"] = true
 	}
 }

@@ -52,7 +52,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 // publishable is an error if there is nothing to publish, or no name for it.
 func (p *Plan) publishable() error {
 	if p.Unversioned && p.publishes() {
-		return errors.New("version: there is no git commit to name what is published, or git can't tell it, and \"dev\" is pushed nowhere: set MULTIMAGE_VERSION or the Project's Version")
+		return errors.New("version: there is no git commit to name what is published, or git can't tell it, and \"dev\" is pushed nowhere: set Overrides.Version or the Project's Version")
 	}
 	return p.hasImages()
 }

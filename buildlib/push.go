@@ -57,7 +57,7 @@ func (p *Plan) mergeable() error {
 		return err
 	}
 	if !p.publishes() {
-		return errors.New("registries: none is configured, and a build on several machines needs one to meet at: set Registries in the Project, or MULTIMAGE_REGISTRIES")
+		return errors.New("registries: none is configured, and a build on several machines needs one to meet at: set Registries in the Project, or Overrides.Registries")
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 		return nil, err
 	}
 	if cache == dir {
-		return nil, fmt.Errorf("the cache: %q is the project itself: set MULTIMAGE_CACHE to a folder of its own", cache)
+		return nil, fmt.Errorf("the cache: %q is the project itself: set Overrides.Cache to a folder of its own", cache)
 	}
 	r.go_ = gotool.Go{Dir: dir}
 	r.plan = &Plan{
@@ -154,7 +154,7 @@ func cacheFolder(dir string) (string, error) {
 	if dir == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no folder for the cache: %w: set MULTIMAGE_CACHE", err)
+			return "", fmt.Errorf("no folder for the cache: %w: set Overrides.Cache", err)
 		}
 		dir = filepath.Join(user, "multimage")
 	}

@@ -231,7 +231,7 @@ func TestManifestOfNothingToName(t *testing.T) {
 	dir := project(t, oneMain())
 	p := plan(t, dir, Project{Registries: []string{"ghcr.io/acme"}}, Overrides{})
 	_, err := p.Manifest(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "set MULTIMAGE_VERSION") {
+	if err == nil || !strings.Contains(err.Error(), "set Overrides.Version") {
 		t.Errorf("error %v, want one that says what to do", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "dist")); !errors.Is(err, fs.ErrNotExist) {

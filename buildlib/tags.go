@@ -34,9 +34,9 @@ func (p *Plan) hasTags(dirty bool) error {
 		published, withheld := p.forRegistries(ip.Tags, dirty)
 		switch {
 		case len(ip.Tags) == 0 && len(ip.EmptyTags) > 0:
-			mistakes = append(mistakes, fmt.Errorf("image %s: all its tags render empty (%s), and nobody finds an index without one: add another to Tags or MULTIMAGE_TAGS", ip.Name, strings.Join(ip.EmptyTags, ", ")))
+			mistakes = append(mistakes, fmt.Errorf("image %s: all its tags render empty (%s), and nobody finds an index without one: add another to Tags or Overrides.Tags", ip.Name, strings.Join(ip.EmptyTags, ", ")))
 		case len(ip.Repositories) > 0 && len(published) == 0 && len(withheld) > 0:
-			mistakes = append(mistakes, fmt.Errorf("image %s: the checkout has uncommitted changes, and no tag says so (%s): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set MULTIMAGE_ALLOW_DIRTY=1", ip.Name, strings.Join(withheld, ", ")))
+			mistakes = append(mistakes, fmt.Errorf("image %s: the checkout has uncommitted changes, and no tag says so (%s): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set Overrides.AllowDirty", ip.Name, strings.Join(withheld, ", ")))
 		}
 	}
 	return errors.Join(mistakes...)
@@ -51,7 +51,7 @@ func (w *workspace) withhold(all []built, dirty bool) {
 		}
 		published, withheld := w.plan.forRegistries(b.Tags, dirty)
 		if b.Tags = published; len(withheld) > 0 {
-			w.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set MULTIMAGE_ALLOW_DIRTY=1",
+			w.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set Overrides.AllowDirty",
 				b.Name, strings.Join(withheld, ", ")))
 		}
 	}

@@ -22,12 +22,12 @@ func TestDirtyTags(t *testing.T) {
 	}{
 		{name: "all", tags: []string{"{{.Version}}", `{{.Version | trimPrefix "v"}}-alpine`}, published: "1.2.3-dirty-alpine v1.2.3-dirty"},
 		{name: "some", tags: []string{"{{.Version}}", "latest", "{{.Major}}"}, published: "v1.2.3-dirty",
-			warning: "image server: tags not moved: latest, 1, because the checkout has uncommitted changes: commit them, or set MULTIMAGE_ALLOW_DIRTY=1"},
+			warning: "image server: tags not moved: latest, 1, because the checkout has uncommitted changes: commit them, or set Overrides.AllowDirty"},
 		{name: "allowed", tags: []string{"{{.Version}}", "latest"}, allow: true, published: "latest v1.2.3-dirty"},
 		{name: "none", tags: []string{"latest"},
-			refused: "image server: the checkout has uncommitted changes, and no tag says so (latest): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set MULTIMAGE_ALLOW_DIRTY=1"},
+			refused: "image server: the checkout has uncommitted changes, and no tag says so (latest): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set Overrides.AllowDirty"},
 		{name: "a version that doesn't say so", version: "1.2.3",
-			refused: "image server: the checkout has uncommitted changes, and no tag says so (1.2.3): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set MULTIMAGE_ALLOW_DIRTY=1"},
+			refused: "image server: the checkout has uncommitted changes, and no tag says so (1.2.3): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set Overrides.AllowDirty"},
 		{name: "none wanted", tags: []string{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestDirtyRecord(t *testing.T) {
 // An index that no tag leads to isn't what somebody wants who set some.
 func TestTagsThatRenderEmpty(t *testing.T) {
 	dir := project(t, oneMain())
-	want := "image server: all its tags render empty ({{.Tag}}, {{if .IsRelease}}latest{{end}}), and nobody finds an index without one: add another to Tags or MULTIMAGE_TAGS"
+	want := "image server: all its tags render empty ({{.Tag}}, {{if .IsRelease}}latest{{end}}), and nobody finds an index without one: add another to Tags or Overrides.Tags"
 	for _, registries := range [][]string{nil, {testenv.MemoryRegistry(t)}} {
 		p := plan(t, dir, Project{Version: "1.0-rc", Tags: []string{"{{.Tag}}", "{{if .IsRelease}}latest{{end}}"}, Registries: registries, Platforms: []string{"linux/amd64"}}, Overrides{})
 		if text := p.String(); !strings.Contains(text, "none: {{.Tag}}, {{if .IsRelease}}latest{{end}} renders empty") {

@@ -33,7 +33,7 @@ func (r *resolver) checkout(ctx context.Context) error {
 		if errors.Is(err, git.ErrNoGit) {
 			fix = "install git"
 		}
-		r.warn("the version is dev, and images carry no revision: %v: %s, or set MULTIMAGE_VERSION or Version", err, fix)
+		r.warn("the version is dev, and images carry no revision: %v: %s, or set Overrides.Version or Version", err, fix)
 	case err != nil:
 		r.warn("images carry no revision: %v", err)
 	default:
@@ -116,7 +116,7 @@ func (r *resolver) warnOfTags() {
 	case r.git.Other != "":
 		r.warn("the version is %s, though there is the tag %s: %s", version, r.git.Other, r.unused(r.git.Other, pattern))
 	case r.git.Elsewhere != "":
-		r.warn("version %s is only a hash, because no tag %s is on HEAD or before it, as %s is not: tag a commit of this branch, or set MULTIMAGE_VERSION or Version", version, pattern, r.git.Elsewhere)
+		r.warn("version %s is only a hash, because no tag %s is on HEAD or before it, as %s is not: tag a commit of this branch, or set Overrides.Version or Version", version, pattern, r.git.Elsewhere)
 	}
 }
 
@@ -125,7 +125,7 @@ var versionAtEnd = regexp.MustCompile(`^(.*?)(v?)([0-9]+\.[0-9]+\.[0-9]+.*)$`)
 
 // unused says why a tag isn't used, and what to do.
 func (r *resolver) unused(tag, pattern string) string {
-	const otherwise = "or set MULTIMAGE_VERSION or Version"
+	const otherwise = "or set Overrides.Version or Version"
 	own, inside := strings.CutPrefix(tag, r.git.Prefix)
 	if matches, _ := path.Match(or(r.project.TagPattern, "v*"), own); inside && matches {
 		return fmt.Sprintf("%s is no semantic version (like v1.2.3): tag one, %s", tag, otherwise)

@@ -129,7 +129,7 @@ func TestNoGitCommand(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	p := plan(t, dir, Project{}, Overrides{})
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "no git command in PATH: install git, or set MULTIMAGE_VERSION") || !p.Unversioned {
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "no git command in PATH: install git, or set Overrides.Version") || !p.Unversioned {
 		t.Errorf("version %s, warnings %q, want dev and one that says what to do", p.Version, p.Warnings)
 	}
 	p = plan(t, dir, Project{}, Overrides{Version: "1.0"})
@@ -166,20 +166,20 @@ func TestTagWarnings(t *testing.T) {
 		{name: "used", tags: []string{"v1.0.0", "1.0.0", "latest"}},
 		{name: "no tag"},
 		{name: "without v", tags: []string{"v1.8.0", "|", "1.2.3"},
-			want: `the version is v1.8.0-1-gHASH, though HEAD has the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set MULTIMAGE_VERSION or Version`},
+			want: `the version is v1.8.0-1-gHASH, though HEAD has the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set Overrides.Version or Version`},
 		{name: "without v, not at HEAD", tags: []string{"v1.8.0", "|", "1.2.3", "|"},
-			want: `the version is v1.8.0-2-gHASH, though there is the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set MULTIMAGE_VERSION or Version`},
+			want: `the version is v1.8.0-2-gHASH, though there is the tag 1.2.3: tags of versions match v*: set TagPattern to "*", or set Overrides.Version or Version`},
 		{name: "pattern set", tags: []string{"v1.8.0", "|", "1.2.3"}, project: Project{TagPattern: "*"}},
-		{name: "named", tags: []string{"app-v1.2.3"}, want: `the version is HASH, though HEAD has the tag app-v1.2.3: tags of versions match v*: set TagPattern to "app-v*", or set MULTIMAGE_VERSION or Version`},
+		{name: "named", tags: []string{"app-v1.2.3"}, want: `the version is HASH, though HEAD has the tag app-v1.2.3: tags of versions match v*: set TagPattern to "app-v*", or set Overrides.Version or Version`},
 		{name: "no version", tags: []string{"v1.0.0", "|", "vendored-2024"},
-			want: `the version is v1.0.0-1-gHASH, though HEAD has the tag vendored-2024: vendored-2024 is no semantic version (like v1.2.3): tag one, or set MULTIMAGE_VERSION or Version`},
-		{name: "nothing like it", tags: []string{"nightly"}, want: `the version is HASH, though HEAD has the tag nightly: tags of versions match v*: tag one, or set MULTIMAGE_VERSION or Version`},
+			want: `the version is v1.0.0-1-gHASH, though HEAD has the tag vendored-2024: vendored-2024 is no semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
+		{name: "nothing like it", tags: []string{"nightly"}, want: `the version is HASH, though HEAD has the tag nightly: tags of versions match v*: tag one, or set Overrides.Version or Version`},
 		{name: "calendar", tags: []string{"2024.01.02"}, project: Project{TagPattern: "20*"},
-			want: `the version is HASH, though HEAD has the tag 2024.01.02: 2024.01.02 is no semantic version (like v1.2.3): tag one, or set MULTIMAGE_VERSION or Version`},
+			want: `the version is HASH, though HEAD has the tag 2024.01.02: 2024.01.02 is no semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
 		{name: "of the whole repository", dir: "sub", tags: []string{"v1.0.0"},
-			want: `the version is HASH, though HEAD has the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set MULTIMAGE_VERSION or Version`},
+			want: `the version is HASH, though HEAD has the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set Overrides.Version or Version`},
 		{name: "of the whole repository, before", dir: "sub", tags: []string{"v1.0.0", "|"},
-			want: `the version is HASH, though there is the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set MULTIMAGE_VERSION or Version`},
+			want: `the version is HASH, though there is the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set Overrides.Version or Version`},
 		{name: "the module's", dir: "sub", tags: []string{"sub/v1.0.0", "v3.0.0"}},
 		{name: "given", tags: []string{"1.2.3"}, project: Project{Version: "1.2.3"}},
 	} {

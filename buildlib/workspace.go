@@ -92,7 +92,7 @@ func (w *workspace) openStore(ctx context.Context) (*store.Store, error) {
 		if failed != nil {
 			return nil, err
 		}
-		warn(fmt.Sprintf("%v: using %s instead, which no other output folder shares: set MULTIMAGE_CACHE to a folder that can be written to", err, spare))
+		warn(fmt.Sprintf("%v: using %s instead, which no other output folder shares: set Overrides.Cache to a folder that can be written to", err, spare))
 		return store.Open(ctx, spare, warn)
 	}
 	return s, err

@@ -87,7 +87,7 @@ func (b *bench) run(ctx context.Context, emulate func(context.Context, *bench) e
 		}
 	}
 	if len(p.Host)+len(p.Platforms) == 0 {
-		return nil, errors.New("bench: no binary of the project is left to measure: see Bench.Platforms, Bench.Binaries, MULTIMAGE_PLATFORMS and MULTIMAGE_IMAGES")
+		return nil, errors.New("bench: no binary of the project is left to measure: see Bench.Platforms, Bench.Binaries, Overrides.Platforms and Overrides.Images")
 	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if p.Budget > 0 {

@@ -91,7 +91,7 @@ func cleaned(err error) error {
 	}
 	text := err.Error()
 	// mage writes "Error: " before the first line.
-	if safe := clean(text); safe != text {
+	if safe := clean(spoken.Replace(text)); safe != text {
 		return cleanError{err, safe}
 	}
 	return err

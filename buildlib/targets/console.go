@@ -105,7 +105,7 @@ func (c *console) event(e buildlib.Event) {
 	case buildlib.StepDetail:
 		c.print(func() { log.Print(cleanLine(e.Subject)) }) // mage -v shows it
 	case buildlib.StepWarn:
-		c.say("warning: %s", e.Subject)
+		c.warn(e.Subject)
 	case buildlib.StepWait:
 		c.print(func() {
 			if len(c.running) == 0 {
@@ -174,6 +174,9 @@ func shorten(detail string) string {
 	}
 	return detail
 }
+
+// warn prints what is wrong and no error, in the words of those who use mage.
+func (c *console) warn(text string) { c.say("warning: %s", spoken.Replace(text)) }
 
 // say prints text for people, which may have lines.
 func (c *console) say(format string, args ...any) {

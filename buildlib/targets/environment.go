@@ -23,6 +23,16 @@ var variables = []string{
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
+// spoken makes what the library calls its fields and methods what people type who
+// use it through mage.
+var spoken = strings.NewReplacer(
+	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
+	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
+	"Overrides.Cache", prefix+"CACHE", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
+	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
+	"Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
+)
+
 // overrides reads the variables from an environment. A variable that doesn't
 // exist is an error, because a misspelt one would silently build the wrong
 // thing. An empty one is like none, but for MULTIMAGE_REGISTRIES, where it

@@ -61,7 +61,7 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 		return nil, err
 	}
 	for _, w := range plan.Warnings {
-		shared().say("warning: %s", w)
+		shared().warn(w)
 	}
 	options.Progress = shared().event
 	// Later targets use it, too, when this one's context has ended.
