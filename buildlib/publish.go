@@ -38,7 +38,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 				return nil, err
 			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
-				return w.client.PublishIf(ctx, at, b.index, b.Tags, w.unchanged)
+				return w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged})
 			})
 			if w.store.Dropped() > 0 {
 				// What was corrupt in the cache is so in layouts that link it.

@@ -139,7 +139,7 @@ func (w *workspace) pushImage(ctx context.Context, b *built) error {
 
 func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
 	step := w.begin(StepPush, repo, "")
-	done, err := w.client.PushImages(ctx, at, b.index, nil)
+	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{})
 	if err != nil {
 		step.Failed(w.client.Clean(err))
 		return err

@@ -1,5 +1,19 @@
 // Package registry talks to registries: one client for pulls and pushes, with
 // its logins, limits and retries. It assembles nothing.
+//
+// A Client publishes an index (Publish; or PushImages on several machines, and
+// then Join), and pulls and pushes what else is kept in registries by digest:
+// Manifest, Blob, Referrers and Push. Others pull through ggcr, with the options
+// that Remote returns. All of that is retried, resumed and limited alike.
+//
+// Its files, each of which knows only those before it:
+//
+//   - words and limits: name, secrets (what is hidden), fault (what may pass, and
+//     how it is told), limits, patience (operations that take several tries)
+//   - requests: stall, transport (one try), retry, resume, ping, roundtrip
+//   - the client: helper, logins, failure (what to do about errors), client
+//   - repositories: repository (requests), upload, artifact, tag, publication,
+//     publish, join
 package registry
 
 import (
@@ -15,8 +29,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Options says how a Client behaves. Its zero value is usable.
@@ -48,26 +62,17 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Client talks to registries for one run: one transport, one keychain, one
-// bound on uploads. It is safe for use by several goroutines. Close it.
+// Client talks to registries for one run: one transport, one keychain, one limit
+// on uploads. It is safe for use by several goroutines. Close it.
 type Client struct {
+	*explainer
 	ctx  context.Context // of the run: lazy reads of bases outlive any one call
 	o    Options
 	wire *wire
-	// logins are the Keychain, unless one was given.
-	logins *logins
 
-	mu       sync.Mutex
-	sessions map[string]*session
-	homes    map[place]name.Repository // where a blob is known to be
-	turns    map[place]chan struct{}   // held by who uploads it
-	down     sync.Map                  // registries that couldn't be logged in to, however long it was tried
-}
-
-// place is a blob in a registry, in whichever repository.
-type place struct {
-	registry string
-	blob     v1.Hash
+	sessions sync.Map // by repository and scope, *session
+	homes    sync.Map // by registry and blob, a name.Repository that has it
+	down     sync.Map // registries that can't be logged in to, however long it was tried
 }
 
 // NewClient returns a Client. ctx is that of the whole run: what Remote reads
@@ -91,14 +96,9 @@ func NewClient(ctx context.Context, o Options) *Client {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	c := &Client{
-		ctx:      ctx,
-		o:        o,
-		sessions: map[string]*session{},
-		homes:    map[place]name.Repository{},
-		turns:    map[place]chan struct{}{},
-	}
+	c := &Client{ctx: ctx, o: o}
 	c.wire = newWire(o, c.plain)
+	c.explainer = &explainer{secrets: &c.wire.secrets}
 	if o.Keychain == nil {
 		c.logins = &logins{learn: c.wire.secrets.learnAll, warn: o.Warn}
 		c.o.Keychain = c.logins
@@ -131,15 +131,19 @@ func (c *Client) Repository(s string) (name.Repository, error) {
 // Remote returns the options with which ggcr's remote package pulls through
 // this client's transport, which retries by itself.
 func (c *Client) Remote() []remote.Option {
-	return []remote.Option{
+	return append([]remote.Option{
 		remote.WithContext(c.ctx),
 		remote.WithAuthFromKeychain(c.o.Keychain),
 		remote.WithJobs(c.o.Jobs),
 		remote.WithTransport(c.wire),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryStatusCodes(),
-	}
+	}, tryOnce...)
+}
+
+// tryOnce keeps ggcr from retrying.
+var tryOnce = []remote.Option{
+	remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+	remote.WithRetryPredicate(func(error) bool { return false }),
+	remote.WithRetryStatusCodes(),
 }
 
 // plain reports whether the host (host or host:port) may be spoken to in plain
@@ -158,86 +162,116 @@ func (c *Client) plain(hostport string) bool {
 	})
 }
 
-// session returns the session with repo, logged in.
-func (c *Client) session(ctx context.Context, repo name.Repository) (*session, error) {
-	c.mu.Lock()
-	s, ok := c.sessions[repo.Name()]
-	if !ok {
-		s = &session{c: c, repo: repo, login: make(chan struct{}, 1)}
-		c.sessions[repo.Name()] = s
+// LoginProblem says what is wrong with the logins of this machine, if one for the
+// repository may be missing for that reason; else it is empty.
+func (c *Client) LoginProblem(repo name.Repository) string { return c.loginProblem(repo) }
+
+// Scrub hides credentials in a text for people: those that went out with
+// requests or might have, however the text spells them, and what URLs hold.
+func (c *Client) Scrub(text string) string { return c.wire.secrets.scrub(text) }
+
+// Clean is Scrub for an error; what it wraps stays as it was. The stages that
+// use a client return nothing else.
+func (c *Client) Clean(err error) error {
+	if err == nil {
+		return nil
 	}
-	c.mu.Unlock()
-	return s, s.authorize(ctx)
-}
-
-// home returns a repository of the registry that is known to have the blob.
-func (c *Client) home(at place) (name.Repository, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	repo, ok := c.homes[at]
-	return repo, ok
-}
-
-func (c *Client) setHome(at place, repo name.Repository) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.homes[at]; !ok {
-		c.homes[at] = repo
+	if text := c.Scrub(err.Error()); text != err.Error() {
+		return &failure{text, err}
 	}
+	return err
 }
 
-// turn waits for the right to upload a blob to a registry, so that the second
-// repository to want it mounts what the first has uploaded. done gives the
-// right back.
-func (c *Client) turn(ctx context.Context, at place) (done func(), err error) {
-	c.mu.Lock()
-	turn, ok := c.turns[at]
-	if !ok {
-		turn = make(chan struct{}, 1)
-		c.turns[at] = turn
+// session is a repository that the client is logged in to.
+type session struct {
+	*Client
+	repo  name.Repository
+	scope string // transport.PullScope or PushScope
+
+	mu     sync.Mutex
+	over   http.RoundTripper // nil: not logged in
+	scopes []string
+}
+
+// session returns the session with repo, logged in for the scope.
+func (c *Client) session(ctx context.Context, repo name.Repository, scope string) (*session, error) {
+	s, _ := c.sessions.LoadOrStore(repo.Scope(scope)+repo.RegistryStr(), &session{Client: c, repo: repo, scope: scope})
+	return s.(*session), s.(*session).logIn(ctx)
+}
+
+// logIn logs in unless that was done before, for the repository and for pulling
+// from those in more.
+func (s *session) logIn(ctx context.Context, more ...name.Repository) error {
+	done, err := s.wire.turns.take(ctx, "log in "+s.repo.Name()+s.scope)
+	if err != nil {
+		return err
 	}
-	c.mu.Unlock()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	defer done()
+	scopes := []string{s.repo.Scope(s.scope)} // some registries look at the first only
+	s.mu.Lock()
+	known := s.over != nil
+	if known {
+		scopes = slices.Clone(s.scopes)
 	}
-}
-
-// Written returns a repository's name as people write it: docker.io/acme/x,
-// where ggcr says index.docker.io/acme/x.
-func Written(repo name.Repository) string {
-	return writtenHost(repo.Registry) + "/" + repo.RepositoryStr()
-}
-
-func writtenHost(r name.Registry) string {
-	if r.RegistryStr() == name.DefaultRegistry {
-		return "docker.io"
+	s.mu.Unlock()
+	for _, repo := range more {
+		if scope := repo.Scope(transport.PullScope); !slices.Contains(scopes, scope) {
+			scopes, known = append(scopes, scope), false
+		}
 	}
-	return r.RegistryStr()
+	if known {
+		return nil
+	}
+	op := s.operation("log in")
+	// Each of many images would wait as long for a registry that is down.
+	_, op.once = s.down.Load(op.registry)
+	var over http.RoundTripper
+	err = op.do(ctx, func(ctx context.Context) error {
+		auth, err := s.credentials(ctx)
+		if err != nil {
+			return err
+		}
+		over, err = transport.NewWithContext(ctx, s.repo.Registry, auth, s.wire, scopes)
+		return err
+	})
+	if err != nil {
+		if op.isOver() {
+			s.down.Store(op.registry, true)
+		}
+		return s.failed(s.repo, op, err)
+	}
+	s.down.Delete(op.registry)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over, s.scopes = over, scopes
+	return nil
 }
 
-// credentials finds out how to log in to repo, to push.
-func (c *Client) credentials(ctx context.Context, repo name.Repository) (auth authn.Authenticator, err error) {
-	if c.logins != nil {
-		auth, err = c.logins.resolveToPush(ctx, repo)
+// credentials finds out how to log in. A pull goes on without a login that can't
+// be had.
+func (s *session) credentials(ctx context.Context) (auth authn.Authenticator, err error) {
+	if s.logins != nil && s.scope == transport.PushScope {
+		auth, err = s.logins.resolveToPush(ctx, s.repo)
 	} else {
-		auth, err = authn.Resolve(ctx, c.o.Keychain, repo)
+		auth, err = authn.Resolve(ctx, s.o.Keychain, s.repo)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("credentials for %s: %w", writtenHost(repo.Registry), err)
+		return nil, fmt.Errorf("credentials for %s: %w", hostName(s.repo.RegistryStr()), err)
 	}
 	return auth, nil
 }
 
-// LoginProblem says what is wrong with the logins here, if there may be one for
-// the repository that could not be had; else it is empty.
-func (c *Client) LoginProblem(repo name.Repository) string {
-	if c.logins == nil {
-		return ""
+// operation returns a new operation on the repository.
+func (s *session) operation(what string) *operation {
+	registry := s.repo.RegistryStr()
+	return &operation{
+		patience: s.wire.patience, what: displayName(s.repo) + ": " + what,
+		registry: registry, plain: s.plain(registry), pull: s.scope == transport.PullScope,
 	}
-	return c.logins.explain(repo)
 }
 
-var _ http.RoundTripper = (*wire)(nil)
+// try does f as an operation, and says what failed if it does.
+func (s *session) try(ctx context.Context, what string, f func(context.Context) error) error {
+	op := s.operation(what)
+	return s.failed(s.repo, op, op.do(ctx, f))
+}

@@ -49,7 +49,7 @@ func TestDistribution(t *testing.T) {
 	host := distribution(t, "")
 	c := client(t, Options{Stall: 5 * time.Second}) // waits for the registry to start
 	repo, idx := repository(t, c, host+"/acme/app"), testenv.TwoPlatforms(t)
-	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "latest"}, nil)
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "latest"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestDistribution(t *testing.T) {
 	}
 	pullBack(t, repo, "v1", out.Digest, c.Remote()...)
 	sibling := repository(t, c, host+"/acme/sibling")
-	out, err = c.Publish(t.Context(), sibling, idx, []string{"v1"}, nil)
+	out, err = c.Publish(t.Context(), sibling, idx, []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestDistribution(t *testing.T) {
 		t.Errorf("the second repository: %+v, want all blobs mounted", out)
 	}
 	pullBack(t, sibling, "v1", out.Digest)
-	out, err = c.Publish(t.Context(), repo, idx, []string{"v1"}, nil)
+	out, err = c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{})
 	if err != nil || out.Tags[0].Pushed {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -81,12 +81,12 @@ func TestDistributionLogin(t *testing.T) {
 	host := distribution(t, fmt.Sprintf("auth: {htpasswd: {realm: r, path: %s}}\n", file))
 
 	c := client(t, Options{Stall: 5 * time.Second})
-	_, err := c.Publish(t.Context(), repository(t, c, host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err := c.Publish(t.Context(), repository(t, c, host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err == nil || !strings.Contains(err.Error(), "no valid login for "+host+": run `docker login "+host+"`") {
 		t.Errorf("anonymous: %v", err)
 	}
 	c = client(t, Options{Keychain: keychain{authn.AuthConfig{Username: "me", Password: "WRONG"}}})
-	_, err = c.Publish(t.Context(), repository(t, c, host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err = c.Publish(t.Context(), repository(t, c, host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err == nil || strings.Contains(err.Error(), "WRONG") {
 		t.Errorf("wrong password: %v", err)
 	}
@@ -100,7 +100,7 @@ func TestDistributionLogin(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", dir)
 	c = client(t, Options{Keychain: authn.DefaultKeychain})
 	repo := repository(t, c, host+"/acme/app")
-	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func TestOneBoundOnUploads(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				_, err = c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+				_, err = c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 				return err
 			})
 		}
@@ -240,7 +240,7 @@ func TestStalledUpload(t *testing.T) {
 	c := client(t, Options{Stall: time.Second, Patience: time.Minute})
 	repo := repository(t, c, p.Host+"/acme/app")
 	idx := testenv.Index(testenv.Image(t, "amd64", blob))
-	out, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,13 +223,13 @@ func TestLocalFaultsAreNotRetried(t *testing.T) {
 		var logged logf
 		c := client(t, Options{Log: logged.log, Patience: time.Minute})
 		idx := testenv.Index(testenv.Image(t, "amd64", brokenLayer{static.NewLayer([]byte("x"), types.OCILayer), fault}))
-		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), idx, []string{"v1"}, nil)
+		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), idx, []string{"v1"}, Hooks{})
 		if err == nil || logged.Len() > 0 {
 			t.Errorf("%v: error %v, log %s", fault, err, logged.String())
 		}
 
 		c = client(t, Options{Log: logged.log, Patience: time.Minute, Keychain: brokenKeychain{fault}})
-		_, err = c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err = c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		if err == nil || logged.Len() > 0 {
 			t.Errorf("%v, of a keychain: error %v, log %s", fault, err, logged.String())
 		}
@@ -268,7 +268,7 @@ func TestWaitsAreTold(t *testing.T) {
 		defer mu.Unlock()
 		told = append(told, text)
 	}})
-	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "registry " + srv.host + ": 503 Service Unavailable: trying again, for up to 10s"; len(told) != 1 || told[0] != want {
@@ -293,7 +293,7 @@ func TestRegistryThatIsDown(t *testing.T) {
 	}})
 	publish := func(name string) (int32, error) {
 		before := waits.Load()
-		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/"+name), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/"+name), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		return waits.Load() - before, err
 	}
 	if n, err := publish("a"); n == 0 || err == nil || !strings.Contains(err.Error(), "gave up after") {
@@ -313,7 +313,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	defer srv.Close()
 	c := client(t, Options{Patience: 20 * time.Millisecond})
 	repo := repository(t, c, strings.TrimPrefix(srv.URL, "https://")+"/a/b")
-	_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err == nil || !strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "400 Bad Request") {
 		t.Errorf("push: %v", err)
 	}

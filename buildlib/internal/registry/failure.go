@@ -6,93 +6,61 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// failure is an error told to people. Its text names the repository, the
-// operation and the fix, and leaves out what requests carry in their address:
-// the queries of upload locations and token servers may hold secrets. The
-// cause stays for errors.As.
-type failure struct {
-	text  string
-	cause error
+// explainer says why operations failed, and what to do about it.
+type explainer struct {
+	secrets *secrets
+	logins  *logins // nil: a keychain was given
 }
 
-// Scrub hides credentials in a text for people: those that went out with
-// requests or might have, however the text writes them, and what URLs hold.
-func (c *Client) Scrub(text string) string { return c.wire.secrets.scrub(text) }
-
-// Clean is Scrub for an error; what it wraps is as it was. The stages that use a
-// client return nothing else.
-func (c *Client) Clean(err error) error {
-	if err == nil {
-		return nil
+// loginProblem says what is wrong with the logins of this machine, if one for
+// repo may be missing for that reason.
+func (x *explainer) loginProblem(repo name.Repository) string {
+	if x.logins == nil {
+		return ""
 	}
-	if text := c.Scrub(err.Error()); text != err.Error() {
-		return &failure{text, err}
-	}
-	return err
+	return x.logins.explain(repo)
 }
 
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.cause }
-
-// failed tells that the operation t failed with err for good.
-func (s *session) failed(t *trial, err error) error {
-	if known := (*failure)(nil); errors.As(err, &known) {
+// failed says that the operation on repo failed with err for good. A nil error
+// stays nil.
+func (x *explainer) failed(repo name.Repository, op *operation, err error) error {
+	if err == nil || isFailure(err) {
 		return err // what ended this operation was the failure of another
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", t.what, err)
+		return fmt.Errorf("%s: %w", op.what, err)
 	}
-	parts := []string{t.what}
-	if effort := t.effort(); effort != "" {
+	parts := []string{op.what}
+	if effort := op.effort(); effort != "" {
 		parts = append(parts, effort)
 	}
-	if host := hostOf(err); host != "" && host != s.repo.RegistryStr() {
+	if host := hostOf(err); host != "" && host != repo.RegistryStr() {
 		parts = append(parts, host) // where the registry sent the request
 	}
-	parts = append(parts, brief(err))
-	if fix := s.c.fix(s.repo, err); fix != "" {
+	parts = append(parts, reason(err))
+	if fix := x.fix(repo, op, err); fix != "" {
 		parts = append(parts, fix)
 	}
-	return &failure{t.w.secrets.scrub(strings.Join(parts, ": ")), err}
-}
-
-// again waits before t tries again what failed with err, and returns nil; or
-// err, if t doesn't.
-func (t *trial) again(ctx context.Context, err error) error {
-	if t.wait(ctx, t.host(err), "", brief(err), 0) == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("%w (%s)", err, t.effort())
-}
-
-func round(d time.Duration) time.Duration {
-	if d < time.Second {
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(100 * time.Millisecond)
+	return &failure{x.secrets.scrub(strings.Join(parts, ": ")), err}
 }
 
 // fix says what to do about err, if that is known.
-func (c *Client) fix(repo name.Repository, err error) string {
+func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 	var plain *plainError
 	if errors.As(err, &plain) {
 		return "" // says so itself
 	}
-	host := writtenHost(repo.Registry)
+	host := hostName(repo.RegistryStr())
 	if repo.Scheme() == "https" && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if it is to be trusted", host, host)
+		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if you trust it", host, host)
 	}
 	if untrusted(err) {
-		return "have this machine trust who signed that certificate (SSL_CERT_FILE names a file of such)"
+		return "make this machine trust the authority that signed the certificate (SSL_CERT_FILE names a file of such)"
 	}
 	var terr *transport.Error
 	if !errors.As(err, &terr) || redirected(terr) {
@@ -103,17 +71,23 @@ func (c *Client) fix(repo name.Repository, err error) string {
 	case "docker.io":
 		login = "`docker login`"
 	case "ghcr.io":
-		login += ", or GITHUB_TOKEN with `permissions: packages: write` in a workflow"
+		login += ", or set GITHUB_TOKEN with `permissions: packages: write` in a workflow"
 	}
 	login = "run " + login
-	if problem := c.LoginProblem(repo); problem != "" {
+	if problem := x.loginProblem(repo); problem != "" {
 		login = problem
 	}
 	switch {
 	case terr.StatusCode == http.StatusUnauthorized:
 		return fmt.Sprintf("no valid login for %s: %s", host, login)
 	case terr.StatusCode == http.StatusForbidden || has(terr, transport.DeniedErrorCode):
-		return fmt.Sprintf("no push permission to %s: ask its owner for it, or log in as someone who has it: %s", Written(repo), strings.TrimPrefix(login, "run "))
+		permission := "push permission to"
+		if op.pull {
+			permission = "permission to pull from"
+		}
+		return fmt.Sprintf("no %s %s: ask its owner for it, or log in as someone who has it: %s", permission, displayName(repo), strings.TrimPrefix(login, "run "))
+	case op.pull:
+		return ""
 	case terr.StatusCode == http.StatusMethodNotAllowed || has(terr, transport.UnsupportedErrorCode):
 		return fmt.Sprintf("%s does not accept pushes: it is read-only or a pull-through cache; push to another registry", host)
 	case has(terr, transport.NameUnknownErrorCode):

@@ -57,7 +57,7 @@ func TestPublishThroughFaults(t *testing.T) {
 			repo := repository(t, c, srv.host+"/acme/app")
 			idx := testenv.TwoPlatforms(t)
 			var last Event
-			out, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, func(e Event) { last = e })
+			out, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{Progress: func(e Event) { last = e }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestPublishToForgetful(t *testing.T) {
 		&fault{"PUT /manifests/sha256:", 0, 4, diagnose(400, "MANIFEST_BLOB_UNKNOWN")})
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
-	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestPublishFails(t *testing.T) {
 			srv := newServer(t, &test.fault)
 			c := client(t, Options{Patience: 60 * time.Millisecond})
 			repo := repository(t, c, srv.host+"/acme/app")
-			_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+			_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -158,7 +158,7 @@ func TestReadBack(t *testing.T) {
 		w.Write(other)
 	}})
 	c := client(t, Options{})
-	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), idx, []string{"v1"}, nil)
+	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), idx, []string{"v1"}, Hooks{})
 	got, _, _ := v1.SHA256(bytes.NewReader(other))
 	for _, want := range []string{"read back tag v1", "got " + got.String(), "want " + testenv.Digest(t, idx).String()} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -173,7 +173,7 @@ func TestWrongDigestHeader(t *testing.T) {
 	srv := newServer(t, &fault{"HEAD /manifests/", 0, 0, answer(200, "Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))})
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
-	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestPublishInterrupted(t *testing.T) {
 		interrupted := errors.New("interrupted")
 		time.AfterFunc(50*time.Millisecond, func() { cancel(interrupted) })
 		start := time.Now()
-		_, err := c.Publish(ctx, repository(t, c, srv.host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err := c.Publish(ctx, repository(t, c, srv.host+"/acme/app"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		if !errors.Is(err, interrupted) {
 			t.Errorf("got %v", err)
 		}
@@ -208,7 +208,7 @@ func TestPublishCorruptCache(t *testing.T) {
 	repo := repository(t, c, srv.host+"/acme/app")
 	good := testenv.RandomLayer(t, 1000)
 	once := &corruptOnce{Layer: good, bad: testenv.Broken(good, fmt.Errorf("cache: %w", disk.ErrContent))}
-	out, err := c.Publish(t.Context(), repo, testenv.Index(testenv.Image(t, "amd64", once)), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.Index(testenv.Image(t, "amd64", once)), []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

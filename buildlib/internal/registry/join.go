@@ -4,30 +4,30 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// PushImages pushes the children of the index, by digest, and neither the
-// index nor a tag: that is for Join, once all of an index are there.
-func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, progress func(Event)) (Published, error) {
-	return c.publish(ctx, repo, idx, nil, progress, func(p *publication, ctx context.Context) error {
-		return p.pushChildren(ctx, false)
-	})
-}
-
 // Join is Publish of an index whose children others have pushed: it looks for
-// them, even if all tags lead to the index, opens none, and uploads no blob.
-// Those that the repository doesn't have are a *Missing, and then neither the
-// index nor a tag is written. The same is so if check, which is given the
-// manifest and config of each and may be nil, returns an error.
+// them, even if all tags lead to the index, for a registry may have collected
+// them since. It opens none and uploads no blob. Those that the repository
+// doesn't have are a *Missing, and then neither the index nor a tag is written.
+// The same is so if check, which is given the manifest and config of each and may
+// be nil, returns an error.
 func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check Check) (Published, error) {
-	return c.publish(ctx, repo, idx, tags, nil, func(p *publication, ctx context.Context) error {
-		p.elsewhere, p.check = true, check
-		return p.run(ctx)
-	})
+	p, done, err := c.publication(ctx, repo, idx, tags, nil)
+	if done == nil {
+		return Published{}, err
+	}
+	defer done()
+	p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, check) }
+	if err == nil {
+		err = p.run(ctx)
+	}
+	return p.out, err
 }
 
 // Check compares an image that a repository has with what is known of it.
@@ -50,22 +50,13 @@ func (m *Missing) Error() string {
 	return fmt.Sprintf("%s: not there: %s", m.Repository, strings.Join(names, ", "))
 }
 
-// seeToChildren sees to it that the repository has the children. With doubt, it
-// said so before, and then didn't know them.
-func (p *publication) seeToChildren(ctx context.Context, doubt bool) error {
-	if p.elsewhere {
-		return p.findChildren(ctx)
-	}
-	return p.pushChildren(ctx, doubt)
-}
-
 // findChildren looks for the children, which others have pushed.
-func (p *publication) findChildren(ctx context.Context) error {
+func (p *publication) findChildren(ctx context.Context, check Check) error {
 	missing := make([]bool, len(p.children))
 	g, gctx := p.group(ctx)
 	for i, d := range p.children {
 		g.Go(func() error {
-			err := p.findChild(gctx, d)
+			err := p.findChild(gctx, d, check)
 			if missing[i] = absent(err); missing[i] {
 				return nil
 			}
@@ -75,7 +66,7 @@ func (p *publication) findChildren(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	m := &Missing{Repository: Written(p.s.repo)}
+	m := &Missing{Repository: displayName(p.repo)}
 	for i, d := range p.children {
 		if missing[i] {
 			m.Images = append(m.Images, d)
@@ -88,55 +79,53 @@ func (p *publication) findChildren(ctx context.Context) error {
 }
 
 // findChild checks that the repository has the image that d describes. It gets
-// the manifest, for a HEAD may call missing what is hidden from it, and tells
-// nothing of what is in it.
-func (p *publication) findChild(ctx context.Context, d v1.Descriptor) error {
-	var raw []byte
-	err := p.expect(ctx, "look for image "+d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent",
-		func(ctx context.Context) (h v1.Hash, err error) {
-			h, raw, err = p.s.get(ctx, d.Digest.String())
-			return h, err
-		})
+// the manifest: a HEAD may call missing what is hidden from it, and says nothing
+// about what is in it.
+func (p *publication) findChild(ctx context.Context, d v1.Descriptor, check Check) error {
+	found, err := p.expect(ctx, "look for image "+d.Digest.String(), d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent")
 	if err != nil {
 		return err
 	}
 	wrong := func(err error) error {
-		return fmt.Errorf("%s: image %s: %w", Written(p.s.repo), d.Digest, err)
+		return fmt.Errorf("%s: image %s: %w", displayName(p.repo), d.Digest, err)
 	}
-	if int64(len(raw)) != d.Size {
-		return wrong(fmt.Errorf("it has %d bytes, not the %d that the index says", len(raw), d.Size))
+	if size := int64(len(found.Raw)); size != d.Size {
+		return wrong(fmt.Errorf("it has %d bytes, not the %d that the index says", size, d.Size))
 	}
-	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	m, err := v1.ParseManifest(bytes.NewReader(found.Raw))
 	if err != nil {
 		return wrong(err)
 	}
-	if p.check == nil {
+	if check == nil {
 		return nil
 	}
 	config, err := p.config(ctx, m.Config)
 	if err != nil {
 		return err
 	}
-	if err := p.check(d, m, config); err != nil {
+	if err := check(d, m, config); err != nil {
 		return wrong(err)
 	}
 	return nil
 }
 
 // config gets the config that d describes.
-func (p *publication) config(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile, error) {
-	t := p.s.trial("read config " + d.Digest.String())
-	var raw []byte
-	err := t.do(ctx, func(ctx context.Context) (err error) {
-		raw, err = p.s.blob(ctx, d)
+func (p *publication) config(ctx context.Context, d v1.Descriptor) (config *v1.ConfigFile, err error) {
+	err = p.try(ctx, "read config "+d.Digest.String(), func(ctx context.Context) error {
+		if d.Size < 0 || d.Size > manifestLimit {
+			return fmt.Errorf("%d bytes, more than the %d that are read", d.Size, manifestLimit)
+		}
+		blob, err := p.open(ctx, d)
+		if err != nil {
+			return err
+		}
+		defer blob.Close()
+		raw, err := io.ReadAll(blob)
+		if err != nil {
+			return err
+		}
+		config, err = v1.ParseConfigFile(bytes.NewReader(raw))
 		return err
 	})
-	if err != nil {
-		return nil, p.s.failed(t, err)
-	}
-	config, err := v1.ParseConfigFile(bytes.NewReader(raw))
-	if err != nil {
-		return nil, p.s.failed(t, err)
-	}
-	return config, nil
+	return config, err
 }

@@ -46,7 +46,7 @@ func TestJoin(t *testing.T) {
 		images = append(images, img)
 	}
 
-	out, err := client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images[0]), nil)
+	out, err := client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images[0]), Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +68,14 @@ func TestJoin(t *testing.T) {
 		t.Errorf("an index without all its images was pushed:\n%s", strings.Join(got, "\n"))
 	}
 
-	if out, err = client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images[1]), nil); err != nil {
+	if out, err = client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images[1]), Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	if out.Children != 1 || out.Uploaded != 2 || out.Existing != 1 {
 		t.Errorf("pushed %+v", out)
 	}
 	srv.requests()
-	if out, err = client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images...), nil); err != nil || out.Children != 0 {
+	if out, err = client(t, Options{}).PushImages(t.Context(), repo, testenv.Index(images...), Hooks{}); err != nil || out.Children != 0 {
 		t.Errorf("pushed again: %+v, %v", out, err)
 	}
 	if got := srv.requests(); len(got) != 3 {
@@ -136,7 +136,7 @@ func TestJoinLooks(t *testing.T) {
 			idx := testenv.TwoPlatforms(t)
 			c := client(t, Options{})
 			repo := repository(t, c, srv.host+"/acme/app")
-			if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+			if _, err := c.PushImages(t.Context(), repo, idx, Hooks{}); err != nil {
 				t.Fatal(err)
 			}
 			id := children(t, idx)[0].Digest.String()
@@ -164,7 +164,7 @@ func TestJoinSize(t *testing.T) {
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
 	idx := testenv.TwoPlatforms(t)
-	if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+	if _, err := c.PushImages(t.Context(), repo, idx, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	var adds []mutate.IndexAddendum
@@ -191,7 +191,7 @@ func TestJoinChecks(t *testing.T) {
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
 	idx := testenv.TwoPlatforms(t)
-	if _, err := c.PushImages(t.Context(), repo, idx, nil); err != nil {
+	if _, err := c.PushImages(t.Context(), repo, idx, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	other := errors.New("another config than recorded")
@@ -240,13 +240,13 @@ func TestTagStates(t *testing.T) {
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
 	idx := testenv.TwoPlatforms(t)
-	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	srv.mu.Lock()
 	srv.faults = []*fault{{"PUT /manifests/v2", 0, 0, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusConflict) }}}
 	srv.mu.Unlock()
-	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2", "v3"}, nil)
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2", "v3"}, Hooks{})
 	if err == nil || !strings.Contains(err.Error(), "push tag v2: 409 Conflict") {
 		t.Errorf("a tag that can't be written is the error %v", err)
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/authn/github"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
@@ -290,7 +289,7 @@ func readFile(path string) ([]byte, error) {
 // before what the file says itself, a path before what leads to it, and the
 // registry last.
 func (f *loginFile) login(ctx context.Context, h *helpers, r authn.Resource) (authn.AuthConfig, *problem) {
-	host := hubName(r.RegistryStr())
+	host := hostName(r.RegistryStr())
 	helper := f.CredsStore
 	for _, key := range slices.Sorted(maps.Keys(f.CredHelpers)) {
 		if loginKey(key) == host {
@@ -363,14 +362,5 @@ func loginKey(key string) string {
 	if path == "v1" || path == "v2" || isURL {
 		path = "" // of the API
 	}
-	return strings.TrimSuffix(hubName(host)+"/"+path, "/")
-}
-
-// hubName is the registry as people write it: Docker Hub has several names.
-func hubName(host string) string {
-	switch host {
-	case name.DefaultRegistry, "registry-1.docker.io", "docker.io":
-		return "docker.io"
-	}
-	return host
+	return strings.TrimSuffix(hostName(host)+"/"+path, "/")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
@@ -159,7 +160,7 @@ func TestLogins(t *testing.T) {
 			if (len(warned) > 0) != (test.why != "") {
 				t.Errorf("warned %q", warned)
 			}
-			_, err = c.credentials(t.Context(), repo)
+			_, err = (&session{Client: c, repo: repo, scope: transport.PushScope}).credentials(t.Context())
 			if test.push == "" && err != nil || test.push != "" && (err == nil || !strings.Contains(err.Error(), ": "+dir+test.push)) || err != nil && strings.Contains(err.Error(), "HUSH") {
 				t.Errorf("push: %v, want %s", err, test.push)
 			}
@@ -177,7 +178,7 @@ func TestHelperEndsWithTheRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
 	start := time.Now()
-	_, err := c.credentials(ctx, repository(t, c, "r.io/a"))
+	_, err := (&session{Client: c, repo: repository(t, c, "r.io/a"), scope: transport.PushScope}).credentials(ctx)
 	if d := time.Since(start); err == nil || d > 1900*time.Millisecond {
 		t.Errorf("%v after %s", err, d)
 	}
@@ -188,12 +189,12 @@ func TestRefusalTellsOfTheHelper(t *testing.T) {
 	dir := machine(t, loginFiles{"docker": `{"credsStore":"gone"}`})
 	srv := newServer(t, &fault{"POST /blobs/", 0, 0, answer(401)})
 	c := NewClient(t.Context(), Options{})
-	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if want := "no valid login for " + srv.host + ": " + dir + "/home/.docker/config.json names docker-credential-gone"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	srv.heal()
-	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{}); err != nil {
 		t.Errorf("an open registry: %v", err)
 	}
 }

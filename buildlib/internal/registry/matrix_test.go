@@ -120,7 +120,7 @@ func (s *subject) publish(o Options) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Publish(s.t.Context(), repo, s.idx, []string{"v1"}, nil)
+	_, err = c.Publish(s.t.Context(), repo, s.idx, []string{"v1"}, Hooks{})
 	return err
 }
 

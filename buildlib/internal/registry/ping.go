@@ -11,46 +11,27 @@ import (
 
 // ping is what a registry answered to GET /v2/.
 type ping struct {
-	asking chan struct{} // held by who asks, and looks at the rest
-	status int           // 0: not known yet
+	status int // 0: not known yet
 	header http.Header
 	err    error // of the last try, if it got no answer
 }
 
-func (w *wire) pingOf(scheme, host string) *ping {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p, ok := w.pings[scheme+"://"+host]
-	if !ok {
-		p = &ping{asking: make(chan struct{}, 1)}
-		w.pings[scheme+"://"+host] = p
-	}
-	return p
-}
-
-// ping asks a registry for its ways of authentication. Where plain HTTP is
-// allowed ggcr tries TLS first, then both, and may report the wrong one's
-// error: so what speaks plain HTTP answers to the request for TLS, too, and a
-// certificate that isn't valid is the error of both.
-func (w *wire) ping(req *http.Request, t *trial) (*http.Response, error) {
-	resp, err := w.pingOnce(req, t)
-	either := t.plain && w.plain(req.URL.Host)
+// ping asks a registry how to log in. Where plain HTTP is allowed ggcr tries TLS
+// first, then both, and may report the wrong one's error: so a registry that
+// speaks plain HTTP answers to the request for TLS, too, and an invalid
+// certificate is the error of both.
+func (w *wire) ping(req *http.Request, op *operation) (*http.Response, error) {
+	resp, err := w.pingOnce(req, op)
+	var record tls.RecordHeaderError
 	switch {
-	case req.URL.Scheme == "https" && either && (errors.Is(err, http.ErrSchemeMismatch) || badRecord(err)):
+	case req.URL.Scheme == "https" && w.probes(req, op) && (errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)):
 		plain := req.Clone(req.Context())
 		plain.URL.Scheme = "http"
-		return w.pingOnce(plain, t)
+		resp, err = w.pingOnce(plain, op)
 	case req.URL.Scheme == "http" && err == nil && !answersPing(resp.StatusCode):
-		secure := w.pingOf("https", req.URL.Host)
-		select {
-		case secure.asking <- struct{}{}:
-		case <-time.After(5 * time.Second): // a handshake takes less
-			return resp, nil
-		case <-req.Context().Done():
-			return resp, nil
-		}
-		defer func() { <-secure.asking }()
-		if untrusted(secure.err) {
+		ctx, cancel := context.WithTimeout(req.Context(), 5*time.Second) // a handshake takes less
+		defer cancel()
+		if secure := w.pinged(ctx, "https://"+req.URL.Host); untrusted(secure.err) {
 			resp.Body.Close()
 			return nil, secure.err
 		}
@@ -62,37 +43,41 @@ func answersPing(status int) bool {
 	return status == http.StatusOK || status == http.StatusUnauthorized
 }
 
-// badRecord reports whether what answered to TLS doesn't speak it.
-func badRecord(err error) bool {
-	var record tls.RecordHeaderError
-	return errors.As(err, &record)
-}
-
-// untrusted reports whether err is of a certificate that this machine doesn't
-// trust.
-func untrusted(err error) bool {
-	var invalid *tls.CertificateVerificationError
-	return errors.As(err, &invalid)
+// pinged returns what is known of a registry, once nobody asks it.
+func (w *wire) pinged(ctx context.Context, url string) ping {
+	if done, err := w.turns.take(ctx, url); err == nil {
+		defer done()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pings[url]
 }
 
 // pingOnce is the request, unless it was answered before.
-func (w *wire) pingOnce(req *http.Request, t *trial) (*http.Response, error) {
-	p := w.pingOf(req.URL.Scheme, req.URL.Host)
-	select {
-	case p.asking <- struct{}{}:
-		defer func() { <-p.asking }()
-	case <-req.Context().Done():
-		return nil, context.Cause(req.Context())
+func (w *wire) pingOnce(req *http.Request, op *operation) (*http.Response, error) {
+	url := req.URL.Scheme + "://" + req.URL.Host
+	done, err := w.turns.take(req.Context(), url)
+	if err != nil {
+		return nil, err
 	}
-	if p.status == 0 {
+	defer done()
+	w.mu.Lock()
+	known := w.pings[url]
+	w.mu.Unlock()
+	if known.status == 0 {
 		ctx, cancel := context.WithCancel(req.Context())
-		resp, err := w.repeat(req.WithContext(ctx), t)
-		p.err = err
-		if err != nil || !answersPing(resp.StatusCode) {
+		resp, err := w.repeat(req.WithContext(ctx), op)
+		if err == nil && answersPing(resp.StatusCode) {
+			known.status, known.header = resp.StatusCode, resp.Header.Clone()
+		}
+		known.err = err
+		w.mu.Lock()
+		w.pings[url] = known
+		w.mu.Unlock()
+		if known.status == 0 {
 			context.AfterFunc(req.Context(), cancel)
 			return resp, err
 		}
-		p.status, p.header = resp.StatusCode, resp.Header.Clone()
 		// The body says nothing. It is read, so that the connection is used
 		// again, if it is here.
 		soon := time.AfterFunc(time.Second, cancel)
@@ -102,8 +87,8 @@ func (w *wire) pingOnce(req *http.Request, t *trial) (*http.Response, error) {
 		cancel()
 	}
 	return &http.Response{
-		Status: status(p.status), StatusCode: p.status,
+		Status: status(known.status), StatusCode: known.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: p.header.Clone(), Body: http.NoBody, Request: req,
+		Header: known.header.Clone(), Body: http.NoBody, Request: req,
 	}, nil
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,12 +9,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// resuming is the body of an answer to a GET. When the connection fails in
-// the middle, it asks for the rest (RFC 9110, section 14.2), or for all of it
-// again if the server knows no ranges. Whoever reads checks the digest.
+// resuming is the body of an answer to a GET. When the connection fails in the
+// middle, it asks for the rest (RFC 9110, section 14.2), or for all of it again
+// if the server knows no ranges. Whoever reads it checks the digest.
 type resuming struct {
 	w     *wire
-	t     *trial
+	op    *operation
 	req   *http.Request
 	body  io.ReadCloser
 	off   int64
@@ -27,78 +28,59 @@ func (b *resuming) Read(p []byte) (int, error) {
 		b.off += int64(n)
 		if b.fresh += int64(n); b.fresh >= slowest {
 			b.fresh = 0
-			b.t.progress()
+			b.op.progress()
 		}
-		if err == nil || err == io.EOF || n > 0 {
-			if n > 0 && err != io.EOF {
-				err = nil // if it persists, the next Read gets it
-			}
+		switch {
+		case err == nil || err == io.EOF:
 			return n, err
+		case n > 0:
+			return n, nil // if the error persists, the next Read gets it
 		}
 		for ; err != nil; err = b.resume() {
-			if b.req.Context().Err() != nil || !passing(err) {
+			if b.req.Context().Err() != nil || !transient(err) {
 				return 0, err
 			}
 			b.fresh = 0
 			at := fmt.Sprintf("GET %s at byte %d", b.req.URL.Host+b.req.URL.Path, b.off)
-			if b.t.wait(b.req.Context(), b.t.host(err), at, brief(err), 0) != nil {
-				return 0, b.t.gaveUp(err)
+			if b.op.wait(b.req.Context(), cmp.Or(hostOf(err), b.op.registry), at, reason(err), 0) != nil {
+				return 0, b.op.gaveUp(err)
 			}
 		}
 	}
 }
-
-// Expired is why the rest of a body can't be had: the login, or the address
-// that the request was sent on to, was good for a short time only. The same
-// request from the start may succeed.
-type Expired struct{ Status int }
-
-func (e *Expired) Error() string {
-	return "can't go on after the connection broke: " + status(e.Status)
-}
-
-// StartOver tells those who don't know this type that they may try again.
-func (e *Expired) StartOver() bool { return true }
 
 // resume continues the body at b.off.
 func (b *resuming) resume() error {
 	req := b.req.Clone(b.req.Context())
 	rest := fmt.Sprintf("bytes=%d-", b.off)
 	if b.size > 0 {
-		rest += fmt.Sprint(b.size - 1) // some know no open ranges
+		rest += fmt.Sprint(b.size - 1) // some servers know no open ranges
 	}
 	req.Header.Set("Range", rest)
-	resp, err := b.w.repeat(req, b.t)
+	resp, err := b.w.repeat(req, b.op)
 	if err != nil {
 		return err
-	}
-	body := resp.Body
-	if m, ok := body.(*bounded); ok {
-		body = m.ReadCloser
-	}
-	if r, ok := body.(*resuming); ok {
-		body = r.body // one layer of resuming is enough
 	}
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		var first, last int64
 		_, err = fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last)
 		if err != nil || first != b.off {
-			err = fmt.Errorf("%s answers with another range than asked for", req.URL.Host)
+			err = fmt.Errorf("%s answers with another range than it was asked for", req.URL.Host)
 		}
 	case http.StatusOK:
-		_, err = io.CopyN(io.Discard, body, b.off)
+		_, err = io.CopyN(io.Discard, resp.Body, b.off)
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		err = &Expired{resp.StatusCode}
 	default:
 		err = transport.CheckError(resp, http.StatusPartialContent)
 	}
 	if err != nil {
-		body.Close()
+		resp.Body.Close()
 		return err
 	}
 	b.body.Close()
-	b.body = body
+	b.body = resp.Body
 	return nil
 }
 

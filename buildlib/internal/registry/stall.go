@@ -2,107 +2,84 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 )
 
-// errStalled is the end of a request during which nothing, or next to nothing,
-// moved for too long.
-var errStalled = errors.New("stalled: less than 1 kB moved")
-
 const (
 	// slowest is how many bytes of an answer must come in the time of a
-	// stall: fewer may come for ever.
+	// stall: fewer could trickle in for ever.
 	slowest = 1 << 10
-	// answerTime is for how long an answer that is no blob is read.
+	// answerTime is how long an answer other than a blob may take.
 	answerTime = 2 * time.Minute
 )
 
-// watchdog cancels a request unless it is touched every so often.
-type watchdog struct {
+// stalled is the error of a request to the host that stalled.
+func stalled(host string, limit time.Duration) error {
+	return &netError{host, fmt.Errorf("%w in %s", errStalled, limit)}
+}
+
+// sending is the body of a request while it is sent. It calls stalled unless the
+// network takes data every so often; the time in which the data is read or
+// compressed doesn't count.
+type sending struct {
 	limit time.Duration
+	last  time.Duration // the limit for the answer once all is sent
 
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
+	fault error // of reading the data, which is not the network's fault
 }
 
-// touch starts the time anew, n times as long as the limit.
-func (d *watchdog) touch(n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.ended {
-		d.timer.Reset(time.Duration(n) * d.limit)
-	}
+func newSending(limit, last time.Duration, stalled func()) *sending {
+	return &sending{limit: limit, last: last, timer: time.AfterFunc(limit, stalled)}
 }
 
-// rest stops the time until the next touch.
-func (d *watchdog) rest() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.timer.Stop()
-}
+// reader returns a body that s watches.
+func (s *sending) reader(body io.ReadCloser) io.ReadCloser { return &watched{body, s} }
 
-// end stops the time for good.
-func (d *watchdog) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ended = true
-	d.timer.Stop()
-}
-
-// watched is a body being sent. Time counts while the network has the data,
-// not while the data is read or compressed.
 type watched struct {
 	io.ReadCloser
-	dog       *watchdog
-	digesting int // how many times longer the answer may take once all is sent
-	fault     *localFault
+	s *sending
 }
 
-func (b *watched) Read(p []byte) (int, error) {
-	b.dog.rest()
-	n, err := b.ReadCloser.Read(p)
-	if err == nil {
-		b.dog.touch(1)
-	} else {
-		b.dog.touch(b.digesting)
+func (w *watched) Read(p []byte) (int, error) {
+	w.s.mu.Lock()
+	w.s.timer.Stop()
+	w.s.mu.Unlock()
+	n, err := w.ReadCloser.Read(p)
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if w.s.ended {
+		return n, err
 	}
-	if err != nil && err != io.EOF {
-		b.fault.set(err)
+	if err == nil {
+		w.s.timer.Reset(w.s.limit)
+		return n, nil
+	}
+	w.s.timer.Reset(w.s.last)
+	if err != io.EOF && w.s.fault == nil {
+		w.s.fault = err
 	}
 	return n, err
 }
 
-// localFault is why the body of a request could not be read, which is not the
-// network's fault. The zero value is none.
-type localFault struct {
-	mu    sync.Mutex
-	ended bool
-	err   error
+// end stops the watch, and returns why the data could not be read, if that is
+// so. Bodies are closed once a request has ended, and then reading them fails:
+// that is no fault.
+func (s *sending) end() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.timer.Stop()
+	return s.fault
 }
 
-func (f *localFault) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.ended && f.err == nil {
-		f.err = err
-	}
-}
-
-// end returns the fault, if there was one so far. Bodies are closed once a
-// request has ended, and then reading them fails.
-func (f *localFault) end() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ended = true
-	return f.err
-}
-
-// received is the body of an answer. Time counts while it is waited for.
+// received is the body of an answer. Only the time in which it is waited for
+// counts.
 type received struct {
 	body   io.ReadCloser
 	ctx    context.Context // of the request; what ended it is the error
@@ -111,11 +88,11 @@ type received struct {
 	limit  time.Duration // for slowest bytes
 	left   time.Duration // of limit
 	got    int           // of slowest bytes
-	whole  time.Duration // for the rest of the body; 0: any
+	whole  time.Duration // what is left for all of the body; 0: any time
 }
 
 func (b *received) Read(p []byte) (int, error) {
-	limit, cause := b.left, error(&netError{b.host, fmt.Errorf("%w in %s", errStalled, b.limit)})
+	limit, cause := b.left, stalled(b.host, b.limit)
 	if b.whole > 0 && b.whole < limit {
 		limit, cause = b.whole, fmt.Errorf("%s takes too long to answer", b.host)
 	}
@@ -143,4 +120,19 @@ func (b *received) Close() error {
 	err := b.body.Close()
 	b.cancel(nil)
 	return err
+}
+
+// bounded is a body of which at most left bytes are read.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, fmt.Errorf("a manifest of more than %d bytes", manifestLimit)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+	b.left -= int64(n)
+	return n, err
 }

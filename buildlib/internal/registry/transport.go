@@ -13,68 +13,55 @@ import (
 	"time"
 )
 
-// wire is the one way to every registry. Below ggcr's authentication it
-// repeats requests that may be repeated, gives up on those where nothing
-// moves, refuses plain HTTP where nobody allowed it, and asks each registry
-// only once how to authenticate.
+// wire is the one way to every registry, an http.RoundTripper below ggcr's
+// authentication. It repeats requests that may be repeated, gives up on those
+// where nothing moves, refuses plain HTTP where nobody allowed it, and asks each
+// registry only once how to log in.
 type wire struct {
-	base      *http.Transport
-	given     http.RoundTripper // Options.Transport, in place of base
-	plain     func(hostport string) bool
-	uploads   *slots
-	requests  *slots // of the others, that take no time
-	patience  time.Duration
-	stall     time.Duration
-	answer    time.Duration // how long an answer that is no blob may take
-	firstWait time.Duration
-	log       func(format string, args ...any)
-	waiting   func(text string)
-	secrets   secrets
+	*patience
+	base     *http.Transport
+	given    http.RoundTripper // Options.Transport, in place of base
+	plain    func(hostport string) bool
+	requests *slots        // of those that take no time
+	stall    time.Duration // how long a request may pass without progress
+	answer   time.Duration // how long an answer other than a blob may take
+	secrets  secrets
+	turns    turns
 
 	mu    sync.Mutex
-	until map[string]hold      // by host
-	pings map[string]*ping     // by URL
-	told  map[string]time.Time // by host: when it was last told that it is waited for
+	pings map[string]ping // by URL
 }
 
-// smallRequests are how many requests run at once for each upload that may.
-// Their answer comes at once, or from far away.
+// smallRequests is how many small requests may run at once for each upload that
+// may. Their answer comes at once, or from far away.
 const smallRequests = 4
-
-// begin says that there is work for a registry, until end is called.
-func (w *wire) begin(registry string) (end func()) {
-	uploads, requests := w.uploads.begin(registry), w.requests.begin(registry)
-	return func() { uploads(); requests() }
-}
 
 func newWire(o Options, plain func(string) bool) *wire {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	w := &wire{
+		patience: &patience{
+			limit: o.Patience, firstWait: firstWait, uploads: newSlots(o.Jobs),
+			holds: map[string]hold{}, told: map[string]time.Time{},
+		},
 		base: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           dialer.DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConnsPerHost:   (1 + smallRequests) * o.Jobs,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   15 * time.Second,
-			ExpectContinueTimeout: time.Second,
-			DisableCompression:    true, // digests are of the bytes as stored
-			WriteBufferSize:       64 << 10,
-			ReadBufferSize:        64 << 10,
-
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    (1 + smallRequests) * o.Jobs,
+			IdleConnTimeout:        90 * time.Second,
+			TLSHandshakeTimeout:    15 * time.Second,
+			ExpectContinueTimeout:  time.Second,
+			DisableCompression:     true, // digests are of the bytes as stored
+			WriteBufferSize:        64 << 10,
+			ReadBufferSize:         64 << 10,
 			MaxResponseHeaderBytes: 1 << 20,
 		},
-		given:     o.Transport,
-		plain:     plain,
-		uploads:   newSlots(o.Jobs),
-		requests:  newSlots(smallRequests * o.Jobs),
-		patience:  o.Patience,
-		stall:     o.Stall,
-		answer:    answerTime,
-		firstWait: firstWait,
-		until:     map[string]hold{},
-		pings:     map[string]*ping{},
-		told:      map[string]time.Time{},
+		given:    o.Transport,
+		plain:    plain,
+		requests: newSlots(smallRequests * o.Jobs),
+		stall:    o.Stall,
+		answer:   answerTime,
+		pings:    map[string]ping{},
 	}
 	w.waiting = func(text string) { o.Wait(w.secrets.scrub(text)) }
 	w.log = func(format string, args ...any) {
@@ -83,148 +70,16 @@ func newWire(o Options, plain func(string) bool) *wire {
 	return w
 }
 
-// netError is a fault of the connection to a host. Only what goes over the
-// network gets one: what else fails (a file, a login) fails the same next time.
-type netError struct {
-	host string
-	err  error
+// expect announces work for a registry, until done is called.
+func (w *wire) expect(registry string) (done func()) {
+	uploads, requests := w.uploads.expect(registry), w.requests.expect(registry)
+	return func() { uploads(); requests() }
 }
 
-func (e *netError) Error() string { return e.err.Error() }
-func (e *netError) Unwrap() error { return e.err }
+// octets is the content type of a blob that is uploaded.
+const octets = "application/octet-stream"
 
-// maxRedirects is how often a request may be sent on, as in net/http.
-const maxRedirects = 10
-
-// redirectError says that a host sends requests on and on.
-type redirectError struct{ host string }
-
-func (e *redirectError) Error() string {
-	return fmt.Sprintf("%s: stopped after %d redirects", e.host, maxRedirects)
-}
-
-// plainError says that a request would have gone out in plain HTTP.
-type plainError struct{ host string }
-
-func (e *plainError) Error() string {
-	return fmt.Sprintf("refusing plain HTTP to %s, which is not a loopback address: add %q to Insecure if it is to be trusted", e.host, e.host)
-}
-
-// RoundTrip implements http.RoundTripper.
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	t := w.trialOf(req.Context())
-	if err := w.guard(req, t); err != nil {
-		drop(req)
-		return nil, err
-	}
-	// The handshake of the distribution API, "GET /v2/" (OCI distribution
-	// spec, end-1), says the same for all repositories of a registry.
-	if req.Method == http.MethodGet && req.URL.Path == "/v2/" && req.URL.RawQuery == "" {
-		return w.ping(req, t)
-	}
-	return w.repeat(req, t)
-}
-
-// guard refuses what was redirected too often (ggcr's clients look at where a
-// redirect leads, and then no longer count), and plain HTTP unless the host may
-// speak it, and so may the registry that the request is for, and no redirect
-// led here from TLS.
-func (w *wire) guard(req *http.Request, t *trial) error {
-	if _, redirects := first(req); redirects > maxRedirects {
-		return &redirectError{req.URL.Host}
-	}
-	if req.URL.Scheme != "http" {
-		return nil
-	}
-	downgraded := req.Response != nil && req.Response.Request != nil && req.Response.Request.URL.Scheme == "https"
-	if downgraded || !t.plain || !w.plain(req.URL.Host) {
-		return &plainError{req.URL.Host}
-	}
-	return nil
-}
-
-// first returns the request that led to req, and by how many redirects.
-func first(req *http.Request) (_ *http.Request, redirects int) {
-	for req.Response != nil && req.Response.Request != nil {
-		req, redirects = req.Response.Request, redirects+1
-	}
-	return req, redirects
-}
-
-// drop closes the body of a request that is not sent, as RoundTrippers must.
-func drop(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
-}
-
-// repeat sends the request until the answer is one to keep. What can't be
-// repeated here, the upload of a blob's data, is for the caller to repeat,
-// from the start of the upload.
-func (w *wire) repeat(req *http.Request, t *trial) (*http.Response, error) {
-	ctx := req.Context()
-	for {
-		if err := w.gate(ctx, req.URL.Host, t); err != nil {
-			drop(req)
-			return nil, err
-		}
-		resp, err := w.sendInTurn(req, t)
-		if ctx.Err() != nil {
-			if resp != nil {
-				resp.Body.Close()
-			}
-			return nil, context.Cause(ctx)
-		}
-		var reason string
-		var asked time.Duration
-		switch {
-		case err != nil:
-			if !passing(err) {
-				return nil, err
-			}
-			reason = brief(err)
-		case passingStatus(resp.StatusCode):
-			reason = status(resp.StatusCode)
-			asked = retryAfter(resp.Header, time.Now())
-			w.hold(req.URL.Host, asked, reason)
-		default:
-			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-				resp.Body = &resuming{w: w, t: t, req: req, body: resp.Body, size: resp.ContentLength}
-				if isManifest(req) {
-					resp.Body = &bounded{resp.Body, manifestLimit}
-				}
-			}
-			return resp, nil
-		}
-		if !repeatable(req) {
-			return resp, err
-		}
-		at := fmt.Sprintf("%s %s", req.Method, req.URL.Host+req.URL.Path)
-		if werr := t.wait(ctx, w.waitedFor(req, t), at, reason, asked); errors.Is(werr, errImpatient) {
-			return resp, t.gaveUp(err)
-		} else if werr != nil {
-			if resp != nil {
-				resp.Body.Close()
-			}
-			return nil, werr
-		}
-		if resp != nil {
-			io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection is used again
-			resp.Body.Close()
-		}
-	}
-}
-
-// waitedFor is the host that the request waits for; empty for the search for
-// TLS where plain HTTP will do: that it fails says nothing.
-func (w *wire) waitedFor(req *http.Request, t *trial) string {
-	if req.URL.Path == "/v2/" && req.URL.Scheme == "https" && t.plain && w.plain(req.URL.Host) {
-		return ""
-	}
-	return req.URL.Host
-}
-
-// isManifest reports whether req is for a manifest, wherever it was sent on to.
+// isManifest reports whether req is for a manifest, wherever it was redirected.
 func isManifest(req *http.Request) bool {
 	req, _ = first(req)
 	return strings.Contains(req.URL.Path, "/manifests/")
@@ -239,23 +94,8 @@ func isBlob(req *http.Request) bool {
 	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")
 }
 
-// bounded is a body of which no more than left bytes are read.
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, fmt.Errorf("a manifest of more than %d bytes", manifestLimit)
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
-	b.left -= int64(n)
-	return n, err
-}
-
-// repeatable reports whether req can be sent again: all but a blob's data,
-// for a registry appends what it gets to what it has of an upload.
+// repeatable reports whether req can be sent again: any but a blob's data, for a
+// registry appends what it gets to what it has of an upload.
 func repeatable(req *http.Request) bool {
 	if req.Body == nil || req.Body == http.NoBody {
 		return true
@@ -263,16 +103,20 @@ func repeatable(req *http.Request) bool {
 	return req.GetBody != nil && req.Header.Get("Content-Type") != octets
 }
 
-const octets = "application/octet-stream"
+// drop closes the body of a request that is not sent, as RoundTrippers must.
+func drop(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
 
-// sendInTurn is send, once a slot is free for a request that isn't of a blob's
-// data. It is held until the answer begins, and not while a next try is waited
-// for.
-func (w *wire) sendInTurn(req *http.Request, t *trial) (*http.Response, error) {
+// try sends the request once. A small one waits for a slot, which it holds until
+// the answer begins.
+func (w *wire) try(req *http.Request, op *operation) (*http.Response, error) {
 	if isBlob(req) || req.Method == http.MethodGet && !isManifest(req) {
 		return w.send(req)
 	}
-	registry := t.registry
+	registry := op.registry
 	if registry == "" {
 		registry = req.URL.Host
 	}
@@ -284,37 +128,27 @@ func (w *wire) sendInTurn(req *http.Request, t *trial) (*http.Response, error) {
 	return w.send(req)
 }
 
-// send makes one try at the request.
 func (w *wire) send(req *http.Request) (*http.Response, error) {
-	body, err := unspent(req)
+	body, err := unsent(req)
 	if err != nil {
 		return nil, err
 	}
-	w.secrets.learn(req)
-	if w.base.Proxy != nil {
-		if proxy, err := w.base.Proxy(req); err == nil && proxy != nil {
-			if password, ok := proxy.User.Password(); ok {
-				w.secrets.add(password)
-			}
-		}
-	}
+	w.learn(req)
 	ctx, cancel := context.WithCancelCause(req.Context())
-	stalled := func() { cancel(&netError{req.URL.Host, fmt.Errorf("%w in %s", errStalled, w.stall)}) }
-	var fault localFault
-	sending := &watchdog{limit: w.stall, timer: time.AfterFunc(w.stall, stalled)}
+	last := w.stall
+	if req.Header.Get("Content-Type") == octets {
+		last *= 4 // with all the data, the registry verifies and moves it
+	}
+	watch := newSending(w.stall, last, func() { cancel(stalled(req.URL.Host, w.stall)) })
 	out := req.Clone(ctx)
 	out.Header.Set("User-Agent", "multimage")
 	out.Body, out.GetBody = nil, nil
 	if body != nil {
-		digesting := 1
-		if req.Header.Get("Content-Type") == octets {
-			digesting = 4 // with all the data, the registry verifies and moves it
-		}
-		out.Body = &watched{body, sending, digesting, &fault}
+		out.Body = watch.reader(body)
 		if get := req.GetBody; get != nil {
 			out.GetBody = func() (io.ReadCloser, error) {
 				b, err := get()
-				return &watched{b, sending, digesting, &fault}, err
+				return watch.reader(b), err
 			}
 		}
 	}
@@ -323,8 +157,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 		over = w.given
 	}
 	resp, err := over.RoundTrip(out)
-	sending.end()
-	local := fault.end()
+	local := watch.end()
 	if err != nil {
 		cause := context.Cause(ctx)
 		cancel(nil)
@@ -353,26 +186,39 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// unspent returns the body to send, nil if there is none. ggcr sends a request
-// again, body and all, once it has renewed an expired token; the body is then
+// learn takes the secrets that go out with the request.
+func (w *wire) learn(req *http.Request) {
+	w.secrets.learn(req)
+	if w.base.Proxy == nil {
+		return
+	}
+	if proxy, err := w.base.Proxy(req); err == nil && proxy != nil {
+		if password, ok := proxy.User.Password(); ok {
+			w.secrets.add(password)
+		}
+	}
+}
+
+// unsent returns the body to send, nil if there is none. ggcr sends a request
+// again, body and all, once it has renewed an expired token; its body is then
 // taken anew.
-func unspent(req *http.Request) (io.ReadCloser, error) {
+func unsent(req *http.Request) (io.ReadCloser, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, nil
 	}
-	if _, again := req.Body.(spent); again {
+	if _, again := req.Body.(sent); again {
 		if req.GetBody == nil {
 			return nil, errors.New("the request's body can't be sent twice")
 		}
 		return req.GetBody()
 	}
 	body := req.Body
-	req.Body = spent{}
+	req.Body = sent{}
 	return body, nil
 }
 
-// spent is the body of a request whose body was sent.
-type spent struct{}
+// sent stands for the body of a request that was sent.
+type sent struct{}
 
-func (spent) Read([]byte) (int, error) { return 0, errors.New("body was sent before") }
-func (spent) Close() error             { return nil }
+func (sent) Read([]byte) (int, error) { return 0, errors.New("the body was sent before") }
+func (sent) Close() error             { return nil }

@@ -61,7 +61,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	for _, host := range []string{"10.255.255.1:5000", "registry.localhost:5000", "plain.example:5000"} {
 		c := client(t, Options{Patience: 20 * time.Millisecond})
 		to(c, srv)
-		_, err := c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err := c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("add %q to Insecure", host)) {
 			t.Errorf("%s: %v", host, err)
 		}
@@ -70,7 +70,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 		}
 		c = client(t, Options{Insecure: []string{host}})
 		to(c, srv)
-		if _, err := c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil); err != nil {
+		if _, err := c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{}); err != nil {
 			t.Errorf("%s, named insecure: %v", host, err)
 		}
 		srv.requests()
@@ -117,7 +117,7 @@ func TestNoDowngrade(t *testing.T) {
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, to)
 		}
-		_, err := c.Publish(t.Context(), repository(t, c, "example.com/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err := c.Publish(t.Context(), repository(t, c, "example.com/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -140,7 +140,7 @@ func TestNoSecretsInErrors(t *testing.T) {
 		&fault{"PUT /v2/upload", 0, 0, reset})
 	keys := keychain{authn.AuthConfig{Username: "me", Password: "HUSH"}}
 	c := client(t, Options{Patience: 20 * time.Millisecond, Log: logged.log, Keychain: keys})
-	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err == nil || strings.Contains(err.Error()+logged.String(), "HUSH") || !strings.Contains(err.Error(), "push blob sha256:") {
 		t.Errorf("error %v, log %s", err, logged.String())
 	}
@@ -155,7 +155,7 @@ func TestRemote(t *testing.T) {
 	srv := newServer(t)
 	c := client(t, Options{})
 	repo, idx := repository(t, c, srv.host+"/acme/app"), testenv.TwoPlatforms(t)
-	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	srv.mu.Lock()
@@ -182,7 +182,7 @@ func TestRefusedConnection(t *testing.T) {
 	host := l.Addr().String()
 	l.Close()
 	c := client(t, Options{Patience: 30 * time.Millisecond})
-	_, err = c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err = c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err == nil || !strings.Contains(err.Error(), host+"/a/b: log in: gave up after ") || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("%v", err)
 	}
@@ -200,7 +200,7 @@ func TestRefusedConnection(t *testing.T) {
 		srv.Start()
 		started <- srv
 	})
-	_, err = c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	_, err = c.Publish(t.Context(), repository(t, c, host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if srv := <-started; srv == nil {
 		t.Skip("the port was taken meanwhile")
 	} else {
@@ -248,7 +248,7 @@ func TestHostOfARedirectIsNamed(t *testing.T) {
 				http.Redirect(w, r, to+"/x?token=0123456789", http.StatusTemporaryRedirect)
 			}})
 		c := client(t, Options{Patience: 20 * time.Millisecond, Keychain: keychain{authn.AuthConfig{Username: "me", Password: "open-sesame"}}})
-		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+		_, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "docker login") || strings.Contains(err.Error(), "0123456789") {
 			t.Errorf("%v, want %s", err, want)
 		}

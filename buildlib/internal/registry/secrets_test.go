@@ -45,7 +45,7 @@ func TestSecretsAreScrubbed(t *testing.T) {
 				&fault{"GET /manifests/", 0, 0, echo})
 			c := client(t, Options{Patience: 1, Log: logged.log, Keychain: keychain{authn.AuthConfig{Username: user, Password: password}}})
 			repo := repository(t, c, srv.host+"/a/b")
-			_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+			_, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 			_, perr := remote.Get(repo.Tag("v1"), c.Remote()...)
 			for _, err := range []error{err, perr} {
 				if err == nil {

@@ -60,11 +60,11 @@ func TestTokens(t *testing.T) {
 	srv.next = guard
 	c := client(t, Options{})
 	repo, idx := repository(t, c, srv.host+"/acme/app"), testenv.TwoPlatforms(t)
-	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	srv.requests()
-	if _, err := client(t, Options{}).Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+	if _, err := client(t, Options{}).Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := srv.requests(); len(got) != 3 {
@@ -76,7 +76,7 @@ func TestTokens(t *testing.T) {
 		guard.expire = n + 1
 		guard.mu.Unlock()
 		m := testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 2000), testenv.RandomLayer(t, 500)))
-		out, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), m, []string{"v1"}, nil)
+		out, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), m, []string{"v1"}, Hooks{})
 		if err != nil {
 			t.Fatalf("token for %d requests: %v", n, err)
 		}
@@ -113,7 +113,7 @@ func TestMount(t *testing.T) {
 	img := testenv.Image(t, "amd64",
 		&remote.MountableLayer{Layer: base, Reference: nameOf(srv.host + "/base/alpine:3")},
 		&remote.MountableLayer{Layer: far, Reference: nameOf("other.example/base/alpine:3")})
-	out, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), testenv.Index(img), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), testenv.Index(img), []string{"v1"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestMountRefused(t *testing.T) {
 	c := client(t, Options{})
 	ref, _ := c.Reference(srv.host + "/base/alpine:3")
 	repo := repository(t, c, srv.host+"/acme/app")
-	out, err := c.Publish(t.Context(), repo, testenv.Index(testenv.Image(t, "amd64", &remote.MountableLayer{Layer: testenv.RandomLayer(t, 500), Reference: ref})), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.Index(testenv.Image(t, "amd64", &remote.MountableLayer{Layer: testenv.RandomLayer(t, 500), Reference: ref})), []string{"v1"}, Hooks{})
 	if err != nil || out.Uploaded != 2 {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -150,7 +150,7 @@ func TestNoHeadOfBlobs(t *testing.T) {
 	srv := newServer(t, &fault{"HEAD /blobs/", 0, 0, answer(http.StatusMethodNotAllowed)})
 	c := client(t, Options{})
 	repo := repository(t, c, srv.host+"/acme/app")
-	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+	out, err := c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 	if err != nil || out.Uploaded != 5 {
 		t.Fatalf("%+v, %v", out, err)
 	}

@@ -2,13 +2,11 @@ package registry
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"html"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,22 +17,23 @@ import (
 )
 
 // secrets are the credentials that went out with requests, so that they can be
-// kept out of what is said of the answers: a registry, or a proxy before it,
-// may show a request that it refuses. The zero value knows none.
+// kept out of what is said about the answers: a registry, or a proxy before it,
+// may show the request that it refuses. The zero value knows none.
 type secrets struct {
-	mu     sync.Mutex
-	forms  map[string]bool // of every known one, as it may be written, in ASCII's lower case
-	sorted []string        // of forms, the longest first; nil: not yet
+	mu sync.Mutex
+	// forms are the ways in which each may be written, in ASCII's lower case,
+	// by how they start, the longest first.
+	forms map[string][]string
 }
 
-// shortestSecret is how long what is hidden must at least be: a shorter word
-// is in many texts, and its absence would tell it.
+// shortestSecret is the least length of what is hidden: a shorter word is in many
+// texts, and its absence would give it away.
 const shortestSecret = 4
 
 // learn takes the credentials from a request: the Authorization header (RFC
 // 9110, section 11.6.2), the form that asks a token server for a token
 // (distribution spec, "OAuth2 Token Authentication"), and what a registry put
-// into the address that it sent the request to.
+// into the address that it sends the request to.
 func (s *secrets) learn(req *http.Request) {
 	for _, header := range []string{"Authorization", "Proxy-Authorization"} {
 		_, value, ok := strings.Cut(req.Header.Get(header), " ")
@@ -78,26 +77,25 @@ func (s *secrets) learn(req *http.Request) {
 	}
 }
 
-// shortestParameter is how long a value in an address must be to be a secret.
+// shortestParameter is how long a value in a URL must be to be a secret.
 const shortestParameter = 8
 
-// plainParameters are those of an address's query that hold no secret: the
-// distribution spec's, a token server's, and what signed addresses say of
-// themselves.
+// plainParameters are the parameters of a URL that hold no secret: those of the
+// distribution spec, of token servers, and what signed URLs say about themselves.
 var plainParameters = []string{
 	"digest", "mount", "from", "n", "last", "scope", "service", "account", "client_id", "offline_token", "grant_type",
 	"x-amz-algorithm", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "response-content-type", "response-content-disposition",
 	"x-goog-algorithm", "x-goog-date", "x-goog-expires", "x-goog-signedheaders", "expires", "se", "sp", "sr", "sv", "spr", "st", "ns",
 }
 
-// learnAll takes credentials before they go out. Empty ones are none.
+// learnAll takes credentials before they go out. Empty ones don't count.
 func (s *secrets) learnAll(all ...string) {
 	for _, secret := range all {
 		s.add(secret)
 	}
 }
 
-// add remembers a secret, and reports whether it is a new one.
+// add remembers a secret, and reports whether it is new.
 func (s *secrets) add(secret string) bool {
 	if len(secret) < shortestSecret || !s.remember(secret) {
 		return false
@@ -118,36 +116,30 @@ func (s *secrets) add(secret string) bool {
 	return true
 }
 
-// remember reports whether a form is a new one.
-func (s *secrets) remember(forms ...string) bool {
+// remember reports whether one of the forms is new.
+func (s *secrets) remember(forms ...string) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := false
 	for _, form := range forms {
-		if form = lower(form); len(form) < shortestSecret || s.forms[form] {
+		if form = lower(form); len(form) < shortestSecret {
+			continue
+		}
+		start := form[:shortestSecret]
+		if slices.Contains(s.forms[start], form) {
 			continue
 		}
 		if s.forms == nil {
-			s.forms = map[string]bool{}
+			s.forms = map[string][]string{}
 		}
-		s.forms[form], s.sorted, fresh = true, nil, true
+		s.forms[start] = append(s.forms[start], form)
+		slices.SortFunc(s.forms[start], func(a, b string) int { return len(b) - len(a) })
+		fresh = true
 	}
 	return fresh
 }
 
-// all returns the forms, the longest first: a shorter one may be a part of it.
-func (s *secrets) all() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sorted == nil {
-		s.sorted = slices.Collect(maps.Keys(s.forms))
-		slices.SortFunc(s.sorted, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	}
-	return s.sorted
-}
-
-// lower is ASCII's lower case: other letters' may have another length. Names of
-// hosts are told in it, and digits of an encoding in either.
+// lower is ASCII's lower case, which has the same length: host names are shown in
+// it, and the digits of an encoding in either case.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -166,64 +158,56 @@ var (
 	queryInURL = regexp.MustCompile(`(://[^\s?#"'<>]*\?)[^\s"'<>]{12,}`)
 )
 
-// scrub returns the text with every known secret hidden, and what is left of
-// one that was cut off, and passwords and queries of URLs.
+// scrub returns the text without known secrets, and without passwords and
+// queries of URLs.
 func (s *secrets) scrub(text string) string {
 	if strings.Contains(text, "://") {
 		text = userInURL.ReplaceAllString(text, "${1}"+hidden+"@")
 		text = queryInURL.ReplaceAllString(text, "${1}"+hidden)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.forms) == 0 {
+		return text
+	}
 	low := lower(text)
-	for _, form := range s.all() {
-		if !strings.Contains(low, form[:shortestSecret]) {
-			continue
-		}
-		text = hide(text, low, form)
-		low = lower(text)
-	}
-	return text
-}
-
-// hide hides form in text, of which low is the lower case, and then what is left
-// of it before "...".
-func hide(text, low, form string) string {
 	var b strings.Builder
-	for {
-		at := strings.Index(low, form)
-		if at < 0 {
-			break
+	end := 0 // of the last secret
+	for i := range len(text) {
+		if n := s.at(low[i:]); n > 0 {
+			if i >= end {
+				b.WriteString(hidden)
+			}
+			end = max(end, i+n)
 		}
-		b.WriteString(text[:at] + hidden)
-		text, low = text[at+len(form):], low[at+len(form):]
+		if i >= end {
+			b.WriteByte(text[i])
+		}
 	}
-	text = b.String() + text
-	b.Reset()
-	low = lower(text)
-	for {
-		at := strings.Index(low, form[:shortestSecret])
-		if at < 0 {
-			return b.String() + text
-		}
-		end := at + shortestSecret
-		for n := shortestSecret; n < len(form) && end < len(low) && low[end] == form[n]; n++ {
-			end++
-		}
-		b.WriteString(text[:at])
-		if strings.HasPrefix(low[end:], "...") || strings.HasPrefix(low[end:], "…") {
-			b.WriteString(hidden)
-		} else {
-			b.WriteString(text[at:end])
-		}
-		text, low = text[end:], low[end:]
-	}
+	return b.String()
 }
 
-// scrubBody is scrub for a body of any type. In JSON a secret may be spelt in
-// many ways, so there it is looked for in what the strings mean.
-func (s *secrets) scrubBody(body []byte) string {
-	if len(s.all()) == 0 {
-		return string(body)
+// at returns how long the secret is with which the text begins, whole or cut off
+// with an ellipsis. mu is held.
+func (s *secrets) at(text string) int {
+	if len(text) < shortestSecret {
+		return 0
 	}
+	for _, form := range s.forms[text[:shortestSecret]] {
+		n := 0
+		for n < len(form) && n < len(text) && form[n] == text[n] {
+			n++
+		}
+		if n == len(form) || strings.HasPrefix(text[n:], "...") || strings.HasPrefix(text[n:], "…") {
+			return n
+		}
+	}
+	return 0
+}
+
+// scrubBody is scrub for a body of any type. JSON has many ways to spell a
+// string, so secrets are looked for in what its strings mean.
+func (s *secrets) scrubBody(body []byte) string {
 	var document any
 	if json.Unmarshal(body, &document) != nil {
 		return s.scrub(string(body))
@@ -253,11 +237,11 @@ func (s *secrets) scrubJSON(document any) any {
 	return document
 }
 
-// refusal is how much of an error's text is read; ggcr reads no more.
+// refusal is how many bytes of an error's text are read; ggcr reads no more.
 const refusal = 64 << 10
 
-// scrubbed is the body of an answer that is an error, without the secrets.
-// Nobody needs it as the registry sent it.
+// scrubbed is the body of an error, without secrets. Nobody needs it as the
+// registry sent it.
 type scrubbed struct {
 	io.ReadCloser
 	secrets *secrets

@@ -39,7 +39,7 @@ func TestRegistryThatHangs(t *testing.T) {
 			}})
 			c := client(t, Options{Jobs: 2, Stall: time.Minute})
 			publish := func(to string) error {
-				_, err := c.Publish(t.Context(), repository(t, c, to), testenv.TwoPlatforms(t), []string{"v1"}, nil)
+				_, err := c.Publish(t.Context(), repository(t, c, to), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 				return err
 			}
 			published := make(chan error, 1)
@@ -90,7 +90,7 @@ func TestSmallRequests(t *testing.T) {
 	for i := range 12 {
 		repo, idx := repository(t, c, fmt.Sprintf("%s/acme/app%d", srv.host, i)), testenv.TwoPlatforms(t)
 		wait.Go(func() {
-			if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, nil); err != nil {
+			if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -115,7 +115,7 @@ func TestSmallRequestsBetweenTries(t *testing.T) {
 	for i := range 2 * smallRequests {
 		repo, idx := repository(t, c, fmt.Sprintf("%s/acme/bad%d", srv.host, i)), testenv.TwoPlatforms(t)
 		wait.Go(func() {
-			if _, err := c.Publish(ctx, repo, idx, []string{"v1"}, nil); !errors.Is(err, enough) {
+			if _, err := c.Publish(ctx, repo, idx, []string{"v1"}, Hooks{}); !errors.Is(err, enough) {
 				t.Errorf("error %v, want %v", err, enough)
 			}
 		})
@@ -123,7 +123,7 @@ func TestSmallRequestsBetweenTries(t *testing.T) {
 	for range 2 * smallRequests {
 		<-tried
 	}
-	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/good"), testenv.TwoPlatforms(t), []string{"v1"}, nil); err != nil {
+	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/good"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{}); err != nil {
 		t.Error(err)
 	}
 	cancel(enough)

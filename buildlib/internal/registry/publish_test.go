@@ -18,7 +18,7 @@ func TestPublish(t *testing.T) {
 	repo := repository(t, c, srv.host+"/acme/app")
 	idx := testenv.TwoPlatforms(t)
 	var last Event
-	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "latest", "v1"}, func(e Event) { last = e })
+	out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "latest", "v1"}, Hooks{Progress: func(e Event) { last = e }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestPublish(t *testing.T) {
 
 	t.Run("unchanged", func(t *testing.T) {
 		srv.requests()
-		out, err := client(t, Options{}).Publish(t.Context(), repo, idx, []string{"v1"}, nil)
+		out, err := client(t, Options{}).Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestPublish(t *testing.T) {
 	})
 	t.Run("another tag", func(t *testing.T) {
 		srv.requests()
-		out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2"}, nil)
+		out, err := c.Publish(t.Context(), repo, idx, []string{"v1", "v2"}, Hooks{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestPublish(t *testing.T) {
 		srv.requests()
 		other := testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 100)))
 		for range 2 {
-			if _, err := c.Publish(t.Context(), repo, other, nil, nil); err != nil {
+			if _, err := c.Publish(t.Context(), repo, other, nil, Hooks{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -87,7 +87,7 @@ func TestPublish(t *testing.T) {
 		m, _ := idx.IndexManifest()
 		kept, _ := idx.Image(m.Manifests[0].Digest)
 		srv.requests()
-		out, err := c.Publish(t.Context(), repo, testenv.Index(kept, testenv.Image(t, "arm64", testenv.RandomLayer(t, 50))), []string{"latest"}, nil)
+		out, err := c.Publish(t.Context(), repo, testenv.Index(kept, testenv.Image(t, "arm64", testenv.RandomLayer(t, 50))), []string{"latest"}, Hooks{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestPublish(t *testing.T) {
 	t.Run("sibling repository", func(t *testing.T) {
 		sibling := repository(t, c, srv.host+"/acme/sibling")
 		srv.requests()
-		out, err := c.Publish(t.Context(), sibling, idx, []string{"v1"}, nil)
+		out, err := c.Publish(t.Context(), sibling, idx, []string{"v1"}, Hooks{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestJobs(t *testing.T) {
 		wg.Go(func() {
 			repo, err := c.Repository(fmt.Sprintf("%s/acme/app%d", srv.host, i))
 			if err == nil {
-				_, err = c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, nil)
+				_, err = c.Publish(t.Context(), repo, testenv.TwoPlatforms(t), []string{"v1"}, Hooks{})
 			}
 			if err != nil {
 				t.Error(err)

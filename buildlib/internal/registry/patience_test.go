@@ -15,14 +15,14 @@ func TestHold(t *testing.T) {
 	c := client(t, Options{Patience: time.Second})
 	c.wire.hold("a", 50*time.Millisecond, "503 Service Unavailable")
 	start := time.Now()
-	if err := c.wire.gate(t.Context(), "b", c.wire.newTrial("test", true)); err != nil || time.Since(start) > 40*time.Millisecond {
+	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "b"); err != nil || time.Since(start) > 40*time.Millisecond {
 		t.Errorf("another host waits, too: %v", err)
 	}
-	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err != nil || time.Since(start) < 50*time.Millisecond {
+	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "a"); err != nil || time.Since(start) < 50*time.Millisecond {
 		t.Errorf("waited %s: %v", time.Since(start), err)
 	}
 	c.wire.hold("a", time.Hour, "503 Service Unavailable")
-	if err := c.wire.gate(t.Context(), "a", c.wire.newTrial("test", true)); err == nil {
+	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "a"); err == nil {
 		t.Error("an hour was waited for")
 	}
 }
@@ -50,10 +50,10 @@ func TestBackoff(t *testing.T) {
 	c.wire.firstWait = time.Second
 	first := map[time.Duration]bool{}
 	for range 20 {
-		tr := c.wire.newTrial("test", true)
+		op := c.wire.operationOf(t.Context())
 		want := time.Second
 		for try := range 8 {
-			d, ok := tr.next(0)
+			d, ok := op.next(0)
 			if !ok || d < want*3/4 || d > want*5/4+1 {
 				t.Fatalf("wait %d: %s, %t; want about %s", try, d, ok, want)
 			}
@@ -62,10 +62,10 @@ func TestBackoff(t *testing.T) {
 			}
 			want = min(2*want, longestWait*time.Second)
 		}
-		if d, ok := tr.next(time.Hour); !ok || d != time.Hour {
+		if d, ok := op.next(time.Hour); !ok || d != time.Hour {
 			t.Errorf("waits for %s, %t; asked for an hour", d, ok)
 		}
-		if d, ok := tr.next(25 * time.Hour); ok {
+		if d, ok := op.next(25 * time.Hour); ok {
 			t.Errorf("waits for %s, longer than it has patience", d)
 		}
 	}
@@ -76,29 +76,29 @@ func TestBackoff(t *testing.T) {
 
 func TestPatience(t *testing.T) {
 	c := client(t, Options{Patience: 30 * time.Millisecond})
-	tr := c.wire.newTrial("test", true)
+	op := c.wire.operationOf(t.Context())
 	start := time.Now()
 	var err error
 	for err == nil {
-		err = tr.wait(t.Context(), "", "", "test", 0)
+		err = op.wait(t.Context(), "", "", "test", 0)
 	}
 	if d := time.Since(start); !errors.Is(err, errImpatient) || d > time.Second {
 		t.Errorf("%v after %s", err, d)
 	}
-	if tr.failures < fewestTries {
-		t.Errorf("%d tries", tr.failures)
+	if op.failures < fewestTries {
+		t.Errorf("%d tries", op.failures)
 	}
 	// The slow get their tries, too.
-	tr = c.wire.newTrial("test", true)
-	tr.failures, tr.since = 1, time.Now().Add(-time.Hour)
-	if err := tr.wait(t.Context(), "", "", "test", 0); err != nil {
+	op = c.wire.operationOf(t.Context())
+	op.failures, op.since = 1, time.Now().Add(-time.Hour)
+	if err := op.wait(t.Context(), "", "", "test", 0); err != nil {
 		t.Errorf("no second try after a long first one: %v", err)
 	}
 }
 
 func TestBrief(t *testing.T) {
 	long := &transport.Error{StatusCode: 400, Errors: []transport.Diagnostic{{Code: "X", Message: strings.Repeat("long\n", 400)}}}
-	if got := brief(fmt.Errorf("wrapped: %w", long)); len(got) > 400 || strings.Contains(got, "\n") || !strings.HasPrefix(got, "400 Bad Request: X long") {
+	if got := reason(fmt.Errorf("wrapped: %w", long)); len(got) > 400 || strings.Contains(got, "\n") || !strings.HasPrefix(got, "400 Bad Request: X long") {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,0 +1,100 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Manifest gets the manifest or index that ref names, and its digest. One that is
+// named by digest is checked against it.
+func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Hash, Manifest, error) {
+	s, err := c.session(ctx, ref.Context(), transport.PullScope)
+	if err != nil {
+		return v1.Hash{}, Manifest{}, err
+	}
+	var h v1.Hash
+	var m Manifest
+	err = s.try(ctx, "pull "+ref.Identifier(), func(ctx context.Context) (err error) {
+		h, m, err = s.get(ctx, ref.Identifier())
+		if _, ok := ref.(name.Digest); ok && err == nil && h.String() != ref.Identifier() {
+			err = fmt.Errorf("the registry has other content under this digest: %s", h)
+		}
+		return err
+	})
+	return h, m, err
+}
+
+// Blob opens the blob of the repository that d describes. A connection that breaks
+// is continued; the end is an error unless digest and size are d's. Close it.
+func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	s, err := c.session(ctx, repo, transport.PullScope)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(ctx, d)
+}
+
+// Referrers lists the manifests that have the subject and the artifact type; an
+// empty type means all. Where the registry lacks the API for that, it is the
+// fallback tag that lists them (OCI distribution spec, "Listing Referrers").
+func (c *Client) Referrers(ctx context.Context, subject name.Digest, artifactType string) ([]v1.Descriptor, error) {
+	s, err := c.session(ctx, subject.Context(), transport.PullScope)
+	if err != nil {
+		return nil, err
+	}
+	var list *v1.IndexManifest
+	err = s.try(ctx, "list referrers of "+subject.DigestStr(), func(ctx context.Context) error {
+		o := s.remote(ctx)
+		if artifactType != "" {
+			o = append(o, remote.WithFilter("artifactType", artifactType))
+		}
+		idx, err := remote.Referrers(subject, o...)
+		if err == nil {
+			list, err = idx.IndexManifest()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list.Manifests, nil
+}
+
+// Push pushes a manifest under the tag, or under its digest if that is empty,
+// after those of its blobs that the registry lacks. One that is there already
+// costs one request. It returns the digest.
+//
+// A manifest with a subject becomes its referrer. Where the registry lacks the
+// referrers API, the fallback tag is read and written again: one at a time may do
+// that for one subject.
+func (c *Client) Push(ctx context.Context, repo name.Repository, tag string, m Manifest, h Hooks) (v1.Hash, error) {
+	digest, _, err := v1.SHA256(bytes.NewReader(m.Raw))
+	if err != nil {
+		return digest, err
+	}
+	what, id := "manifest "+digest.String(), digest.String()
+	if tag != "" {
+		what, id = "tag "+tag, tag
+	}
+	defer c.wire.expect(repo.RegistryStr())()
+	u, err := c.upload(ctx, repo, h.Progress)
+	if err != nil {
+		return digest, err
+	}
+	if got, err := u.head(ctx, what, id); err != nil || got == digest {
+		return digest, err
+	}
+	if h.Ready != nil {
+		if err := h.Ready(ctx); err != nil {
+			return digest, err
+		}
+	}
+	return digest, u.pushManifest(ctx, what, id, m)
+}

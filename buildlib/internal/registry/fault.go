@@ -1,0 +1,267 @@
+package registry
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// netError is a fault of the connection to a host. Only what goes over the
+// network gets one: anything else (a file, a login) fails the same next time.
+type netError struct {
+	host string
+	err  error
+}
+
+func (e *netError) Error() string { return e.err.Error() }
+func (e *netError) Unwrap() error { return e.err }
+
+// errStalled ends a request during which nothing, or next to nothing, moved for
+// too long.
+var errStalled = errors.New("stalled: less than 1 kB moved")
+
+// failure is an error for people. Its text names the repository, the operation
+// and the fix, and leaves out what requests carry in their address: the queries
+// of upload locations and token servers may hold secrets. The cause stays for
+// errors.As.
+type failure struct {
+	text  string
+	cause error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
+
+// isFailure reports whether err says already what failed.
+func isFailure(err error) bool {
+	var known *failure
+	return errors.As(err, &known)
+}
+
+// plainError says that a request would have gone out in plain HTTP.
+type plainError struct{ host string }
+
+func (e *plainError) Error() string {
+	return fmt.Sprintf("refusing plain HTTP to %s, which is not a loopback address: add %q to Insecure if you trust it", e.host, e.host)
+}
+
+// Expired is the error of a download that broke off and can't be continued: the
+// login, or the address that the registry led to, was valid for a short time
+// only. Downloading it from the start may work.
+type Expired struct{ Status int }
+
+func (e *Expired) Error() string {
+	return "can't continue after the connection broke: " + status(e.Status)
+}
+
+// StartOver tells those who don't know this type that they may try again.
+func (e *Expired) StartOver() bool { return true }
+
+// transient reports whether the whole operation may succeed at the next try.
+// Beyond what single requests are repeated for, that is so for an upload whose
+// session the registry has lost.
+func transient(err error) bool {
+	var terr *transport.Error
+	if errors.As(err, &terr) {
+		return transientStatus(terr.StatusCode) ||
+			terr.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
+			has(terr, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
+				transport.TooManyRequestsErrorCode, transport.UnavailableErrorCode)
+	}
+	var nerr *netError
+	return errors.As(err, &nerr) && nerr.transient()
+}
+
+// has reports whether the registry's answer has one of the codes.
+func has(terr *transport.Error, codes ...transport.ErrorCode) bool {
+	return slices.ContainsFunc(terr.Errors, func(d transport.Diagnostic) bool {
+		return slices.Contains(codes, d.Code)
+	})
+}
+
+// transientStatus reports whether the status tells of the moment and not of the
+// request. 499 and 52x come from proxies (nginx, Cloudflare).
+func transientStatus(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, 499,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout, 520, 521, 522, 523, 524:
+		return true
+	}
+	return false
+}
+
+// transient reports whether the connection may work next time: it was refused,
+// reset, closed early, timed out. A name that doesn't exist and an invalid
+// certificate stay so.
+func (e *netError) transient() bool {
+	var dns *net.DNSError
+	if errors.As(e, &dns) {
+		return dns.IsTemporary || dns.IsTimeout
+	}
+	for _, fault := range []error{errStalled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(e, fault) {
+			return true
+		}
+	}
+	var op *net.OpError
+	if errors.As(e, &op) {
+		// The others ("remote error") are TLS alerts.
+		return slices.Contains([]string{"dial", "read", "write", "proxyconnect"}, op.Op)
+	}
+	var timeout net.Error
+	if errors.As(e, &timeout) && timeout.Timeout() {
+		return true
+	}
+	// net/http keeps these to itself.
+	text := e.Error()
+	return strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") ||
+		strings.Contains(text, "server closed idle connection")
+}
+
+// absent reports whether the registry says that there is no such thing.
+func absent(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
+}
+
+// incomplete reports whether the registry misses a part of what it was given.
+func incomplete(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
+		transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode)
+}
+
+// untrusted reports whether err is about a certificate that this machine doesn't
+// trust.
+func untrusted(err error) bool {
+	var invalid *tls.CertificateVerificationError
+	return errors.As(err, &invalid)
+}
+
+// hostOf returns the host that err came from, which a redirect may have led to;
+// empty if that isn't known.
+func hostOf(err error) string {
+	var terr *transport.Error
+	var nerr *netError
+	switch {
+	case errors.As(err, &terr) && terr.Request != nil:
+		return terr.Request.URL.Host
+	case errors.As(err, &nerr):
+		return nerr.host
+	}
+	return ""
+}
+
+// first returns the request that led to req, and by how many redirects.
+func first(req *http.Request) (_ *http.Request, redirects int) {
+	for req.Response != nil && req.Response.Request != nil {
+		req, redirects = req.Response.Request, redirects+1
+	}
+	return req, redirects
+}
+
+// retryAfter reads the header of that name: seconds or a date (RFC 9110,
+// section 10.2.3). Without one it returns 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if secs, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(secs) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// reason is err without the address of the request, whose query may hold a
+// secret, and without more of the answer's text than helps.
+func reason(err error) string {
+	var terr *transport.Error
+	if errors.As(err, &terr) {
+		return strings.Join(append([]string{status(terr.StatusCode)}, diagnostics(terr)...), ": ")
+	}
+	text := err.Error()
+	var uerr *url.Error
+	if errors.As(err, &uerr) {
+		text = uerr.Err.Error()
+	}
+	if text == io.EOF.Error() || text == io.ErrUnexpectedEOF.Error() {
+		text = "the connection was closed in the middle (" + text + ")"
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		text = "it doesn't speak TLS" // the error shows what it spoke
+	}
+	// ggcr goes on with what the token server said, perhaps a token.
+	if strings.Contains(text, "no token in bearer response") {
+		text = "the token server's answer has no token"
+	}
+	// ggcr tries TLS first, and reports both.
+	var plain *plainError
+	if errors.As(err, &plain) && !strings.Contains(text, plain.Error()) {
+		text += "; " + plain.Error()
+	}
+	return wording.Clip(text)
+}
+
+func status(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
+// diagnostics is what the registry says itself (OCI distribution spec, "Error
+// Codes"), or else the text of an answer that doesn't have that form.
+func diagnostics(terr *transport.Error) []string {
+	var all []string
+	for _, d := range terr.Errors[:min(len(terr.Errors), 5)] {
+		text := strings.TrimSpace(string(d.Code) + " " + d.Message)
+		if more := detail(d.Detail); more != "" && more != d.Message {
+			text += ": " + more
+		}
+		all = append(all, wording.Clip(text))
+	}
+	if len(all) == 0 {
+		_, raw, _ := strings.Cut(terr.Error(), fmt.Sprintf("unexpected status code %d %s: ", terr.StatusCode, http.StatusText(terr.StatusCode)))
+		if raw = wording.Clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // a page for a browser
+			all = append(all, raw)
+		}
+	}
+	return all
+}
+
+// detail is a diagnostic's detail as text: some registries say there, in a form
+// of their own, what others say in the message.
+func detail(d any) string {
+	switch d := d.(type) {
+	case nil:
+		return ""
+	case string:
+		return d
+	case map[string]any:
+		if m, ok := d["message"].(string); ok && len(d) == 1 {
+			return m
+		}
+		if len(d) == 0 {
+			return ""
+		}
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

@@ -1,0 +1,109 @@
+package registry
+
+import (
+	"context"
+	"sync"
+)
+
+// slots bounds how much is under way at once, over all registries. One slot is
+// kept back for each registry that has work and holds none, so that a registry
+// that hangs can't hold them all while another could go on. With fewer slots
+// than registries it can, until the requests that hang have stalled.
+type slots struct {
+	mu      sync.Mutex
+	free    int
+	work    map[string]int // by registry, how often expect was called
+	held    map[string]int // by registry
+	changed chan struct{}  // closed when those that wait are to look again
+}
+
+func newSlots(n int) *slots {
+	return &slots{free: n, work: map[string]int{}, held: map[string]int{}, changed: make(chan struct{})}
+}
+
+// expect announces work for a registry, until done is called.
+func (s *slots) expect(registry string) (done func()) {
+	s.change(s.work, registry, 1)
+	return func() { s.change(s.work, registry, -1) }
+}
+
+// acquire waits for a slot.
+func (s *slots) acquire(ctx context.Context, registry string) error {
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		if s.open(registry) {
+			s.free--
+			s.held[registry]++
+			changed = nil
+		}
+		s.mu.Unlock()
+		if changed == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// open reports whether the registry may have a slot. mu is held.
+func (s *slots) open(registry string) bool {
+	if s.held[registry] == 0 {
+		return s.free > 0
+	}
+	kept := 0
+	for other := range s.work {
+		if s.held[other] == 0 {
+			kept++
+		}
+	}
+	return s.free > kept
+}
+
+func (s *slots) release(registry string) {
+	s.mu.Lock()
+	s.free++
+	s.mu.Unlock()
+	s.change(s.held, registry, -1)
+}
+
+// change adds n to a count, and lets all who wait look again.
+func (s *slots) change(count map[string]int, registry string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if count[registry] += n; count[registry] == 0 {
+		delete(count, registry)
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// turns lets one caller at a time do what a key names. Its zero value is ready
+// for use.
+type turns struct {
+	mu    sync.Mutex
+	byKey map[string]chan struct{}
+}
+
+// take waits until nobody else has the turn; done gives it back.
+func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
+	t.mu.Lock()
+	turn, ok := t.byKey[key]
+	if !ok {
+		if t.byKey == nil {
+			t.byKey = map[string]chan struct{}{}
+		}
+		turn = make(chan struct{}, 1)
+		t.byKey[key] = turn
+	}
+	t.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

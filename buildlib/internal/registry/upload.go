@@ -1,0 +1,299 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// Event tells how far an upload is.
+type Event struct {
+	// Sent and Total count bytes of blobs: those that have gone out, and those
+	// that the registry was found to lack so far. Sent falls when an upload
+	// starts over.
+	Sent, Total int64
+}
+
+// upload is what one call pushes to one repository.
+type upload struct {
+	*session
+	progress func(Event) // nil: nobody wants to know
+
+	mu    sync.Mutex
+	event Event
+	out   Published
+	seen  map[v1.Hash]int // blobs, and how many rounds have seen to them
+}
+
+func (c *Client) upload(ctx context.Context, repo name.Repository, progress func(Event)) (*upload, error) {
+	s, err := c.session(ctx, repo, transport.PushScope)
+	return &upload{session: s, progress: progress, seen: map[v1.Hash]int{}}, err
+}
+
+// pushManifest pushes a manifest under id, after its blobs. what names it for people.
+func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) error {
+	op := u.operation("push " + what)
+	for round := 0; ; round++ {
+		g, gctx := errgroup.WithContext(ctx)
+		for _, b := range m.Blobs {
+			g.Go(func() error { return u.pushBlob(gctx, b, round) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		err := u.put(ctx, what, id, m)
+		if err == nil || !incomplete(err) {
+			return err
+		}
+		if err := op.again(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// pushBlob makes sure that the repository has the blob. In round 0 each is looked at
+// once, whichever manifest wants it; in later ones the registry is asked again,
+// and in round 2, as it doesn't know what it has, not believed.
+func (u *upload) pushBlob(ctx context.Context, b Blob, round int) error {
+	// One at a time: the second repository to want a blob mounts what the first
+	// has uploaded.
+	at := u.repo.RegistryStr() + " " + b.Digest.String()
+	done, err := u.wire.turns.take(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer done()
+	u.mu.Lock()
+	seen := u.seen[b.Digest]
+	u.mu.Unlock()
+	if seen > round {
+		return nil
+	}
+	op := u.operation(fmt.Sprintf("push blob %s (%d bytes)", b.Digest, b.Size))
+	t := &transfer{u: u, b: b, force: round == 2}
+	if !t.force {
+		t.from = u.mountFrom(ctx, at, b)
+	}
+	if err := op.acquire(ctx); err != nil {
+		return err
+	}
+	defer op.release()
+	err = op.do(ctx, t.try)
+	if errors.Is(err, disk.ErrContent) {
+		err = op.do(ctx, t.try) // the cache has dropped what was corrupt
+	}
+	if err != nil {
+		return u.failed(u.repo, op, err)
+	}
+	u.homes.LoadOrStore(at, u.repo)
+	u.count(func(*Published) { u.seen[b.Digest] = round + 1 })
+	return nil
+}
+
+// mountFrom returns a repository of the same registry to mount the blob from:
+// that of the base, or one that this process has pushed it to. nil: there is
+// none, or no permission to read it.
+func (u *upload) mountFrom(ctx context.Context, at string, b Blob) *name.Repository {
+	from := b.From
+	if home, ok := u.homes.Load(at); ok {
+		repo := home.(name.Repository)
+		from = &repo
+	}
+	if from == nil || from.RegistryStr() != u.repo.RegistryStr() || from.RepositoryStr() == u.repo.RepositoryStr() {
+		return nil
+	}
+	if err := u.logIn(ctx, *from); err != nil {
+		u.wire.log("%s: not mounting from %s: %v", displayName(u.repo), displayName(*from), err)
+		return nil
+	}
+	return from
+}
+
+func (u *upload) count(f func(*Published)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f(&u.out)
+}
+
+// tell adds to the progress.
+func (u *upload) tell(sent, total int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.event.Sent += sent
+	u.event.Total += total
+	if u.progress != nil {
+		u.progress(u.event)
+	}
+}
+
+// transfer is a blob on its way.
+type transfer struct {
+	u     *upload
+	b     Blob
+	from  *name.Repository // to mount it from; nil: nowhere
+	force bool             // whatever the registry says it has
+
+	wanted bool     // the registry was found to lack it
+	last   *counted // the last body that was sent
+}
+
+func (t *transfer) try(ctx context.Context) error {
+	if !t.force {
+		if has, err := t.u.hasBlob(ctx, t.b.Digest); err != nil {
+			return err
+		} else if has {
+			t.u.count(func(o *Published) { o.Existing++ })
+			return nil
+		}
+	}
+	to, err := t.begin(ctx, t.from)
+	if err != nil {
+		return err
+	}
+	if to == nil {
+		t.u.count(func(o *Published) { o.Mounted++ })
+		return nil
+	}
+	if !t.wanted {
+		t.wanted = true
+		t.u.tell(0, t.b.Size)
+	}
+	if err := t.send(ctx, to); err != nil {
+		t.last.undo()
+		return err
+	}
+	t.u.count(func(o *Published) { o.Uploaded++; o.Bytes += t.b.Size })
+	return nil
+}
+
+// begin starts the upload (OCI distribution spec, "Pushing a blob
+// monolithically") and returns where the data goes. If from is set and the
+// registry can mount the blob from there (end-11), there is no upload, and the
+// location is nil.
+func (t *transfer) begin(ctx context.Context, from *name.Repository) (*url.URL, error) {
+	at := t.u.url("blobs", "uploads/")
+	if from != nil {
+		at.RawQuery = url.Values{"mount": {t.b.Digest.String()}, "from": {from.RepositoryStr()}}.Encode()
+	}
+	resp, err := t.u.ask(ctx, http.MethodPost, at, http.StatusAccepted, http.StatusCreated)
+	var terr *transport.Error
+	if from != nil && errors.As(err, &terr) && !transient(err) {
+		return t.begin(ctx, nil) // it may not read there, or knows no mounts
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.Body.Close()
+	if from != nil && resp.StatusCode == http.StatusCreated {
+		return nil, nil
+	}
+	return location(resp)
+}
+
+// location returns where an answer says to go on. On another host, it must not
+// be an address that only this machine or its network can reach.
+func location(resp *http.Response) (*url.URL, error) {
+	base := resp.Request.URL
+	loc, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil || resp.Header.Get("Location") == "" {
+		// The parser's error would show the query.
+		return nil, errors.New("the registry's answer has no usable Location")
+	}
+	u := base.ResolveReference(loc)
+	if u.Hostname() == base.Hostname() {
+		return u, nil
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if ip = ip.Unmap(); ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() {
+			return nil, fmt.Errorf("the registry sends the upload to the private address %s", u.Host)
+		}
+	}
+	return u, nil
+}
+
+// send uploads the data to where begin said, in one request.
+func (t *transfer) send(ctx context.Context, to *url.URL) error {
+	// The location's own query is opaque, and kept as it is.
+	at := *to
+	if at.RawQuery != "" {
+		at.RawQuery += "&"
+	}
+	at.RawQuery += url.Values{"digest": {t.b.Digest.String()}}.Encode()
+	body, err := t.open()
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.String(), body)
+	if err != nil {
+		body.Close()
+		return err
+	}
+	req.GetBody, req.ContentLength = t.open, t.b.Size
+	if t.b.Size == 0 {
+		req.Body = http.NoBody
+		body.Close()
+	}
+	req.Header.Set("Content-Type", octets)
+	resp, err := t.u.do(req, http.StatusCreated, http.StatusNoContent)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// open opens the data. A body that is taken anew starts over.
+func (t *transfer) open() (io.ReadCloser, error) {
+	t.last.undo()
+	rc, err := t.b.Open()
+	if err != nil {
+		return nil, err
+	}
+	t.last = &counted{ReadCloser: rc, u: t.u}
+	return t.last, nil
+}
+
+// counted is a blob being sent; what is read of it counts as sent.
+type counted struct {
+	io.ReadCloser
+	u *upload
+
+	mu   sync.Mutex
+	sent int64
+	dead bool // net/http may read on for a moment after the request failed
+}
+
+func (c *counted) Read(buf []byte) (int, error) {
+	n, err := c.ReadCloser.Read(buf)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && !c.dead {
+		c.sent += int64(n)
+		c.u.tell(int64(n), 0)
+	}
+	return n, err
+}
+
+// undo takes back what was counted. A nil body has nothing to take back.
+func (c *counted) undo() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dead {
+		c.dead = true
+		c.u.tell(-c.sent, 0)
+	}
+}
