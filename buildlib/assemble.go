@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/base"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/image"
@@ -29,6 +30,9 @@ type built struct {
 	index  v1.ImageIndex
 	images []v1.Image    // as plan.Platforms
 	bases  []*RecordBase // as images; nil for scratch
+
+	contents   []evidence.Contents // as images
+	statements []statement
 	ImageResult
 }
 
@@ -91,8 +95,9 @@ func (a *assembly) assemble(ctx context.Context, g *errgroup.Group) func() ([]bu
 // part is an image's share for one platform.
 type part struct {
 	image.Child
-	base    *RecordBase
-	elapsed time.Duration
+	base     *RecordBase
+	contents evidence.Contents
+	elapsed  time.Duration
 }
 
 // part resolves the base while go compiles, then assembles.
@@ -131,7 +136,15 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
-	return part{image.Child{Platform: p, Image: img}, recordBase(from), step.Done(digest.String())}, nil
+	var programs []evidence.Executable
+	for _, b := range pp.Binaries {
+		programs = append(programs, evidence.Executable{Path: b.Path, Source: executables[b.Binary].Path, Digest: executables[b.Binary].Digest})
+	}
+	contents, err := a.w.contents(ctx, pp, img, recordBase(from), programs)
+	if err != nil {
+		return part{}, err
+	}
+	return part{image.Child{Platform: p, Image: img}, recordBase(from), contents, step.Done(digest.String())}, nil
 }
 
 // warn says once what a base brings along, or doesn't, that nobody asked for.
@@ -296,6 +309,7 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 	for i, part := range parts {
 		children[i] = part.Child
 		b.images, b.bases = append(b.images, part.Image), append(b.bases, part.base)
+		b.contents = append(b.contents, part.contents)
 		digest, err := part.Image.Digest()
 		if err != nil {
 			return b, err
@@ -322,7 +336,10 @@ func (p *Plan) finish(b *built, children []image.Child) (err error) {
 	}
 	b.Name, b.Version, b.Revision = b.plan.Name, p.Version, p.Revision
 	b.Tags, b.Refs = append([]string{}, b.plan.Tags...), []Ref{}
-	b.Digest, err = b.index.Digest()
+	if b.Digest, err = b.index.Digest(); err != nil {
+		return err
+	}
+	b.statements, err = p.statements(b)
 	return err
 }
 

@@ -54,6 +54,9 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err := errors.Join(m.mistakes...); err != nil {
 			return nil, err
 		}
+		if err := w.writeEvidence(all); err != nil {
+			return nil, err
+		}
 		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
 			done, err := w.client.Join(ctx, at, b.index, b.Tags, m.check)
 			return done, collected(b, done, err)
@@ -244,7 +247,11 @@ func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 			}
 		}
 		children[i] = image.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
-		b.bases = append(b.bases, f.Base)
+		contents, err := p.recorded(f)
+		if err != nil {
+			return b, err
+		}
+		b.bases, b.contents = append(b.bases, f.Base), append(b.contents, contents)
 		b.Platforms = append(b.Platforms, PlatformResult{Platform: f.Platform, Digest: f.Digest, Size: f.Size})
 	}
 	err := p.finish(&b, children)

@@ -31,6 +31,11 @@ type Plan struct {
 	Insecure   []string    `json:"insecure,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
+	// Evidence is what is said of the images beside them; BuiltBy who makes them,
+	// for provenance; and Sign what signs, as the Project's.
+	Evidence []string `json:"evidence,omitempty"`
+	BuiltBy  string   `json:"builtBy,omitempty"`
+	Sign     string   `json:"sign,omitempty"`
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the CI runners of platforms that have one of their own.

@@ -59,6 +59,13 @@ type Project struct {
 	// Runners are the labels of CI runners by platform, for Builder.Matrix. One
 	// of a platform that isn't built counts for nothing. Zero: ubuntu-latest.
 	Runners map[string]string
+	// Evidence is what is said of images beside them: sbom (SPDX 2.3), cyclonedx
+	// (1.6), provenance (SLSA v1). Zero: sbom, provenance. Empty: nothing.
+	Evidence []string
+	// Sign names what signs images and their evidence: the file of a private key
+	// (PKCS#8, ECDSA P-256 or Ed25519), relative to Dir; env://NAME, a variable
+	// that holds one; or keyless, by the program cosign. Zero: nothing.
+	Sign string
 	// Bench says what the benchmark measures.
 	Bench Bench
 }
@@ -211,6 +218,10 @@ type Overrides struct {
 	Tags []string
 	// Images are the names of the only images to make.
 	Images []string
+	// Evidence replaces the Project's. Empty but not nil: none.
+	Evidence []string
+	// Sign replaces the Project's.
+	Sign string
 	// AllowDirty lets Manifest and Merge publish a checkout with uncommitted
 	// changes under tags that don't say so.
 	AllowDirty bool

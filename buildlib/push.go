@@ -2,6 +2,7 @@ package buildlib
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,13 +100,19 @@ func (p *Plan) records(b *built) ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		var contents json.RawMessage
+		if len(p.Evidence) > 0 {
+			if contents, err = json.Marshal(b.contents[i]); err != nil {
+				return nil, err
+			}
+		}
 		list[i] = Record{
 			Format: recordFormat,
 			Image:  b.Name, Platform: b.Platforms[i].Platform,
 			Digest: b.Platforms[i].Digest, ConfigDigest: config, Descriptor: index.Manifests[i],
 			Size: b.Platforms[i].Size, Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Created: p.Epoch,
 			Base: b.bases[i], Go: RecordGo{p.Go.Version, p.Go.settings(), b.plan.Build},
-			Repositories: append([]string{}, b.plan.Repositories...),
+			Repositories: append([]string{}, b.plan.Repositories...), Contents: contents,
 		}
 	}
 	return list, nil

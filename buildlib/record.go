@@ -38,6 +38,9 @@ type Record struct {
 	Go           RecordGo      `json:"go"`
 	// Repositories are those that have the image.
 	Repositories []string `json:"repositories"`
+	// Contents are what the image is made of, for the evidence of the index. Empty
+	// without evidence.
+	Contents json.RawMessage `json:"contents,omitempty"`
 }
 
 // RecordBase is what an image stands on. Nil: scratch.
@@ -64,8 +67,8 @@ const (
 	recordFormat = 1
 	recordKey    = `"multimage.record"`
 	// recordLimit bounds a record's file, in bytes. One with a hundred
-	// repositories takes 10 kB.
-	recordLimit = 1 << 20
+	// repositories takes 10 kB; one that names ten thousand files, a megabyte.
+	recordLimit = 16 << 20
 )
 
 // recordName is the record's file. Names of images have no +, those of

@@ -77,6 +77,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	r.warnOfGOFLAGS(binaries)
 	r.compiles(binaries)
 	r.images(binaries)
+	r.evidence()
 	r.bench(binaries)
 	r.allowAbsent()
 	if len(r.mistakes) > 0 {

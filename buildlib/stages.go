@@ -67,7 +67,7 @@ func (w *workspace) images(ctx context.Context) ([]built, error) {
 		if err != nil {
 			return nil, err
 		}
-		return all, w.writeLayouts(ctx, all)
+		return all, errors.Join(w.writeLayouts(ctx, all), w.writeEvidence(all))
 	})
 }
 

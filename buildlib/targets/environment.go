@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "ALLOW_DIRTY",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
@@ -35,8 +35,8 @@ var spoken = strings.NewReplacer(
 
 // overrides reads the variables from an environment. A variable that doesn't
 // exist is an error, because a misspelt one would silently build the wrong
-// thing. An empty one is like none, but for MULTIMAGE_REGISTRIES, where it
-// means no registry.
+// thing. An empty one is like none, but for MULTIMAGE_REGISTRIES and
+// MULTIMAGE_EVIDENCE, where it means no registry and no evidence.
 func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 	var o buildlib.Overrides
 	var how buildlib.Options
@@ -54,6 +54,12 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 		list := split(value)
 		if name == "REGISTRIES" {
 			o.Registries = append([]string{}, list...)
+		}
+		if name == "EVIDENCE" {
+			o.Evidence = append([]string{}, list...)
+			if value == "none" {
+				o.Evidence = []string{}
+			}
 		}
 		if strings.TrimSpace(value) == "" {
 			continue
@@ -77,6 +83,8 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 				mistakes = append(mistakes, fmt.Errorf("%s: %q is neither true nor false: want 1 or 0", key, value))
 			}
 			o.AllowDirty = allow
+		case "SIGN":
+			o.Sign = strings.TrimSpace(value)
 		case "JOBS":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil || n < 1 {

@@ -1,0 +1,261 @@
+package buildlib
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// defaultEvidence is what is said of images if nobody says what.
+var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
+
+// evidence settles what is said of the images, and who signs it.
+func (r *resolver) evidence() {
+	kinds := first(r.over.Evidence, r.project.Evidence)
+	if kinds == nil {
+		kinds = defaultEvidence
+	}
+	field := r.named("Evidence", r.over.Evidence)
+	for i, kind := range kinds {
+		if slices.Contains(evidence.Kinds, kind) {
+			continue
+		}
+		hint := "there are " + strings.Join(evidence.Kinds, ", ")
+		if near := wording.Nearest(kind, evidence.Kinds); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is no kind of evidence: %s", kind, hint)
+	}
+	for _, kind := range duplicates(kinds) {
+		r.mistake(field, "%q is there twice", kind)
+	}
+	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
+	r.plan.Sign = or(r.over.Sign, r.project.Sign)
+	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
+		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
+	}
+}
+
+// builtBy names who builds, for provenance: the workflow, as far as a CI system
+// tells. It is what the machine says of itself, and no more than that.
+func builtBy(env func(string) string) string {
+	switch {
+	case env("GITHUB_ACTIONS") == "true" && env("GITHUB_WORKFLOW_REF") != "":
+		workflow, _, _ := strings.Cut(env("GITHUB_WORKFLOW_REF"), "@") // the commit is a dependency
+		return env("GITHUB_SERVER_URL") + "/" + workflow
+	case env("GITLAB_CI") == "true" && env("CI_CONFIG_REF_URI") != "":
+		config, _, _ := strings.Cut(env("CI_CONFIG_REF_URI"), "@")
+		return "https://" + config
+	}
+	return "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
+}
+
+// statement is what there is to say of an index, or of one platform's image.
+type statement struct {
+	name      string        // of the files: index, linux-arm64
+	of        v1.Descriptor // what it is about
+	subject   evidence.Subject
+	documents []evidence.Document
+	// bundles are the signed statements, once they are signed; the first is the
+	// signature of the image itself.
+	bundles []evidence.Document
+}
+
+// statements are what is said of b: first of the index, then of each platform's
+// image.
+func (p *Plan) statements(b *built) ([]statement, error) {
+	if len(p.Evidence) == 0 && p.Sign == "" {
+		return nil, nil
+	}
+	raw, err := b.index.RawManifest()
+	if err != nil {
+		return nil, err
+	}
+	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	list := []statement{{name: "index", of: v1.Descriptor{MediaType: m.MediaType, Digest: b.Digest, Size: int64(len(raw))}}}
+	list[0].subject.Images = b.contents
+	for i, d := range m.Manifests {
+		s := statement{name: platformFile(b.Platforms[i].Platform), of: d}
+		s.subject.Images = b.contents[i : i+1]
+		list = append(list, s)
+	}
+	for i := range list {
+		s := &list[i]
+		s.subject.Name, s.subject.Version, s.subject.Digest = b.Name, p.Version, s.of.Digest
+		s.subject.Created, s.subject.Builder = p.Epoch, p.BuiltBy
+		s.subject.Source, s.subject.Revision, s.subject.Dirty = b.plan.Annotations[ociKeys+"source"], p.Revision, p.Dirty
+		for _, kind := range p.Evidence {
+			d, err := evidence.NewDocument(kind, &s.subject)
+			if err != nil {
+				return nil, fmt.Errorf("evidence: %s: %w", kind, err)
+			}
+			s.documents = append(s.documents, d)
+		}
+	}
+	return list, nil
+}
+
+// platformFile is a platform as a part of a file's name.
+func platformFile(platform string) string { return strings.ReplaceAll(platform, "/", "-") }
+
+// parameters are what decided how a platform's image was made, as provenance
+// says it: nothing of this machine.
+func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
+	type call struct {
+		Args     []string `json:"args"`
+		Env      []string `json:"env"`
+		Packages []string `json:"packages"`
+	}
+	var all struct {
+		Go struct {
+			Version    string `json:"version"`
+			Flags      string `json:"flags,omitempty"`
+			Experiment string `json:"experiment,omitempty"`
+			FIPS140    string `json:"fips140,omitempty"`
+		} `json:"go"`
+		Builds []call       `json:"builds,omitempty"`
+		Image  PlatformPlan `json:"image"`
+	}
+	all.Image = pp
+	all.Go.Version, all.Go.Flags, all.Go.Experiment, all.Go.FIPS140 = p.Go.Version, p.Go.Flags, p.Go.Experiment, p.Go.FIPS140
+	for _, c := range p.Compiles {
+		used := func(m Main) bool {
+			return slices.ContainsFunc(pp.Binaries, func(b PlacedBinary) bool { return b.Binary == m.Binary })
+		}
+		if c.Platform != pp.Platform || !slices.ContainsFunc(c.Mains, used) {
+			continue
+		}
+		made := call{Args: c.Args, Env: c.Env}
+		for _, m := range c.Mains {
+			if used(m) {
+				made.Packages = append(made.Packages, m.Package)
+			}
+		}
+		all.Builds = append(all.Builds, made)
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	quoted, err := json.Marshal(p.Dir)
+	return bytes.ReplaceAll(data, bytes.Trim(quoted, `"`), []byte(".")), err
+}
+
+// contents finds out what a platform's image is made of, for its evidence.
+func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image, from *RecordBase, binaries []evidence.Executable) (evidence.Contents, error) {
+	if len(w.plan.Evidence) == 0 {
+		digest, err := img.Digest()
+		return evidence.Contents{Platform: pp.Platform, Digest: digest}, err
+	}
+	c, err := evidence.Collect(ctx, w.store, evidence.Source{Platform: pp.Platform, Image: img, Base: evidenceBase(from), Binaries: binaries})
+	if err == nil {
+		c.Parameters, err = w.plan.parameters(pp)
+	}
+	if err != nil {
+		return c, fmt.Errorf("evidence: %w", err)
+	}
+	return c, nil
+}
+
+// recorded are the contents of a record's image.
+func (p *Plan) recorded(f found) (c evidence.Contents, err error) {
+	if len(p.Evidence) == 0 {
+		return evidence.Contents{Platform: f.Platform, Digest: f.Digest}, nil
+	}
+	if len(f.Contents) == 0 {
+		return c, fmt.Errorf("%s: %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (MULTIMAGE_EVIDENCE)", f.path, f.of())
+	}
+	if err := json.Unmarshal(f.Contents, &c); err != nil {
+		return c, fmt.Errorf("%s: %s: contents: %w", f.path, f.of(), err)
+	}
+	if c.Platform != f.Platform || c.Digest != f.Digest {
+		return c, fmt.Errorf("%s: %s: its contents are of %s for %s: run ci:push for %s again", f.path, f.of(), c.Digest, c.Platform, f.Platform)
+	}
+	return c, nil
+}
+
+func evidenceBase(b *RecordBase) *evidence.Base {
+	if b == nil {
+		return nil
+	}
+	return &evidence.Base{Name: b.Name, Index: b.Index, Child: b.Child}
+}
+
+func (p *Plan) evidenceDir(image string) string {
+	return filepath.Join(p.Output, "evidence", filepath.FromSlash(image))
+}
+
+// writeEvidence writes what is said of the images into OUTPUT/evidence, and
+// removes what an earlier run said there of other platforms.
+func (w *workspace) writeEvidence(all []built) error {
+	for _, b := range all {
+		dir := w.plan.evidenceDir(b.Name)
+		files := map[string][]byte{}
+		for _, s := range b.statements {
+			for _, d := range append(slices.Clone(s.documents), s.bundles...) {
+				files[s.name+d.Suffix] = d.Data
+			}
+		}
+		if err := w.writeFiles(dir, files); err != nil {
+			return fmt.Errorf("image %s: evidence: %w", b.Name, err)
+		}
+	}
+	return nil
+}
+
+// writeFiles makes those in dir that end as evidence does the given ones.
+func (w *workspace) writeFiles(dir string, files map[string][]byte) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, e := range entries {
+		_, wanted := files[e.Name()]
+		if !wanted && slices.ContainsFunc(evidence.Suffixes, func(s string) bool { return strings.HasSuffix(e.Name(), s) }) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	if err := w.folder(dir); err != nil {
+		return err
+	}
+	for name, data := range files {
+		at := filepath.Join(dir, name)
+		if old, err := os.ReadFile(at); err == nil && bytes.Equal(old, data) {
+			continue
+		}
+		if err := disk.WriteBytes(at, w.scratch.Dir, 0o644, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ways of signing that are no key's file.
+const (
+	signKeyless = "keyless"
+	signEnv     = "env://"
+)
+
+// keyFile reports whether sign names a file.
+func keyFile(sign string) bool {
+	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
+}

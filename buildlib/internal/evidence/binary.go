@@ -1,0 +1,135 @@
+package evidence
+
+import (
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Binary is a Go program in an image, as its build info tells
+// (runtime/debug.BuildInfo).
+type Binary struct {
+	Path    string   `json:"path"` // in the image
+	Digest  v1.Hash  `json:"digest"`
+	Package string   `json:"package,omitempty"` // import path; empty: it has no build info
+	Go      string   `json:"go,omitempty"`      // like go1.26.8
+	Main    Module   `json:"main,omitzero"`
+	Modules []Module `json:"modules,omitempty"`
+	// Settings are those of go build, as KEY=VALUE.
+	Settings []string `json:"settings,omitempty"`
+}
+
+// Module is a module that a binary was compiled of, after replace directives.
+type Module struct {
+	Path     string `json:"path"`
+	Version  string `json:"version"`
+	Sum      string `json:"sum,omitempty"`      // h1: as in go.sum; empty for the main module and folders
+	Replaces string `json:"replaces,omitempty"` // PATH@VERSION in whose place it is
+}
+
+// develVersion is the version of a module that has none.
+const develVersion = "(devel)"
+
+// readBinary reads the build info of the file that a binary was made from.
+func readBinary(e Executable) (Binary, error) {
+	f, err := os.Open(e.Source)
+	if err != nil {
+		return Binary{}, err
+	}
+	defer f.Close()
+	b := Binary{Path: e.Path, Digest: e.Digest}
+	info, err := buildinfo.Read(f)
+	if err != nil {
+		return b, nil // a linker's flag may leave it out
+	}
+	b.fill(info)
+	return b, nil
+}
+
+func (b *Binary) fill(info *debug.BuildInfo) {
+	b.Package, b.Go = info.Path, info.GoVersion
+	if info.Main.Path != "" {
+		b.Main = module(&info.Main)
+	}
+	for _, m := range info.Deps {
+		b.Modules = append(b.Modules, module(m))
+	}
+	for _, s := range info.Settings {
+		b.Settings = append(b.Settings, s.Key+"="+s.Value)
+	}
+}
+
+// module resolves a replace directive. One that leads to a folder is still the
+// module, of no known version: the folder's name may tell of this machine.
+func module(m *debug.Module) Module {
+	if m.Replace == nil {
+		return Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+	}
+	replaces := strings.TrimSuffix(m.Path+"@"+m.Version, "@")
+	if folder := m.Replace.Version == "" || m.Replace.Version == develVersion; folder {
+		return Module{Path: m.Path, Version: develVersion, Replaces: replaces}
+	}
+	return Module{Path: m.Replace.Path, Version: m.Replace.Version, Sum: m.Replace.Sum, Replaces: replaces}
+}
+
+// stdlib is the standard library as a module, as vulnerability databases know it.
+func (b *Binary) stdlib() Module {
+	version, _, _ := strings.Cut(strings.TrimPrefix(b.Go, "go"), " ") // experiments come behind a space
+	return Module{Path: "stdlib", Version: version}
+}
+
+// difference says in which way two binaries' build infos differ; empty: they
+// don't.
+func (b *Binary) difference(o *Binary) string {
+	switch {
+	case b.Go != o.Go:
+		return fmt.Sprintf("Go %s here, %s there", b.Go, o.Go)
+	case b.Package != o.Package:
+		return fmt.Sprintf("package %s here, %s there", b.Package, o.Package)
+	}
+	here, there := map[string]Module{}, map[string]Module{}
+	for _, m := range append(b.Modules, b.Main) {
+		here[m.Path] = m
+	}
+	for _, m := range append(o.Modules, o.Main) {
+		there[m.Path] = m
+		if h, ok := here[m.Path]; !ok {
+			return fmt.Sprintf("module %s %s only there", m.Path, m.Version)
+		} else if h.Version != m.Version {
+			return fmt.Sprintf("module %s %s here, %s there", m.Path, h.Version, m.Version)
+		} else if h != m {
+			return fmt.Sprintf("module %s %s: sum %q here, %q there", m.Path, h.Version, h.Sum, m.Sum)
+		}
+	}
+	for _, m := range append(b.Modules, b.Main) {
+		if _, ok := there[m.Path]; !ok {
+			return fmt.Sprintf("module %s %s only here", m.Path, m.Version)
+		}
+	}
+	return differentSetting(b.Settings, o.Settings)
+}
+
+func differentSetting(here, there []string) string {
+	values := map[string]string{}
+	for _, s := range here {
+		key, value, _ := strings.Cut(s, "=")
+		values[key] = value
+	}
+	for _, s := range there {
+		key, value, _ := strings.Cut(s, "=")
+		if values[key] != value {
+			return fmt.Sprintf("%s %q here, %q there", key, values[key], value)
+		}
+		delete(values, key)
+	}
+	for key, value := range values {
+		if value != "" {
+			return fmt.Sprintf("%s %q only here", key, value)
+		}
+	}
+	return ""
+}
