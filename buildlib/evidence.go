@@ -89,7 +89,7 @@ func (p *Plan) statements(b *built) ([]statement, error) {
 	list := []statement{{name: "index", of: v1.Descriptor{MediaType: m.MediaType, Digest: b.Digest, Size: int64(len(raw))}}}
 	list[0].subject.Images = b.contents
 	for i, d := range m.Manifests {
-		s := statement{name: platformFile(b.Platforms[i].Platform), of: d}
+		s := statement{name: platformFile(b.Platforms[i].Platform.String()), of: d}
 		s.subject.Images = b.contents[i : i+1]
 		list = append(list, s)
 	}
@@ -159,9 +159,9 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image, from *RecordBase, binaries []evidence.Executable) (evidence.Contents, error) {
 	if len(w.plan.Evidence) == 0 {
 		digest, err := img.Digest()
-		return evidence.Contents{Platform: pp.Platform, Digest: digest}, err
+		return evidence.Contents{Platform: pp.Platform.String(), Digest: digest}, err
 	}
-	c, err := evidence.Collect(ctx, w.store, evidence.Source{Platform: pp.Platform, Image: img, Base: evidenceBase(from), Binaries: binaries})
+	c, err := evidence.Collect(ctx, w.store, evidence.Source{Platform: pp.Platform.String(), Image: img, Base: evidenceBase(from), Binaries: binaries})
 	if err == nil {
 		c.Parameters, err = w.plan.parameters(pp)
 	}
@@ -174,16 +174,16 @@ func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image,
 // recorded are the contents of a record's image.
 func (p *Plan) recorded(f found) (c evidence.Contents, err error) {
 	if len(p.Evidence) == 0 {
-		return evidence.Contents{Platform: f.Platform, Digest: f.Digest}, nil
+		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
 	}
 	if len(f.Contents) == 0 {
-		return c, fmt.Errorf("%s: %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (MULTIMAGE_EVIDENCE)", f.path, f.of())
+		return c, fmt.Errorf("%s: image %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
 	}
 	if err := json.Unmarshal(f.Contents, &c); err != nil {
-		return c, fmt.Errorf("%s: %s: contents: %w", f.path, f.of(), err)
+		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, on{f.Image, f.Platform}, err)
 	}
-	if c.Platform != f.Platform || c.Digest != f.Digest {
-		return c, fmt.Errorf("%s: %s: its contents are of %s for %s: run ci:push for %s again", f.path, f.of(), c.Digest, c.Platform, f.Platform)
+	if c.Platform != f.Platform.String() || c.Digest != f.Digest {
+		return c, fmt.Errorf("%s: image %s: its contents are of %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
 	}
 	return c, nil
 }

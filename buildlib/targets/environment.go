@@ -29,6 +29,7 @@ var spoken = strings.NewReplacer(
 	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
 	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
 	"Overrides.Cache", prefix+"CACHE", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
+	"Overrides.Evidence", prefix+"EVIDENCE", "Overrides.Sign", prefix+"SIGN",
 	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
 	"Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
 )
