@@ -229,11 +229,10 @@ func (b *bench) log(format string, args ...any) {
 
 // describe fills in what is known before measuring.
 func (b *bench) describe() {
-	p, h := b.plan, measure.ReadHost()
-	r := &b.report
+	p, r := b.plan, &b.report
 	r.Start = time.Now()
 	r.Version, r.Revision, r.Dirty = p.Version, p.Revision, p.Dirty
-	r.Host = report.Host{Platform: h.Platform, CPU: h.CPU, Kernel: h.Kernel, Cores: h.Cores, Memory: h.Memory, Virtual: h.Virtual}
+	r.Host = measure.ReadHost()
 	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}
 	r.Procs = runtime.GOMAXPROCS(0)
 	r.Unmeasured = p.BenchPlan.Left
@@ -269,7 +268,7 @@ func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 		if err != nil {
 			return err
 		}
-		l.overlays = append(l.overlays, overlay{pkgs})
+		l.overlays = append(l.overlays, pkgs)
 		for _, pkg := range pkgs {
 			b.report.Module = cmp.Or(b.report.Module, pkg.Module.Path)
 		}

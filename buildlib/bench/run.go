@@ -2,12 +2,14 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,7 +181,7 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			return true
 		}
 		step.Done("")
-		t.side.legs[i].Runs = append(t.side.legs[i].Runs, asRun(usage))
+		t.side.legs[i].Runs = append(t.side.legs[i].Runs, usage)
 		if err := b.collect(ctx, t, i, filepath.Join(dir, name)); err != nil {
 			t.side.fail(i, err.Error())
 			return true
@@ -195,34 +197,17 @@ var errPatience = errors.New("the build hangs")
 // QEMU, and the rest is to go on. It is far more than emulation has been seen
 // to take.
 func (l *benchLine) patience(leg int) time.Duration {
-	longest := 0.0
-	for _, run := range l.native.legs[leg].Runs {
-		longest = max(longest, run.Wall)
-	}
-	if longest == 0 {
+	runs := l.native.legs[leg].Runs
+	if len(runs) == 0 {
 		return 24 * time.Hour // it is the native one itself
 	}
+	longest := slices.MaxFunc(runs, func(a, b measure.Usage) int { return cmp.Compare(a.Wall, b.Wall) }).Wall
 	return max(10*time.Minute, time.Duration(100*longest*float64(time.Second)))
 }
 
 // fail notes that a leg gave no result, and that the side is not run again.
 func (s *benchSide) fail(leg int, why string) {
 	s.legs[leg].Failure, s.ended = why, true
-}
-
-func asRun(u measure.Usage) report.Run {
-	n := u.Noise
-	run := report.Run{
-		Start: u.Start, Wall: u.Wall.Seconds(), User: u.User.Seconds(), System: u.System.Seconds(),
-		MaxRSS: u.MaxRSS, PSS: u.PSS, Noisy: n.Reasons(),
-	}
-	if n.Known {
-		run.Noise = &report.Noise{
-			Steal: n.Steal, Others: n.Others, Throttled: n.Throttled.Seconds(),
-			PressureCPU: n.PressureCPU, PressureMemory: n.PressureMemory, PressureIO: n.PressureIO,
-		}
-	}
-	return run
 }
 
 // build runs the builds of a leg and measures them, as if they were one. The
@@ -235,8 +220,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return sum, "", err
 		}
-		args := append(append([]string{}, t.side.argv[1:]...), "build")
-		args = append(append(args, c.Args...), t.side.flags...)
+		args := slices.Concat(t.side.argv[1:], []string{"build"}, c.Args, t.side.flags)
 		if caseNames[leg] == report.Warm {
 			file, err := t.line.overlays[i].write(filepath.Join(b.temp, "overlay"), round)
 			if err != nil {
@@ -251,10 +235,8 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		var said bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
 		cmd.Dir = b.plan.Dir
-		cmd.Env = append(append(process.Environ(), b.env...), c.Env...)
-		cmd.Env = append(cmd.Env, b.pins...) // over what the Project sets
-		cmd.Env = append(append(cmd.Env, t.side.env...),
-			"GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+filepath.Join(dir, "tmp"), "PWD="+cmd.Dir)
+		cmd.Env = slices.Concat(process.Environ(), b.env, c.Env, b.pins, t.side.env, []string{
+			"GOCACHE=" + filepath.Join(dir, "cache"), "GOTMPDIR=" + filepath.Join(dir, "tmp"), "PWD=" + cmd.Dir})
 		cmd.Stdout, cmd.Stderr = &said, &said
 		release := process.Guard(cmd)
 		usage, err := measure.Run(cmd)
@@ -277,9 +259,7 @@ func tail(text string) string {
 }
 
 // overlay is the one-line change of the main packages of one call of go build.
-type overlay struct {
-	packages []gotool.Package
-}
+type overlay []gotool.Package
 
 // write writes go build's -overlay file, and the changed sources that it names.
 // Both sides see the same one, as each run sees another.
@@ -288,7 +268,7 @@ func (o overlay) write(dir string, round int) (string, error) {
 		return "", err
 	}
 	replace := map[string]string{}
-	for i, p := range o.packages {
+	for i, p := range o {
 		if len(p.GoFiles) == 0 {
 			return "", fmt.Errorf("%s: no Go file to change for the warm build", p.ImportPath)
 		}
@@ -338,11 +318,8 @@ func (b *bench) collect(ctx context.Context, t turn, leg int, dir string) error 
 				return err
 			}
 			key := fmt.Sprint(i, "/", m.File)
-			files := t.line.outputs[leg][key]
-			if files == nil {
-				files = &[2]builtFile{}
-				t.line.outputs[leg][key] = files
-			}
+			files := cmp.Or(t.line.outputs[leg][key], &[2]builtFile{})
+			t.line.outputs[leg][key] = files
 			files[side] = builtFile{path, h.String()}
 			if files[0].sum != "" && files[1].sum != "" {
 				if err := b.compare(ctx, t.line, leg, m.Binary, *files); err != nil {

@@ -1,5 +1,9 @@
 // Package measure runs a command and tells what it took: time, processor time,
 // memory, and what else the machine was busy with meanwhile.
+//
+// Its files in their order: measure.go runs, noise.go compares what the machine
+// counts before and after; system_linux.go reads that, the processes' memory and
+// the host, and system_other.go stands for systems that tell nothing.
 package measure
 
 import (
@@ -8,20 +12,44 @@ import (
 	"time"
 )
 
-// Usage is what a command and the processes that it started took.
+// Host is the machine that measures. Empty fields are unknown.
+type Host struct {
+	Platform string `json:"platform"` // OS/ARCH
+	CPU      string `json:"cpu,omitempty"`
+	Kernel   string `json:"kernel,omitempty"`
+	Cores    int    `json:"cores"`            // that this process may use
+	Memory   int64  `json:"memory,omitempty"` // bytes
+	// Virtual says that it is a virtual machine; empty: not that it isn't.
+	Virtual string `json:"virtual,omitempty"`
+}
+
+// ReadHost looks at the machine.
+func ReadHost() Host {
+	h := Host{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU()}
+	h.read()
+	return h
+}
+
+// Usage is what a command and the processes that it started took, as bench.json
+// has it.
 type Usage struct {
-	Start time.Time
-	Wall  time.Duration
-	// User and System are processor time, of all processes together; both 0:
+	Start time.Time `json:"start"`
+	Wall  float64   `json:"wall"` // seconds
+	// User and System are the processor time of all processes together, in
+	// seconds. Both zero: unknown.
+	User   float64 `json:"user,omitempty"`
+	System float64 `json:"system,omitempty"`
+	// MaxRSS is the peak resident size of the largest process, in bytes. Zero:
 	// unknown.
-	User, System time.Duration
-	// MaxRSS is the peak of the largest process, in bytes; 0: unknown.
-	MaxRSS int64
+	MaxRSS int64 `json:"maxRSS,omitempty"`
 	// PSS is the peak of the processes' memory together, in bytes, pages that
-	// they share counted once; 0: unknown. It is sampled, every quarter of a
-	// second or more often, so a short peak may be missed.
-	PSS   int64
-	Noise Noise
+	// they share counted once. It is sampled, every quarter of a second or more
+	// often, so a short peak may be missed. Zero: unknown, as it is but on Linux.
+	PSS int64 `json:"pss,omitempty"`
+	// Noise is what the system says of the time of the run. Nil: nothing.
+	Noise *Noise `json:"noise,omitempty"`
+	// Noisy says why the run is flagged, each a few words. Empty: it isn't.
+	Noisy []string `json:"noisy,omitempty"`
 }
 
 // Add adds a command that ran after those that u is of.
@@ -30,9 +58,9 @@ func (u *Usage) Add(next Usage) {
 		*u = next
 		return
 	}
-	total := u.Wall + next.Wall
-	u.Noise = u.Noise.mean(next.Noise, u.Wall, next.Wall)
-	u.Wall, u.User, u.System = total, u.User+next.User, u.System+next.System
+	u.Noise = mean(u.Noise, next.Noise, u.Wall, next.Wall)
+	u.Noisy = u.Noise.reasons()
+	u.Wall, u.User, u.System = u.Wall+next.Wall, u.User+next.User, u.System+next.System
 	u.MaxRSS, u.PSS = max(u.MaxRSS, next.MaxRSS), max(u.PSS, next.PSS)
 }
 
@@ -47,13 +75,13 @@ func Run(cmd *exec.Cmd) (Usage, error) {
 	}
 	sampler := sample(cmd.Process.Pid)
 	err := cmd.Wait()
-	u.Wall = time.Since(u.Start)
+	u.Wall = time.Since(u.Start).Seconds()
 	after := readMachine()
-	pss, rss := sampler.stop()
-	u.PSS = pss
+	var rss int64
+	u.PSS, rss = sampler.stop()
 	if state := cmd.ProcessState; state != nil {
 		if runtime.GOOS != "windows" { // which doesn't count children's
-			u.User, u.System = state.UserTime(), state.SystemTime()
+			u.User, u.System = state.UserTime().Seconds(), state.SystemTime().Seconds()
 		}
 		// What the kernel kept is exact, but also the peak of this process if
 		// that is higher; then what was sampled is nearer to the truth.
@@ -63,5 +91,6 @@ func Run(cmd *exec.Cmd) (Usage, error) {
 		}
 	}
 	u.Noise = between(before, after, u.Wall, u.User+u.System+after.own-before.own)
+	u.Noisy = u.Noise.reasons()
 	return u, err
 }

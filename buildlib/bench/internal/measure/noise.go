@@ -1,101 +1,84 @@
 package measure
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
-// Noise is what may have slowed a command down from outside.
+// Noise is what may have slowed a command down from outside. A zero is quiet, or
+// unknown.
 type Noise struct {
-	// Known is set if the system tells; where it doesn't, all is zero.
-	Known bool
-	// Steal is the share of the machine's processor time that the hypervisor
-	// gave to others, 0 to 1.
-	Steal float64
-	// Others is the share of it that other processes used, 0 to 1.
-	Others float64
-	// Throttled is for how long the control group's processor limit held
-	// processes back.
-	Throttled time.Duration
-	// Pressure is the share of the time, 0 to 1, in which some task waited
-	// for a processor, or all tasks for memory or disk (the kernel's pressure
-	// stall information). A build that keeps all processors busy makes the
-	// first itself.
-	PressureCPU, PressureMemory, PressureIO float64
+	// Steal and Others are shares (0 to 1) of the processors' time that the
+	// hypervisor and other processes of this system took.
+	Steal  float64 `json:"steal,omitempty"`
+	Others float64 `json:"others,omitempty"`
+	// Throttled is how long the control group was held back, in seconds.
+	Throttled float64 `json:"throttled,omitempty"`
+	// Pressures are shares (0 to 1) of the run in which some task waited
+	// for a processor, or all tasks for memory or disk (Linux PSI). A build that
+	// keeps all processors busy makes the first itself.
+	PressureCPU    float64 `json:"pressureCPU,omitempty"`
+	PressureMemory float64 `json:"pressureMemory,omitempty"`
+	PressureIO     float64 `json:"pressureIO,omitempty"`
 }
 
-// Limits from which on a run counts as noisy. Below them, shared machines would
-// flag every run.
-const (
-	noisySteal  = 0.02
-	noisyOthers = 0.05
-	noisyMemory = 0.01
-	noisyIO     = 0.10
-)
-
-// Reasons says why a run counts as noisy; none if it doesn't.
-func (n Noise) Reasons() []string {
+// reasons says why a run counts as noisy; none if it doesn't. Below these limits,
+// shared machines would flag every run.
+func (n *Noise) reasons() []string {
+	if n == nil {
+		return nil
+	}
 	var list []string
-	if n.Steal > noisySteal {
-		list = append(list, fmt.Sprintf("the hypervisor took %.0f%% of the processors", 100*n.Steal))
-	}
-	if n.Others > noisyOthers {
-		list = append(list, fmt.Sprintf("other processes took %.0f%% of the processors", 100*n.Others))
-	}
-	if n.Throttled > 0 {
-		list = append(list, fmt.Sprintf("throttled for %.1f s", n.Throttled.Seconds()))
-	}
-	if n.PressureMemory > noisyMemory {
-		list = append(list, fmt.Sprintf("waited for memory for %.0f%% of the time", 100*n.PressureMemory))
-	}
-	if n.PressureIO > noisyIO {
-		list = append(list, fmt.Sprintf("waited for the disk for %.0f%% of the time", 100*n.PressureIO))
+	for _, r := range []struct {
+		value, limit, unit float64
+		text               string
+	}{
+		{n.Steal, 0.02, 100, "the hypervisor took %.0f%% of the processors"},
+		{n.Others, 0.05, 100, "other processes took %.0f%% of the processors"},
+		{n.Throttled, 0, 1, "throttled for %.1f s"},
+		{n.PressureMemory, 0.01, 100, "waited for memory for %.0f%% of the time"},
+		{n.PressureIO, 0.10, 100, "waited for the disk for %.0f%% of the time"},
+	} {
+		if r.value > r.limit {
+			list = append(list, fmt.Sprintf(r.text, r.value*r.unit))
+		}
 	}
 	return list
 }
 
-// mean is the noise over two spans of time.
-func (n Noise) mean(o Noise, d, e time.Duration) Noise {
-	at := func(a, b float64) float64 {
-		if d+e == 0 {
-			return 0
-		}
-		return (a*d.Seconds() + b*e.Seconds()) / (d + e).Seconds()
+// mean is the noise over two spans of so many seconds.
+func mean(n, o *Noise, d, e float64) *Noise {
+	if n == nil || o == nil || d+e == 0 {
+		return nil
 	}
-	return Noise{
-		Known: n.Known && o.Known,
+	at := func(a, b float64) float64 { return (a*d + b*e) / (d + e) }
+	return &Noise{
 		Steal: at(n.Steal, o.Steal), Others: at(n.Others, o.Others), Throttled: n.Throttled + o.Throttled,
 		PressureCPU: at(n.PressureCPU, o.PressureCPU), PressureMemory: at(n.PressureMemory, o.PressureMemory), PressureIO: at(n.PressureIO, o.PressureIO),
 	}
 }
 
-// machine is what the system counts, at one time.
+// machine is what the system counts, at one time, in seconds.
 type machine struct {
-	known     bool          // whether the system tells busy, steal and all
-	busy      time.Duration // of all processors
-	steal     time.Duration
-	all       time.Duration // busy, idle and stolen
-	own       time.Duration // this process's own processor time
-	throttled time.Duration
-	pressure  [3]time.Duration // cpu, memory, io
+	known            bool    // whether the system tells busy, steal and all
+	busy, steal, all float64 // of all processors; all: idle ones, too
+	own              float64 // this process's own processor time
+	throttled        float64
+	pressure         [3]float64 // cpu, memory, io
 }
 
 // between is the noise between two readings, of which span passed and mine is
-// the processor time of what was measured.
-func between(a, b machine, span, mine time.Duration) Noise {
-	n := Noise{Known: a.known && b.known, Throttled: max(0, b.throttled-a.throttled)}
-	share := func(part, whole time.Duration) float64 {
+// the processor time of what was measured. Nil: the system doesn't tell.
+func between(a, b machine, span, mine float64) *Noise {
+	if !a.known || !b.known {
+		return nil
+	}
+	share := func(part, whole float64) float64 {
 		if whole <= 0 {
 			return 0
 		}
-		return min(1, max(0, part.Seconds()/whole.Seconds()))
+		return min(1, max(0, part/whole))
 	}
-	if all := b.all - a.all; n.Known {
-		n.Steal = share(b.steal-a.steal, all)
-		n.Others = share(b.busy-a.busy-mine, all)
+	pressure := func(i int) float64 { return share(b.pressure[i]-a.pressure[i], span) }
+	return &Noise{
+		Steal: share(b.steal-a.steal, b.all-a.all), Others: share(b.busy-a.busy-mine, b.all-a.all), Throttled: max(0, b.throttled-a.throttled),
+		PressureCPU: pressure(0), PressureMemory: pressure(1), PressureIO: pressure(2),
 	}
-	for i, p := range []*float64{&n.PressureCPU, &n.PressureMemory, &n.PressureIO} {
-		*p = share(b.pressure[i]-a.pressure[i], span)
-	}
-	return n
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"time"
+
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
 )
 
 // All numbers in these tests are made up: round ones, so that a reader sees
@@ -25,10 +27,10 @@ func runs(n int, wall float64, rss, pss int64) *Leg {
 		}
 		k := float64(place) - float64(n-1)/2
 		factor := 1 + 0.02*k
-		leg.Runs = append(leg.Runs, Run{
+		leg.Runs = append(leg.Runs, measure.Usage{
 			Start: noon.Add(time.Duration(i) * time.Minute), Wall: wall * factor,
 			User: 1.5 * wall * factor, System: 0.25 * wall * factor,
-			MaxRSS: rss + int64(i)*1_000_000, PSS: pss + int64(i)*1_000_000, Noise: &Noise{Others: 0.01},
+			MaxRSS: rss + int64(i)*1_000_000, PSS: pss + int64(i)*1_000_000, Noise: &measure.Noise{Others: 0.01},
 		})
 	}
 	return leg
@@ -39,7 +41,7 @@ func base() Report {
 	return Report{
 		Format: Format, Start: noon, End: noon.Add(90 * time.Minute), Module: "example.com/made-up", Version: "v1.2.0",
 		Revision: "0123456789abcdef0123456789abcdef01234567",
-		Host:     Host{Platform: "linux/amd64", CPU: "Made-up CPU @ 2.00GHz", Kernel: "6.1.0", Cores: 2, Memory: 8_000_000_000, Virtual: "kvm"},
+		Host:     measure.Host{Platform: "linux/amd64", CPU: "Made-up CPU @ 2.00GHz", Kernel: "6.1.0", Cores: 2, Memory: 8_000_000_000, Virtual: "kvm"},
 		Go:       Go{Version: "go1.26.8"}, Procs: 2, Binaries: []string{"server", "agent"}, Flags: []string{"-trimpath", "-buildvcs=false"},
 	}
 }
@@ -94,7 +96,7 @@ func troubled() Report {
 // mac is a host that emulates nothing and says nothing of noise or PSS.
 func mac() Report {
 	r := base()
-	r.Host = Host{Platform: "darwin/arm64", CPU: "Made-up M1", Cores: 8}
+	r.Host = measure.Host{Platform: "darwin/arm64", CPU: "Made-up M1", Cores: 8}
 	r.Revision = ""
 	for _, name := range []string{"linux/arm64", "linux/amd64", "windows/amd64"} {
 		leg := runs(2, 10, 300e6, 0)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
 )
 
 // Metric is a quantity of a run. Less is better for all of them.
@@ -23,7 +25,7 @@ const (
 var metrics = []Metric{Wall, CPU, PSS, MaxRSS}
 
 // value is the run's. Zero: unknown.
-func (m Metric) value(r Run) float64 {
+func (m Metric) value(r measure.Usage) float64 {
 	switch m {
 	case Wall:
 		return r.Wall

@@ -17,6 +17,8 @@ package report
 import (
 	"iter"
 	"time"
+
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
 )
 
 // Format is the version of bench.json that this package writes.
@@ -25,16 +27,16 @@ const Format = 1
 // Report is what was measured on one host in one go. Its fields are in
 // bench.json as they are here.
 type Report struct {
-	Format   int       `json:"format"` // Format; set by JSON
-	Start    time.Time `json:"start"`
-	End      time.Time `json:"end"`
-	Module   string    `json:"module"`
-	Version  string    `json:"version"`            // of the project
-	Revision string    `json:"revision,omitempty"` // the commit; empty without git
-	Dirty    bool      `json:"dirty,omitempty"`
-	Host     Host      `json:"host"`
-	Go       Go        `json:"go"`
-	Procs    int       `json:"procs"` // GOMAXPROCS of both sides' builds
+	Format   int          `json:"format"` // Format; set by JSON
+	Start    time.Time    `json:"start"`
+	End      time.Time    `json:"end"`
+	Module   string       `json:"module"`
+	Version  string       `json:"version"`            // of the project
+	Revision string       `json:"revision,omitempty"` // the commit; empty without git
+	Dirty    bool         `json:"dirty,omitempty"`
+	Host     measure.Host `json:"host"`
+	Go       Go           `json:"go"`
+	Procs    int          `json:"procs"` // GOMAXPROCS of both sides' builds
 	// Binaries are the names of what each run builds.
 	Binaries []string `json:"binaries"`
 	// Flags are the arguments of go build that both sides got, but -o and
@@ -52,16 +54,6 @@ type Report struct {
 	// be measured.
 	Unmeasured []string   `json:"left,omitempty"`
 	Platforms  []Platform `json:"platforms"` // in the project's order
-}
-
-// Host is the machine that measured. Empty fields are unknown.
-type Host struct {
-	Platform string `json:"platform"` // OS/ARCH[/VARIANT]
-	CPU      string `json:"cpu,omitempty"`
-	Kernel   string `json:"kernel,omitempty"`
-	Cores    int    `json:"cores"`            // that the builds could use
-	Memory   int64  `json:"memory,omitempty"` // bytes
-	Virtual  string `json:"virtual,omitempty"`
 }
 
 // Go is the toolchain that built natively. The emulated one is of the same
@@ -159,44 +151,8 @@ func (r Report) legs() iter.Seq2[place, *Leg] {
 
 // Leg is the runs of one side of a case.
 type Leg struct {
-	Runs []Run `json:"runs"` // those that succeeded, in order of time
+	Runs []measure.Usage `json:"runs"` // those that succeeded, in order of time
 	// Failure says why there are no (more) runs: it crashed, was cut off.
 	// Empty: nothing went wrong.
 	Failure string `json:"failure,omitempty"`
-}
-
-// Run is one build, its clock starting with everything downloaded.
-type Run struct {
-	Start time.Time `json:"start"`
-	Wall  float64   `json:"wall"` // seconds
-	// User and System are the processor time of the whole process tree, in
-	// seconds. Both zero: unknown.
-	User   float64 `json:"user,omitempty"`
-	System float64 `json:"system,omitempty"`
-	// MaxRSS is the peak resident size of the largest process, in bytes. Zero:
-	// unknown.
-	MaxRSS int64 `json:"maxRSS,omitempty"`
-	// PSS is the largest sum of proportional set sizes of the process tree
-	// that was sampled, in bytes. Zero: unknown, as it is but on Linux.
-	PSS int64 `json:"pss,omitempty"`
-	// Noise is what the system says of the time of the run. Nil: nothing.
-	Noise *Noise `json:"noise,omitempty"`
-	// Noisy says why the run is flagged, each a few words: "12 % of the
-	// processors stolen". Empty: it isn't.
-	Noisy []string `json:"noisy,omitempty"`
-}
-
-// Noise is what else went on during a run. A zero is quiet, or unknown.
-type Noise struct {
-	// Steal and Others are shares (0 to 1) of the processors' time that the
-	// hypervisor and other processes of this system took.
-	Steal  float64 `json:"steal,omitempty"`
-	Others float64 `json:"others,omitempty"`
-	// Throttled is how long the control group was held back, in seconds.
-	Throttled float64 `json:"throttled,omitempty"`
-	// Pressures are shares (0 to 1) of the run in which some task waited
-	// for a processor, or all tasks for memory or disk (Linux PSI).
-	PressureCPU    float64 `json:"pressureCPU,omitempty"`
-	PressureMemory float64 `json:"pressureMemory,omitempty"`
-	PressureIO     float64 `json:"pressureIO,omitempty"`
 }
