@@ -41,7 +41,7 @@ func (m *merger) agree() {
 		m.mistake("go is not of one version, but %s: install the same on all runners, or name it in go.mod's toolchain line, and run Builder.Push again where it is another", versions)
 	}
 	if settings.differ() {
-		m.mistake("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same on all runners, but %s: set them alike (go env prints them), and run Builder.Push again where they differ", settings)
+		m.mistake("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same on all runners, but %s: set them to the same values (go env prints them), and run Builder.Push again where they differ", settings)
 	}
 }
 

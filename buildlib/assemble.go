@@ -108,7 +108,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 		return part{}, err
 	}
 	a.warn(ip, pp, from)
-	executables, err := a.compiled.of(ctx, pp)
+	executables, err := a.compiled.binaries(ctx, pp)
 	if err != nil {
 		return part{}, err
 	}
@@ -184,7 +184,7 @@ func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec rootfs.Spec, 
 		if !ours {
 			return nil, damaged
 		}
-		executables, err := a.compiled.of(ctx, pp)
+		executables, err := a.compiled.binaries(ctx, pp)
 		if err != nil {
 			return nil, err
 		}

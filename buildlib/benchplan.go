@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -43,8 +44,8 @@ const defaultBudget = 30 * time.Minute
 func (r *resolver) bench(binaries []binary) {
 	b, over := r.project.Bench, r.over.Bench
 	plan := &r.plan.BenchPlan
-	plan.Runs, plan.Budget = or(over.Runs, b.Runs), or(over.Budget, b.Budget)
-	plan.Baseline, plan.Tolerance = or(over.Baseline, b.Baseline), or(over.Tolerance, b.Tolerance)
+	plan.Runs, plan.Budget = cmp.Or(over.Runs, b.Runs), cmp.Or(over.Budget, b.Budget)
+	plan.Baseline, plan.Tolerance = cmp.Or(over.Baseline, b.Baseline), cmp.Or(over.Tolerance, b.Tolerance)
 	if plan.Runs < 0 {
 		r.mistake("Bench.Runs", "%d is negative", plan.Runs)
 	}
@@ -77,7 +78,7 @@ func (r *resolver) bench(binaries []binary) {
 		only = append([]Platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
 		for i, p := range only {
 			if !r.unsure && !slices.Contains(r.order(binaries), p) {
-				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is none of the project's (%s)", p, join(r.order(binaries)))
+				r.mistake(fmt.Sprintf("Bench.Platforms[%d]", i), "%s is not one of the project's platforms (%s)", p, join(r.order(binaries)))
 			}
 		}
 	}

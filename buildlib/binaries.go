@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"go/parser"
@@ -23,7 +24,7 @@ type binary struct {
 	Binary
 	field      string // where the Project has it, for mistakes
 	importPath string
-	go_        GoBuild // the Project's and its own as one, templates unrendered
+	build      GoBuild // the Project's and its own as one, templates unrendered
 	platforms  []Platform
 	skipped    bool // Overrides leave it no platform: those are its own
 }
@@ -139,7 +140,7 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 				index[pkg.ImportPath] = at
 				found = append(found, binary{
 					Binary: Binary{Name: gotool.ExecutableName(pkg.ImportPath), Package: pkg.ImportPath},
-					field:  "Binaries", importPath: pkg.ImportPath, go_: r.project.Go,
+					field:  "Binaries", importPath: pkg.ImportPath, build: r.project.Go,
 				})
 			}
 			found[at].platforms = append(found[at].platforms, p)
@@ -247,11 +248,11 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		if !ok {
 			continue
 		}
-		found[i] = binary{Binary: b, field: field, go_: settings, platforms: on, skipped: skipped}
+		found[i] = binary{Binary: b, field: field, build: settings, platforms: on, skipped: skipped}
 		listed[i] = make([]gotool.Package, len(on))
 		for j, p := range on {
 			g.Go(func() error {
-				pkgs, err := r.list(gctx, p, found[i].go_, b.Package)
+				pkgs, err := r.list(gctx, p, found[i].build, b.Package)
 				if err != nil {
 					return err
 				}
@@ -273,7 +274,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		switch {
 		case !r.isMain(&b, listed[i]):
 		case b.skipped || len(b.platforms) == 0:
-			r.plan.Skipped = append(r.plan.Skipped, "binary "+or(b.Name, b.Package))
+			r.plan.Skipped = append(r.plan.Skipped, "binary "+cmp.Or(b.Name, b.Package))
 		default:
 			good = append(good, b)
 		}
@@ -303,7 +304,7 @@ func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 		return false
 	}
 	if b.importPath != "" {
-		b.Name = or(b.Name, gotool.ExecutableName(b.importPath))
+		b.Name = cmp.Or(b.Name, gotool.ExecutableName(b.importPath))
 	}
 	return true
 }
@@ -314,7 +315,7 @@ func (r *resolver) list(ctx context.Context, p Platform, b GoBuild, patterns ...
 	if err != nil {
 		return nil, nil // noted by renders
 	}
-	return r.go_.List(ctx, rendered.environ(p), rendered.args(), patterns...)
+	return r.tool.List(ctx, rendered.environ(p), rendered.args(), patterns...)
 }
 
 // excluded reports whether build constraints leave a package no file, or none

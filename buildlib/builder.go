@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func Open(ctx context.Context, plan *Plan, o Options) (*Builder, error) {
 		return nil, fmt.Errorf("Jobs: %d is negative", o.Jobs)
 	}
 	var err error
-	if o.Cache, err = cacheFolder(or(o.Cache, plan.Cache)); err != nil {
+	if o.Cache, err = cacheFolder(cmp.Or(o.Cache, plan.Cache)); err != nil {
 		return nil, err
 	}
 	b := &Builder{plan: plan, options: o, progress: o.Progress}

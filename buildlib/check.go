@@ -42,7 +42,7 @@ func (p *Plan) check() error {
 	}
 	for i, ip := range p.ImagePlans {
 		at := fmt.Sprintf("ImagePlans[%d]", i)
-		miss(!local(ip.Name), "%s.Name: %q is no image's name", at, ip.Name)
+		miss(!local(ip.Name), "%s.Name: %q is not a valid image name", at, ip.Name)
 		miss(ip.Build == "", "%s.Build: it is empty", at)
 		miss(len(ip.Platforms) == 0, "%s.Platforms: it is empty", at)
 		for j, pp := range ip.Platforms {

@@ -180,9 +180,9 @@ func (w *workspace) repair(ctx context.Context, c *compilation, path string) (bo
 	return false, nil
 }
 
-// of returns the calls that make an image's binaries for a platform, and waits
+// binaries returns the executables of an image's binaries for a platform, and waits
 // for their end.
-func (c *compilation) of(ctx context.Context, pp PlatformPlan) (map[string]gotool.Executable, error) {
+func (c *compilation) binaries(ctx context.Context, pp PlatformPlan) (map[string]gotool.Executable, error) {
 	found := map[string]gotool.Executable{}
 	for i := range c.calls {
 		call := &c.calls[i]

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -31,7 +32,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
 	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
 	img.Volumes = r.renderList(img.field+".Volumes", img.Volumes, facts, func(field, v string) string {
-		return r.imagePath(field, or(v, " "))
+		return r.imagePath(field, cmp.Or(v, " "))
 	})
 	img.Ports = r.renderList(img.field+".Ports", img.Ports, facts, func(field, port string) string {
 		_, err := expose(port)
@@ -53,7 +54,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	img.Entrypoint = r.renderList(img.field+".Entrypoint", img.Entrypoint, facts, word)
 	img.Cmd = r.renderList(img.field+".Cmd", img.Cmd, facts, word)
 	if img.StopSignal != "" && !isSignal(img.StopSignal) {
-		r.mistake(img.field+".StopSignal", "%q is no signal of Linux: want a name like SIGQUIT or a number", img.StopSignal)
+		r.mistake(img.field+".StopSignal", "%q is not a Linux signal: want a name like SIGQUIT or a number", img.StopSignal)
 	}
 	r.checkUser(img)
 	img.Files = slices.Clone(img.Files)
@@ -61,7 +62,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 		f, field := &img.Files[i], fmt.Sprintf("%s.Files[%d]", img.field, i)
 		f.Source, _ = r.render(field+".Source", f.Source, facts)
 		if at, ok := r.render(field+".Path", f.Path, facts); ok {
-			f.Path = r.imagePath(field+".Path", or(at, " "))
+			f.Path = r.imagePath(field+".Path", cmp.Or(at, " "))
 			if strings.HasSuffix(at, "/") && f.Path != "" && f.Path != "/" {
 				f.Path += "/" // says that a file goes into that folder
 			}
@@ -77,7 +78,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 func (r *resolver) checkUser(img *draft) {
 	u, field := &img.User, img.field+".User"
 	if u.Name != "" && !userName.MatchString(u.Name) {
-		r.mistake(field+".Name", "%q is no user name: at most 32 lower-case letters, digits, - and _, starting with a letter or _", u.Name)
+		r.mistake(field+".Name", "%q is not a valid user name: use at most 32 lower-case letters, digits, - and _, starting with a letter or _", u.Name)
 	}
 	r.checkID(field+".UID", u.UID)
 	r.checkID(field+".GID", u.GID)
@@ -92,7 +93,7 @@ func (r *resolver) checkUser(img *draft) {
 
 func (r *resolver) checkID(field string, id int) {
 	if id < 0 || int64(id) > maxID {
-		r.mistake(field, "%d is no user or group number: want 0 to %d", id, int64(maxID))
+		r.mistake(field, "%d is not a valid user or group ID: want 0 to %d", id, int64(maxID))
 	}
 }
 
@@ -129,7 +130,7 @@ func expose(port string) ([]string, error) {
 		protocol = "tcp"
 	}
 	if protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
-		return nil, fmt.Errorf("port %q: protocol %q is none of tcp, udp, sctp", port, protocol)
+		return nil, fmt.Errorf("port %q: protocol %q is not tcp, udp or sctp", port, protocol)
 	}
 	low, high, isRange := strings.Cut(numbers, "-")
 	if !isRange {

@@ -53,7 +53,7 @@ func ExampleProject_Plan() {
 	fmt.Println(err)
 
 	// Output:
-	// Images[0].User.Name: "Hello" is no user name: at most 32 lower-case letters, digits, - and _, starting with a letter or _
+	// Images[0].User.Name: "Hello" is not a valid user name: use at most 32 lower-case letters, digits, - and _, starting with a letter or _
 	// Images[0].Ports[0]: port "http": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
 }
 

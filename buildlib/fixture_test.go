@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -126,7 +127,7 @@ type opened struct {
 func plan(t *testing.T, dir string, p Project, o Overrides) *opened {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
-	o.Cache = or(o.Cache, cache)
+	o.Cache = cmp.Or(o.Cache, cache)
 	resolved, err := p.Plan(t.Context(), o)
 	if err != nil {
 		t.Fatalf("plan: %v", err)

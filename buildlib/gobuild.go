@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"path"
@@ -14,7 +15,7 @@ import (
 func (b GoBuild) over(base GoBuild) GoBuild {
 	return GoBuild{
 		Tags:    first(b.Tags, base.Tags),
-		Ldflags: or(b.Ldflags, base.Ldflags),
+		Ldflags: cmp.Or(b.Ldflags, base.Ldflags),
 		Flags:   first(b.Flags, base.Flags),
 		Env:     first(b.Env, base.Env),
 	}
@@ -124,7 +125,7 @@ func refused(flag string) string {
 		}
 	case "buildmode":
 		if !slices.Contains([]string{"exe", "pie", "default"}, value) && !strings.Contains(value, "{{") {
-			return "it makes no program: multimage builds with -buildmode=exe, or =pie"
+			return "it does not make a program: multimage builds with -buildmode=exe, or =pie"
 		}
 	}
 	return refusedFlags[name]
@@ -148,9 +149,9 @@ func (r *resolver) warnOfGOFLAGS(binaries []binary) {
 		for _, b := range binaries {
 			field := ""
 			switch name := gotool.FlagName(flag); {
-			case name == "tags" && len(b.go_.Tags) > 0:
+			case name == "tags" && len(b.build.Tags) > 0:
 				field = "Tags"
-			case name == "ldflags" && b.go_.Ldflags != "":
+			case name == "ldflags" && b.build.Ldflags != "":
 				field = "Ldflags"
 			default:
 				continue
@@ -245,7 +246,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 	var keys []string // of calls
 	folders := map[string]int{}
 	for _, b := range binaries {
-		key, name := b.go_.key(), b.file(p)
+		key, name := b.build.key(), b.file(p)
 		at := -1
 		for i, c := range calls {
 			if keys[i] != key {
@@ -261,7 +262,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 			if err != nil {
 				continue // noted by renders
 			}
-			kept := b.go_.folderKey()
+			kept := b.build.folderKey()
 			c.Folder = path.Join(strings.ReplaceAll(p.String(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
 			folders[kept]++
 			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
@@ -275,7 +276,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 }
 
 func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
-	rendered, err := b.go_.render(p.onto(r.tags))
+	rendered, err := b.build.render(p.onto(r.tags))
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +284,7 @@ func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
 		Platform:     p,
 		Env:          rendered.environ(p),
 		Args:         rendered.args(),
-		PackageFlags: b.go_.packageFlags(),
+		PackageFlags: b.build.packageFlags(),
 	}, nil
 }
 

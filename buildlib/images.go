@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -83,7 +84,7 @@ func (r *resolver) checkReferences() {
 	}
 }
 
-const noRepositoryName = "no repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
+const noRepositoryName = "not a valid repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
 
 func isLinux(p Platform) bool { return p.OS == "linux" }
 
@@ -179,9 +180,9 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 func buildOf(binaries []binary) string {
 	var keys []string
 	for _, b := range binaries {
-		keys = append(keys, b.go_.key())
+		keys = append(keys, b.build.key())
 	}
-	return digits(fmt.Sprintf("%q", keys))
+	return shortHash(fmt.Sprintf("%q", keys))
 }
 
 // mayHave reports whether the project may have a binary of that name that was
@@ -191,7 +192,7 @@ func (r *resolver) mayHave(name string) bool {
 		return r.unsure
 	}
 	return slices.ContainsFunc(r.project.Binaries, func(b Binary) bool {
-		return or(b.Name, gotool.ExecutableName(b.Package)) == name
+		return cmp.Or(b.Name, gotool.ExecutableName(b.Package)) == name
 	})
 }
 
@@ -237,7 +238,7 @@ func (r *resolver) repositories(img draft) []string {
 		}
 		repo := registry + "/" + below
 		if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
-			r.mistake(at, "%q makes no repository name of %s: %w", registry, below, err)
+			r.mistake(at, "%q does not make a valid repository name with %s: %w", registry, below, err)
 			continue
 		}
 		repos = append(repos, repo)
@@ -271,7 +272,7 @@ func (r *resolver) tagsOf(img draft) (tags, empty []string) {
 			continue
 		}
 		if !tagName.MatchString(tag) {
-			r.mistake(at, "%q is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)", tag)
+			r.mistake(at, "%q is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)", tag)
 			continue
 		}
 		tags = append(tags, tag)
@@ -297,7 +298,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 	}
 	taken := map[string]string{}
 	for _, b := range img.binaries {
-		at := or(r.renderPath(b.field+".Path", b.Path, &facts), path.Join(or(img.BinDir, "/usr/local/bin"), b.Name))
+		at := cmp.Or(r.renderPath(b.field+".Path", b.Path, &facts), path.Join(cmp.Or(img.BinDir, "/usr/local/bin"), b.Name))
 		if other, ok := taken[at]; ok {
 			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)
 		}
@@ -347,12 +348,12 @@ func (r *resolver) base(img draft, facts Facts) string {
 	}
 	if at, ok := strings.CutPrefix(base, "oci:"); ok {
 		if at == "" {
-			r.mistake(field, "%q names no folder or tar: want oci:PATH", base)
+			r.mistake(field, "%q does not name a folder or tar: want oci:PATH", base)
 		}
 		return base
 	}
 	if _, err := name.ParseReference(base); err != nil {
-		r.mistake(field, "%q is no base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
+		r.mistake(field, "%q is not a valid base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
 	}
 	return base
 }

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 	modules := map[string]string{}
 	for _, in := range all {
 		for dir, s := range in.Packages {
-			modules[dir] = or(s.Module, s.ImportPath)
+			modules[dir] = cmp.Or(s.Module, s.ImportPath)
 		}
 	}
 	for _, file := range inputFiles(all) {
@@ -153,7 +154,7 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so that the version says nothing of it: %s", some(names)))
+		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so the version does not cover it: %s", some(names)))
 	}
 	for _, silent := range []struct {
 		look func(context.Context, string, []string) ([]string, error)
@@ -173,7 +174,7 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 			for i, file := range files {
 				files[i] = p.relative(file)
 			}
-			w.tell(StepWarn, fmt.Sprintf("%s, so that the version says nothing of it: %s", silent.does, some(files)))
+			w.tell(StepWarn, fmt.Sprintf("%s, so the version does not cover it: %s", silent.does, some(files)))
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -121,9 +122,9 @@ func TestWhatTheVersionDoesNotTell(t *testing.T) {
 		{"an untracked file that is embedded", files{"cmd/server/web/new.html": "x"}, "v1.0.0-dirty", filepath.FromSlash("cmd/server/web/new.html")},
 		{"a go.work", files{"go.work": "go 1.24\n\nuse .\n"}, "v1.0.0-dirty", "go.work"},
 		{"other untracked files", files{"notes.txt": "x", "cmd/server/main_test.go": "package main\n", "tool/main.go": "package main\n"}, "v1.0.0", ""},
-		{"an ignored source", files{"cmd/server/generated.go": "package main\n"}, "v1.0.0", "git ignores what go compiles in, so that the version says nothing of it: " + filepath.FromSlash("cmd/server/generated.go")},
-		{"a module beside the repository", files{"../lib/lib.go": "package lib\n\nfunc F() {}\n\nfunc G() {}\n"}, "v1.0.0", "from outside the repository, so that the version says nothing of it: example.com/lib"},
-		{"--assume-unchanged", files{"cmd/server/main.go": "package main\n\nfunc main() { println() }\n"}, "v1.0.0", "git is told not to look at what go compiles in (assume-unchanged, skip-worktree), so that the version says nothing of it: " + filepath.FromSlash("cmd/server/main.go")},
+		{"an ignored source", files{"cmd/server/generated.go": "package main\n"}, "v1.0.0", "git ignores what go compiles in, so the version does not cover it: " + filepath.FromSlash("cmd/server/generated.go")},
+		{"a module beside the repository", files{"../lib/lib.go": "package lib\n\nfunc F() {}\n\nfunc G() {}\n"}, "v1.0.0", "from outside the repository, so the version does not cover it: example.com/lib"},
+		{"--assume-unchanged", files{"cmd/server/main.go": "package main\n\nfunc main() { println() }\n"}, "v1.0.0", "git is told not to look at what go compiles in (assume-unchanged, skip-worktree), so the version does not cover it: " + filepath.FromSlash("cmd/server/main.go")},
 		{"--skip-worktree", files{"cmd/server/web/index.html": "new"}, "v1.0.0", "says nothing of it: " + filepath.FromSlash("cmd/server/web/index.html")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestOutputIsEmbedded(t *testing.T) {
 			f["ui/"+tt.file] = "hi"
 			f["cmd/server/main.go"] = "package main\n\nimport _ \"example.com/acme/ui\"\n\nfunc main() {}\n"
 			dir := project(t, f)
-			o := Overrides{Platforms: []string{"linux/amd64"}, Output: filepath.Join(dir, "ui", or(tt.output, "dist"))}
+			o := Overrides{Platforms: []string{"linux/amd64"}, Output: filepath.Join(dir, "ui", cmp.Or(tt.output, "dist"))}
 			if tt.cache != "" {
 				o.Cache = filepath.Join(dir, "ui", filepath.FromSlash(tt.cache))
 			}

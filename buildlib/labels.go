@@ -94,7 +94,7 @@ func sharedBase(bases []*RecordBase) *RecordBase {
 func (r *resolver) checkLabels(field string, labels map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if key == "" || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c == '=' || c == 0x7f }) {
-			r.mistake(field, "%q is no label's key: use one like com.example.team, without spaces or =", key)
+			r.mistake(field, "%q is not a valid label key: use one like com.example.team, without spaces or =", key)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -73,7 +74,7 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 		published[platform] = false
 		m.Include = append(m.Include, MatrixJob{
 			Platform: platform,
-			Runner:   or(p.Runners[platform], defaultRunner),
+			Runner:   cmp.Or(p.Runners[platform], defaultRunner),
 			CacheKey: p.cacheKey(platform, modules),
 		})
 	}
@@ -90,7 +91,7 @@ func (r *resolver) runners() {
 			continue
 		}
 		if strings.TrimSpace(label) == "" || strings.ContainsAny(label, "\r\n") {
-			r.mistake(field, "%q is no runner's label: want one like ubuntu-24.04-arm", label)
+			r.mistake(field, "%q is not a valid runner label: want one like ubuntu-24.04-arm", label)
 			continue
 		}
 		if other, ok := r.plan.Runners[p]; ok && other != label {
@@ -106,15 +107,15 @@ func (r *resolver) runners() {
 
 // cacheKey is a MatrixJob's.
 func (p *Plan) cacheKey(platform Platform, modules string) string {
-	var manners []string
+	var ways []string
 	for _, c := range p.Compiles {
 		if c.Platform == platform {
-			manners = append(manners, fmt.Sprintf("%q %s", c.Env, c.PackageFlags))
+			ways = append(ways, fmt.Sprintf("%q %s", c.Env, c.PackageFlags))
 		}
 	}
-	slices.Sort(manners)
-	compiling := digits(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(fields(p.Go.Flags)),
-		p.Go.Experiment, p.Go.FIPS140, slices.Compact(manners)))
+	slices.Sort(ways)
+	compiling := shortHash(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(fields(p.Go.Flags)),
+		p.Go.Experiment, p.Go.FIPS140, slices.Compact(ways)))
 	return strings.Join([]string{
 		keyWord(p.Go.Version), strings.ReplaceAll(platform.String(), "/", "-"), compiling, modules,
 	}, "-")
@@ -124,17 +125,17 @@ func (p *Plan) cacheKey(platform Platform, modules string) string {
 func (t Toolchain) settings() string {
 	flags := slices.DeleteFunc(fields(t.Flags), func(flag string) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
-		return slices.Contains(mannerless, name)
+		return slices.Contains(neutralFlags, name)
 	})
-	return digits(fmt.Sprintf("%q %q %q", flags, t.Experiment, t.FIPS140))
+	return shortHash(fmt.Sprintf("%q %q %q", flags, t.Experiment, t.FIPS140))
 }
 
-// mannerless are flags of go build that say how it works or what it prints, and
+// neutralFlags are flags of go build that say how it works or what it prints, and
 // nothing of what it makes (go help build).
-var mannerless = []string{"p", "v", "x", "a", "work", "modcacherw"}
+var neutralFlags = []string{"p", "v", "x", "a", "work", "modcacherw"}
 
-// digits names a text.
-func digits(text string) string {
+// shortHash is a name for a text of any length: the start of its sha256, in hex.
+func shortHash(text string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
 }
 
@@ -204,7 +205,7 @@ func (t Toolchain) modules(ctx context.Context, g gotool.Go) (string, error) {
 		}
 	}
 	slices.Sort(said)
-	return digits(fmt.Sprintf("%q", slices.Compact(said))), nil
+	return shortHash(fmt.Sprintf("%q", slices.Compact(said))), nil
 }
 
 // addLines adds the lines of those of the files that exist.

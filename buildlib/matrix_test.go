@@ -59,8 +59,8 @@ func TestRunners(t *testing.T) {
 			`Runners["linux/amd46"]: platform "linux/amd46": Go can't build for it (go tool dist list shows what it can); did you mean linux/amd64?`,
 			`Runners["linux"]: platform "linux": want OS/ARCH`,
 		}},
-		{map[string]string{"linux/arm64": ""}, []string{`Runners["linux/arm64"]: "" is no runner's label: want one like ubuntu-24.04-arm`}},
-		{map[string]string{"linux/arm64": "x\ny"}, []string{`Runners["linux/arm64"]: "x\ny" is no runner's label`}},
+		{map[string]string{"linux/arm64": ""}, []string{`Runners["linux/arm64"]: "" is not a valid runner label: want one like ubuntu-24.04-arm`}},
+		{map[string]string{"linux/arm64": "x\ny"}, []string{`Runners["linux/arm64"]: "x\ny" is not a valid runner label`}},
 		{map[string]string{"linux/arm64": "a", "linux/arm64/v8": "b"}, []string{`Runners["linux/arm64/v8"]: linux/arm64 has two runners, "a" and "b"`}},
 	} {
 		_, err := Project{Dir: dir, Runners: tt.runners}.Plan(t.Context(), Overrides{Cache: cache})

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,28 +151,28 @@ func (m *merger) sort(f found) {
 		}
 		return
 	}
-	m.parts[f.of()] = append(m.parts[f.of()], f)
+	m.parts[f.subject()] = append(m.parts[f.subject()], f)
 	differs := func(what, has, want string) {
 		if has != want {
-			m.mistake("%s: image %s: %s %q, but %q here: push and merge one commit as one version", f.path, f.of(), what, has, want)
+			m.mistake("%s: image %s: %s %q, but %q here: push and merge one commit as one version", f.path, f.subject(), what, has, want)
 		}
 	}
 	differs("revision", f.Revision, m.plan.Revision)
 	differs("version", f.Version, m.plan.Version)
 	if f.Revision == m.plan.Revision && !f.Created.Equal(m.plan.Epoch) {
-		m.mistake("%s: image %s: created %s, but %s here: set SOURCE_DATE_EPOCH alike, or nowhere", f.path, f.of(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
+		m.mistake("%s: image %s: created %s, but %s here: set SOURCE_DATE_EPOCH to the same value everywhere, or nowhere", f.path, f.subject(), f.Created.Format(time.RFC3339), m.plan.Epoch.Format(time.RFC3339))
 	}
 	for _, repo := range ip.Repositories {
 		if !slices.Contains(f.Repositories, repo) {
-			m.mistake("%s: image %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.of(), repo, f.Repositories)
+			m.mistake("%s: image %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.subject(), repo, f.Repositories)
 		}
 	}
 	if want, err := baseName(pp.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
 		has := scratch
 		if f.Base != nil {
-			has = or(f.Base.Name, "an OCI layout")
+			has = cmp.Or(f.Base.Name, "an OCI layout")
 		}
-		m.mistake("%s: image %s: its base is %q, but %q here: push and merge with one configuration", f.path, f.of(), has, pp.Base)
+		m.mistake("%s: image %s: its base is %q, but %q here: push and merge with one configuration", f.path, f.subject(), has, pp.Base)
 	}
 }
 

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,7 @@ import (
 func mistakes(t *testing.T, dir string, p Project, o Overrides) []string {
 	t.Helper()
 	p.Dir = filepath.Join(dir, p.Dir)
-	o.Cache = or(strings.ReplaceAll(o.Cache, "DIR", dir), cache)
+	o.Cache = cmp.Or(strings.ReplaceAll(o.Cache, "DIR", dir), cache)
 	resolved, err := p.Plan(t.Context(), o)
 	if err == nil {
 		t.Fatalf("no mistake was found; the plan is\n%s", resolved)
@@ -79,7 +80,7 @@ func TestMistakes(t *testing.T) {
 
 		// Bench
 		{name: "benchmark of nothing", project: Project{Bench: Bench{Runs: -1, Budget: -1, Tolerance: -1, Binaries: []string{"sever"}, Platforms: []string{"linux/s390x"}}},
-			want: `Bench.Platforms[0]: linux/s390x is none of the project's (linux/amd64, linux/arm64)
+			want: `Bench.Platforms[0]: linux/s390x is not one of the project's platforms (linux/amd64, linux/arm64)
 Bench.Binaries[0]: there is no binary "sever"; did you mean server?
 Bench.Runs: -1 is negative
 Bench.Budget: -1ns is negative
@@ -151,21 +152,21 @@ Images[3].Name: "a/index.json" lies in the folder of a, and each would delete th
 		{name: "binary called like a platform", project: Project{Platforms: []string{"linux/amd64", "linux/amd64/v3"}, Binaries: []Binary{{Name: "v3", Package: "./cmd/server"}}},
 			want: `Binaries[0].Name: v3 is called like the folder of the binaries for linux/amd64/v3, both being bin/linux/amd64/v3: give it another Name`},
 		{name: "image name", project: Project{Images: []Image{{Name: "Server", Binaries: []string{"server"}}}},
-			want: `Images[0].Name: "Server" is no repository name: ` + nameless},
+			want: `Images[0].Name: "Server" is not a valid repository name: ` + nameless},
 		{name: "no image name", project: Project{Images: []Image{{Binaries: []string{"server"}}}},
-			want: `Images[0].Name: "" is no repository name: ` + nameless},
+			want: `Images[0].Name: "" is not a valid repository name: ` + nameless},
 		{name: "image asked for", over: Overrides{Images: []string{"router"}},
 			want: `Overrides.Images[0]: no image is named "router" (the project has server)`},
 		{name: "binaries in one place", files: files{"cmd/agent/main.go": program},
 			project: Project{Binaries: []Binary{{Name: "server", Path: "/app"}, {Name: "agent", Path: "/app"}}, Images: []Image{{Name: "both", Binaries: []string{"server", "agent"}}}},
 			want:    `Images[0].Binaries: server and agent both go to /app: set the Path of one`},
 		{name: "tags", project: Project{Tags: []string{"ok", "not ok", "-x"}}, over: Overrides{},
-			want: `Tags[1]: "not ok" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)
-Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
+			want: `Tags[1]: "not ok" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)
+Tags[2]: "-x" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "tag of an image", project: server(func(i *Image) { i.Tags = []string{"{{.Platform}}"} }),
 			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
 		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
-			want: `Overrides.Tags[0]: "feature/x" is no tag: at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
+			want: `Overrides.Tags[0]: "feature/x" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "version", project: Project{Version: "{{.Version}}-x"},
 			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't be made of itself)`},
 		{name: "empty version", project: Project{Version: "{{.Tag}}"}, want: `Version: "{{.Tag}}" renders empty`},
@@ -173,18 +174,18 @@ Tags[2]: "-x" is no tag: at most 128 letters, digits and . _ -, not starting wit
 			want: `Registries: ghcr.io/acme/server is named twice
 Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
 Registries[1]: "acme" has no registry host: Docker Hub's is docker.io/acme
-Registries[2]: "ghcr.io/ACME" makes no repository name of server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server`},
+Registries[2]: "ghcr.io/ACME" does not make a valid repository name with server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server`},
 		{name: "base", project: server(func(i *Image) { i.Base = "alpine:3.24:x" }),
-			want: `Images[0].Base: "alpine:3.24:x" is no base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
+			want: `Images[0].Base: "alpine:3.24:x" is not a valid base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
 		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),
-			want: `Images[0].Base: "oci:" names no folder or tar: want oci:PATH`},
+			want: `Images[0].Base: "oci:" does not name a folder or tar: want oci:PATH`},
 		{name: "template of a base", project: server(func(i *Image) { i.Base = "{{.Arch" }),
 			want: `Images[0].Base: template "{{.Arch": 1: unclosed action ` + theFacts},
 		{name: "function", project: server(func(i *Image) { i.Base = "{{.Arch | upper}}" }),
 			want: `Images[0].Base: template "{{.Arch | upper}}": 1: function "upper" not defined (the functions are text/template's and lower, replace, trimPrefix)`},
 		{name: "labels", project: server(func(i *Image) { i.Labels = map[string]string{"": "x", "a b": "x", "c": "{{.Nope}}"} }),
-			want: `Images[0].Labels: "" is no label's key: use one like com.example.team, without spaces or =
-Images[0].Labels: "a b" is no label's key: use one like com.example.team, without spaces or =
+			want: `Images[0].Labels: "" is not a valid label key: use one like com.example.team, without spaces or =
+Images[0].Labels: "a b" is not a valid label key: use one like com.example.team, without spaces or =
 Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts},
 		{name: "files", project: server(func(i *Image) {
 			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
@@ -194,7 +195,7 @@ Images[0].Files[1].Source: "../secret" leaves the project: files come from below
 Images[0].Files[2].Path: "": want an absolute path in the image, without ..
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
-Images[0].Files[5].UID: -1 is no user or group number: want 0 to 4294967294`},
+Images[0].Files[5].UID: -1 is not a valid user or group ID: want 0 to 4294967294`},
 		{name: "files that images never take in", files: files{".git/config": "", "sub/.git/config": "", "made/x": "", "out/cache/y": "", "web/a": ""},
 			project: server(func(i *Image) {
 				i.Files = []File{{Source: ".git", Path: "/a"}, {Source: "sub/.git/config", Path: "/b"}, {Source: "made", Path: "/c"}, {Source: "./made/x", Path: "/d"}, {Source: "out/cache/y", Path: "/e"}, {Source: "web/../made/later", Path: "/f"}, {Source: ".", Path: "/g"}}
@@ -231,7 +232,7 @@ Images[0].Cmd[0]: "a\x00b" holds a NUL
 Images[0].Env[1]: "B": want KEY=VALUE
 Images[0].Ports[1]: port "http": want a number from 1 to 65535, or a range, and optionally /tcp, /udp or /sctp
 Images[0].Volumes[0]: "": want an absolute path in the image, without ..
-Images[0].StopSignal: "SIGNOPE" is no signal of Linux: want a name like SIGQUIT or a number`},
+Images[0].StopSignal: "SIGNOPE" is not a Linux signal: want a name like SIGQUIT or a number`},
 
 		// Templates
 		{name: "templates that are wrong", project: Project{
@@ -241,7 +242,7 @@ Images[0].StopSignal: "SIGNOPE" is no signal of Linux: want a name like SIGQUIT 
 		}, over: Overrides{Version: "No"},
 			want: `Registries[0]: template "ghcr.io/{{.OS}}": 1:10: executing "" at <.OS>: can't evaluate field OS in type buildlib.platformless (a version, its tags and repositories are the same on every platform)
 Binaries[0].Path: template "/{{.Nope}}": 1:3: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts + `
-Images[0].Repository: "No" is no repository name: ` + nameless + `
+Images[0].Repository: "No" is not a valid repository name: ` + nameless + `
 Images[0].Tags[0]: template "{{.Variant}}": 1:2: executing "" at <.Variant>: can't evaluate field Variant in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
 		{name: "templates of the go command", project: Project{Go: GoBuild{Env: []string{"A=b", "GO{{.OS}}={{.A}}"}}},
 			want: `Go.Env[1]: template "GO{{.OS}}={{.A}}": 1:12: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts},
@@ -270,10 +271,10 @@ Labels["b"]: template "{{.B}}": 1:2: executing "" at <.B>: can't evaluate field 
 				User: User{Name: "{{.A}}", Home: "/{{.A}}"}, Labels: map[string]string{"{{.A}}": ""}}},
 			Labels: map[string]string{"{{.A}}": "", "a": ""}, Runners: map[string]string{"linux/amd64": "{{.A}}", "{{.A}}": ""},
 			Bench: Bench{Platforms: []string{"{{.A}}"}, Binaries: []string{"{{.A}}"}, Baseline: "{{.A}}"},
-		}, over: Overrides{Version: "1"}, want: strings.NewReplacer("|", `: "{{.A}}" holds {{, and is no template: write what it stands for`).Replace(
+		}, over: Overrides{Version: "1"}, want: strings.NewReplacer("|", `: "{{.A}}" contains {{, but this field takes no template: write the value itself`).Replace(
 			`TagPattern|
 Insecure[0]|
-Platforms[0]: "{{.A}}/amd64" holds {{, and is no template: write what it stands for
+Platforms[0]: "{{.A}}/amd64" contains {{, but this field takes no template: write the value itself
 Binaries[0].Name|
 Binaries[0].Package|
 Binaries[0].Platforms[0]|
@@ -281,7 +282,7 @@ Images[0].Name|
 Images[0].Binaries[1]|
 Images[0].Platforms[0]|
 Images[0].User.Name|
-Images[0].User.Home: "/{{.A}}" holds {{, and is no template: write what it stands for
+Images[0].User.Home: "/{{.A}}" contains {{, but this field takes no template: write the value itself
 Images[0].StopSignal|
 Images[0].Labels["{{.A}}"]|
 Labels["{{.A}}"]|
@@ -291,10 +292,10 @@ Bench.Platforms[0]|
 Bench.Binaries[0]|
 Bench.Baseline|`)},
 		{name: "template of a folder", project: Project{Output: "dist/{{.Version}}", Dir: "{{.A}}"},
-			want: `Dir: "DIR/{{.A}}" holds {{, and is no template: write what it stands for
-Output: "dist/{{.Version}}" holds {{, and is no template: write what it stands for`},
+			want: `Dir: "DIR/{{.A}}" contains {{, but this field takes no template: write the value itself
+Output: "dist/{{.Version}}" contains {{, but this field takes no template: write the value itself`},
 		{name: "template of a folder in the environment", over: Overrides{Output: "{{.Version}}"},
-			want: `Overrides.Output: "{{.Version}}" holds {{, and is no template: write what it stands for`},
+			want: `Overrides.Output: "{{.Version}}" contains {{, but this field takes no template: write the value itself`},
 		{name: "refused variable of a template", project: Project{Platforms: []string{"linux/amd64"}, Go: GoBuild{Env: []string{"GO{{if .OS}}OS{{end}}=linux", "{{if .IsRelease}}A=b{{end}}"}}},
 			want: `Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6`},
 

@@ -95,7 +95,7 @@ var templates = map[string]bool{
 func (r *resolver) refuseTemplates() {
 	refuse := func(field, text string) {
 		if strings.Contains(text, "{{") {
-			r.mistake(field, "%q holds {{, and is no template: write what it stands for", text)
+			r.mistake(field, "%q contains {{, but this field takes no template: write the value itself", text)
 			r.wrong[field] = true
 		}
 	}

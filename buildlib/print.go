@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -57,7 +58,7 @@ func (p *Plan) String() string {
 		ip.print(&b, withheld)
 	}
 	for _, s := range p.Skipped {
-		fmt.Fprintf(&b, "\nskipped: %s (none of the platforms asked for)", s)
+		fmt.Fprintf(&b, "\nskipped: %s (not built for the requested platforms)", s)
 	}
 	if len(p.Skipped) > 0 {
 		b.WriteString("\n")
@@ -196,11 +197,11 @@ func (u User) print() string {
 	case u == User{}:
 		return ""
 	case u.Name == "":
-		return fmt.Sprintf("%d:%d", u.UID, or(u.GID, u.UID))
+		return fmt.Sprintf("%d:%d", u.UID, cmp.Or(u.GID, u.UID))
 	case u.UID == 0:
 		return u.Name
 	}
-	return fmt.Sprintf("%s (%d:%d)", u.Name, u.UID, or(u.GID, u.UID))
+	return fmt.Sprintf("%s (%d:%d)", u.Name, u.UID, cmp.Or(u.GID, u.UID))
 }
 
 // shellWords prints words so that a shell reads them back.

@@ -219,11 +219,11 @@ func (w *workspace) writeRecords(list []Record) ([]Record, error) {
 		r := &list[i]
 		data, err := r.encode()
 		if err == nil {
-			at := filepath.Join(w.plan.recordDir(), recordName(r.of()))
+			at := filepath.Join(w.plan.recordDir(), recordName(r.subject()))
 			err = disk.WriteBytes(at, w.scratch.Dir, 0o644, data)
 		}
 		if err != nil {
-			return list[:i], fmt.Errorf("record of image %s: %w", r.of(), err)
+			return list[:i], fmt.Errorf("record of image %s: %w", r.subject(), err)
 		}
 	}
 	return list, nil

@@ -137,7 +137,7 @@ func decodeRecord(data []byte) (Record, error) {
 	}
 	for _, word := range words {
 		if !utf8.ValidString(word) || strings.ContainsFunc(word, func(c rune) bool { return !unicode.IsPrint(c) }) || len(word) > maxWord {
-			return r, fmt.Errorf("%q... is no name, version or digest", word[:min(len(word), 40)])
+			return r, fmt.Errorf("%q... is not a valid name, version or digest", word[:min(len(word), 40)])
 		}
 	}
 	return r, nil
@@ -181,5 +181,5 @@ func uniqueKeys(d *json.Decoder) error {
 
 func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }
 
-// of is what the record is of.
-func (r *Record) of() on { return on{r.Image, r.Platform} }
+// subject is what the record is of.
+func (r *Record) subject() on { return on{r.Image, r.Platform} }

@@ -35,7 +35,7 @@ func aRecord() Record {
 			Platform: &v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}},
 		Size: 31_400_000, Version: "v1.2.3", Revision: strings.Repeat("c", 40), Created: time.Unix(1750000000, 0).UTC(),
 		Base:         &RecordBase{Name: "docker.io/library/alpine:3.24", Index: sum("d"), Child: sum("e")},
-		Go:           RecordGo{"go1.26.8", digits("settings"), digits("build")},
+		Go:           RecordGo{"go1.26.8", shortHash("settings"), shortHash("build")},
 		Repositories: []string{"ghcr.io/acme/team/router"},
 	}
 }

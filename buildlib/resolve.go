@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), wanted)
 	for i, host := range p.Insecure {
 		if host == "" || strings.ContainsAny(host, "/ @") {
-			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is no registry: want HOST or HOST:PORT", host)
+			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is not a valid registry: want HOST or HOST:PORT", host)
 		}
 	}
 	r.runners()
@@ -94,7 +95,7 @@ type resolver struct {
 	project  Project
 	over     Overrides
 	plan     *Plan
-	go_      gotool.Go
+	tool     gotool.Go
 	env      gotool.Env
 	git      git.Info
 	defaults []Platform // the Project's platforms
@@ -117,23 +118,23 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if r.wrong["Dir"] || r.wrong["Output"] { // and nothing else can be looked at
 		return nil, errors.Join(r.mistakes...)
 	}
-	dir, err := filepath.Abs(or(p.Dir, "."))
+	dir, err := filepath.Abs(cmp.Or(p.Dir, "."))
 	if err != nil {
 		return nil, fmt.Errorf("Dir: %w", err)
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("Dir: %q is not a folder: name the folder of the Go module, relative to %s", p.Dir, workdir())
 	}
-	output := or(o.Output, or(p.Output, "dist"))
+	output := cmp.Or(o.Output, cmp.Or(p.Output, "dist"))
 	if !filepath.IsAbs(output) {
 		output = filepath.Join(dir, output)
 	}
 	output = filepath.Clean(output)
 	if disk.Inside(dir, output) {
-		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", or(o.Output, p.Output))
+		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", cmp.Or(o.Output, p.Output))
 	}
 	if slices.Contains(strings.Split(filepath.ToSlash(output), "/"), ".git") {
-		return nil, fmt.Errorf("Output: %q is in a folder of git's own: name another, like dist", or(o.Output, p.Output))
+		return nil, fmt.Errorf("Output: %q is in a folder of git's own: name another, like dist", cmp.Or(o.Output, p.Output))
 	}
 	cache, err := cacheFolder(o.Cache)
 	if err != nil {
@@ -142,7 +143,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if cache == dir {
 		return nil, fmt.Errorf("the cache: %q is the project itself: set Overrides.Cache to a folder of its own", cache)
 	}
-	r.go_ = gotool.Go{Dir: dir}
+	r.tool = gotool.Go{Dir: dir}
 	r.plan = &Plan{
 		Dir: dir, Output: output, Cache: cache, Insecure: p.Insecure, AllowDirty: o.AllowDirty,
 		Limits: Limits{Platforms: o.Platforms != nil, Images: o.Images},
@@ -174,11 +175,11 @@ func workdir() string {
 func (r *resolver) look(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		r.env, err = r.go_.Env(gctx)
+		r.env, err = r.tool.Env(gctx)
 		return err
 	})
 	g.Go(func() (err error) {
-		r.ports, err = r.go_.Ports(gctx)
+		r.ports, err = r.tool.Ports(gctx)
 		return err
 	})
 	g.Go(func() error { return r.checkout(gctx) })
@@ -205,15 +206,6 @@ func moduleDir(dir string) string {
 			return dir
 		}
 	}
-}
-
-// or returns a, or b if a is zero.
-func or[T comparable](a, b T) T {
-	var zero T
-	if a == zero {
-		return b
-	}
-	return a
 }
 
 // first returns the first list that is not nil.

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,9 @@ import (
 // built without: its images then carry no revision, and none is published that
 // was given no version.
 func (r *resolver) checkout(ctx context.Context) error {
-	pattern := or(r.project.TagPattern, "v*")
+	pattern := cmp.Or(r.project.TagPattern, "v*")
 	if _, err := path.Match(pattern, ""); err != nil {
-		r.mistake("TagPattern", "%q is no pattern: want one like v* or release-* (Go's path.Match)", pattern)
+		r.mistake("TagPattern", "%q is not a valid pattern: want one like v* or release-* (Go's path.Match)", pattern)
 		pattern = "v*"
 	}
 	info, err := git.Read(ctx, r.plan.Dir, moduleDir(r.plan.Dir), pattern)
@@ -42,7 +43,7 @@ func (r *resolver) checkout(ctx context.Context) error {
 	return nil
 }
 
-func (r *resolver) givenVersion() string { return or(r.over.Version, r.project.Version) }
+func (r *resolver) givenVersion() string { return cmp.Or(r.over.Version, r.project.Version) }
 
 // maxEpoch is the last second of the year 9999, RFC 3339's last.
 const maxEpoch = 253402300799
@@ -101,7 +102,7 @@ func (r *resolver) epoch() {
 
 // warnOfTags says which tags the version could have been meant to be of.
 func (r *resolver) warnOfTags() {
-	pattern, version := r.git.Prefix+or(r.project.TagPattern, "v*"), r.git.Version
+	pattern, version := r.git.Prefix+cmp.Or(r.project.TagPattern, "v*"), r.git.Version
 	if r.git.Shallow {
 		r.warn("version %s is only a hash, because this shallow clone has no tag %s: fetch them (git fetch --unshallow --tags; with actions/checkout, fetch-depth: 0)", version, pattern)
 	}
@@ -127,8 +128,8 @@ var versionAtEnd = regexp.MustCompile(`^(.*?)(v?)([0-9]+\.[0-9]+\.[0-9]+.*)$`)
 func (r *resolver) unused(tag, pattern string) string {
 	const otherwise = "or set Overrides.Version or Version"
 	own, inside := strings.CutPrefix(tag, r.git.Prefix)
-	if matches, _ := path.Match(or(r.project.TagPattern, "v*"), own); inside && matches {
-		return fmt.Sprintf("%s is no semantic version (like v1.2.3): tag one, %s", tag, otherwise)
+	if matches, _ := path.Match(cmp.Or(r.project.TagPattern, "v*"), own); inside && matches {
+		return fmt.Sprintf("%s is not a semantic version (like v1.2.3): tag one, %s", tag, otherwise)
 	}
 	m := versionAtEnd.FindStringSubmatch(own)
 	if m == nil {

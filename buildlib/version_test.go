@@ -172,10 +172,10 @@ func TestTagWarnings(t *testing.T) {
 		{name: "pattern set", tags: []string{"v1.8.0", "|", "1.2.3"}, project: Project{TagPattern: "*"}},
 		{name: "named", tags: []string{"app-v1.2.3"}, want: `the version is HASH, though HEAD has the tag app-v1.2.3: tags of versions match v*: set TagPattern to "app-v*", or set Overrides.Version or Version`},
 		{name: "no version", tags: []string{"v1.0.0", "|", "vendored-2024"},
-			want: `the version is v1.0.0-1-gHASH, though HEAD has the tag vendored-2024: vendored-2024 is no semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
+			want: `the version is v1.0.0-1-gHASH, though HEAD has the tag vendored-2024: vendored-2024 is not a semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
 		{name: "nothing like it", tags: []string{"nightly"}, want: `the version is HASH, though HEAD has the tag nightly: tags of versions match v*: tag one, or set Overrides.Version or Version`},
 		{name: "calendar", tags: []string{"2024.01.02"}, project: Project{TagPattern: "20*"},
-			want: `the version is HASH, though HEAD has the tag 2024.01.02: 2024.01.02 is no semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
+			want: `the version is HASH, though HEAD has the tag 2024.01.02: 2024.01.02 is not a semantic version (like v1.2.3): tag one, or set Overrides.Version or Version`},
 		{name: "of the whole repository", dir: "sub", tags: []string{"v1.0.0"},
 			want: `the version is HASH, though HEAD has the tag v1.0.0: tags of this module start with sub/: tag sub/v1.2.3, or set Overrides.Version or Version`},
 		{name: "of the whole repository, before", dir: "sub", tags: []string{"v1.0.0", "|"},
@@ -206,7 +206,7 @@ func TestTagWarnings(t *testing.T) {
 		})
 	}
 	dir := project(t, oneMain())
-	if got := mistakes(t, dir, Project{TagPattern: "v[*"}, Overrides{}); got[0] != `TagPattern: "v[*" is no pattern: want one like v* or release-* (Go's path.Match)` {
+	if got := mistakes(t, dir, Project{TagPattern: "v[*"}, Overrides{}); got[0] != `TagPattern: "v[*" is not a valid pattern: want one like v* or release-* (Go's path.Match)` {
 		t.Errorf("%q", got)
 	}
 }

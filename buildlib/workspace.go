@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // cache, and the client that registries see. What is private to multimage lies in OUTPUT/.multimage:
 //
 //	lock          held by the run that writes to OUTPUT
-//	kept/         what go build made, by platform and manner of building
+//	kept/         what go build made, by platform and way of building
 //	layouts/      what is known of the layouts' blobs
 //	cache/        the cache, if its own folder can't be written to
 //	tmp/          files on their way to OUTPUT
@@ -52,7 +53,7 @@ func (b *Builder) open(ctx context.Context) (_ *workspace, _ context.Context, er
 		return w, ctx, fmt.Errorf("output folder: %w", err)
 	}
 	w.lock, err = disk.WaitLock(ctx, w.private("lock"), holder(), func(other string) {
-		b.tell(StepWait, fmt.Sprintf("%s is at work in %s", or(other, "another run"), b.plan.Output))
+		b.tell(StepWait, fmt.Sprintf("%s is at work in %s", cmp.Or(other, "another run"), b.plan.Output))
 	})
 	if err != nil {
 		return w, ctx, err

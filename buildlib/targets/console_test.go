@@ -204,7 +204,7 @@ func TestReports(t *testing.T) {
 		}, "dist/bin/x\ndist/bin/y.exe\n", nil},
 		{"no binaries", func(c *console) error { return c.binaries(skipped, nil) }, "", []string{"nothing to build: the platforms asked for leave out image tray\n"}},
 		{"images", func(c *console) error { return c.images(skipped, []buildlib.ImageResult{local}) }, "dist/oci/router@" + a.String() + "\n",
-			[]string{"IMAGE", "skipped, with none of the platforms asked for: image tray\n"}},
+			[]string{"IMAGE", "skipped: not built for the requested platforms: image tray\n"}},
 		{"published", func(c *console) error { return c.published(&buildlib.Plan{}, []buildlib.ImageResult{pushed}) },
 			"ghcr.io/acme/router@" + a.String() + "\ndocker.io/acme/router@" + a.String() + "\n", []string{"IMAGE"}},
 		{"published nowhere", func(c *console) error { return c.published(&buildlib.Plan{}, []buildlib.ImageResult{local}) },

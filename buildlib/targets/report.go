@@ -159,7 +159,7 @@ func appendTo(path, text string) (err error) {
 
 func (c *console) skipped(plan *buildlib.Plan) {
 	if len(plan.Skipped) > 0 {
-		c.say("skipped, with none of the platforms asked for: %s", strings.Join(plan.Skipped, ", "))
+		c.say("skipped: not built for the requested platforms: %s", strings.Join(plan.Skipped, ", "))
 	}
 }
 

@@ -245,7 +245,7 @@ func (s *scanner) insert(dir *entry, name string, e *entry) error {
 
 func (s *scanner) enough() error {
 	if s.entries > s.limits.entries {
-		return fmt.Errorf("more than %d files and folders, which is no base to build on", s.limits.entries)
+		return fmt.Errorf("it has more than the %d files and folders that a base may have", s.limits.entries)
 	}
 	if s.names > s.limits.names {
 		return fmt.Errorf("more than %d bytes of paths", s.limits.names)

@@ -155,7 +155,7 @@ func readZones(zipFile string) ([]change, error) {
 			continue
 		}
 		if !fs.ValidPath(e.Name) {
-			return nil, fmt.Errorf("%s: holds %q, which is no path", zipFile, e.Name)
+			return nil, fmt.Errorf("%s: holds %q, which is not a valid path", zipFile, e.Name)
 		}
 		r, err := e.Open()
 		if err != nil {
