@@ -2,6 +2,7 @@ package buildlib
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,7 +42,7 @@ func (r *resolver) evidence() {
 		r.mistake(field, "%q is there twice", kind)
 	}
 	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
-	r.plan.Sign = or(r.over.Sign, r.project.Sign)
+	r.plan.Sign = cmp.Or(r.over.Sign, r.project.Sign)
 	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
 		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
 	}
