@@ -288,7 +288,7 @@ func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error)
 func (a *assembly) image(pp PlatformPlan, p v1.Platform, from *base.Base, made *rootfs.Rootfs) image.Spec {
 	spec := image.Spec{
 		Platform: p, Config: pp.Config, BaseEntrypoint: pp.BaseEntrypoint, BaseCmd: pp.BaseCmd,
-		Annotations: pp.Annotations, Created: a.w.plan.Epoch,
+		StartInterval: pp.StartInterval, Annotations: pp.Annotations, Created: a.w.plan.Epoch,
 	}
 	spec.Config.User = made.User
 	for _, l := range made.Layers {

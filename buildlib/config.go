@@ -56,6 +56,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	if img.StopSignal != "" && !isSignal(img.StopSignal) {
 		r.mistake(img.field+".StopSignal", "%q is not a Linux signal: want a name like SIGQUIT or a number", img.StopSignal)
 	}
+	img.Healthcheck.Test = r.renderList(img.field+".Healthcheck.Test", img.Healthcheck.Test, facts, word)
 	r.checkUser(img)
 	img.Files = slices.Clone(img.Files)
 	for i := range img.Files {

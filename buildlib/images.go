@@ -293,6 +293,8 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 		Annotations: map[string]string{},
 	}
 	pp.Base = r.base(img, facts)
+	pp.Config.Healthcheck = r.healthcheck(img, pp.Base)
+	pp.StartInterval = img.Healthcheck.StartInterval
 	if pp.Base == scratch {
 		pp.CACerts, pp.TZData = true, true
 	}

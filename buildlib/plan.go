@@ -133,7 +133,8 @@ type PlatformPlan struct {
 	Config         v1.Config         `json:"config"`
 	BaseEntrypoint bool              `json:"baseEntrypoint,omitempty"`
 	BaseCmd        bool              `json:"baseCmd,omitempty"`
-	Annotations    map[string]string `json:"annotations"` // of the manifest
+	StartInterval  time.Duration     `json:"startInterval,omitempty"` // of Config.Healthcheck, which has no field for it
+	Annotations    map[string]string `json:"annotations"`             // of the manifest
 }
 
 // PlacedBinary is a binary and its path in an image.

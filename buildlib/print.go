@@ -150,6 +150,9 @@ func (pp PlatformPlan) print() string {
 	line("ports", printPorts(pp.Config.ExposedPorts))
 	line("volumes", strings.Join(slices.Sorted(maps.Keys(pp.Config.Volumes)), ", "))
 	line("stop signal", pp.Config.StopSignal)
+	if check := pp.Config.Healthcheck; check != nil {
+		line("healthcheck", shellWords(check.Test))
+	}
 	var adds []string
 	if pp.CACerts {
 		adds = append(adds, "CA roots")

@@ -14,8 +14,8 @@ import (
 //
 // Templates (see [Facts]) are Version, Tags, Registries and Labels; GoBuild's
 // fields; Binary.Path; and Image's Repository, Base, BinDir, WorkDir, Registries,
-// Tags, Entrypoint, Cmd, Env, Ports, Volumes, Labels, and Source and Path of its
-// Files. Elements of lists that render empty are left out. In other fields {{ is
+// Tags, Entrypoint, Cmd, Env, Ports, Volumes, Healthcheck.Test, Labels, and Source
+// and Path of its Files. Elements of lists that render empty are left out. In other fields {{ is
 // refused.
 type Project struct {
 	// Dir is the folder of the Go module, relative to where the program
@@ -146,6 +146,9 @@ type Image struct {
 	// StopSignal is the signal that asks the container to stop, like
 	// SIGQUIT or 3. Zero: the base's.
 	StopSignal string
+	// Healthcheck is how an engine finds out whether the container works, as a
+	// Dockerfile's HEALTHCHECK. Zero: the base's.
+	Healthcheck Healthcheck
 	// Labels are labels of this image, over the Project's.
 	Labels map[string]string
 	// Files are copied into it.
@@ -154,6 +157,21 @@ type Image struct {
 	// time zones. An image from scratch always has both.
 	CACerts bool
 	TZData  bool
+}
+
+// Healthcheck is a command that tells by its exit status, 0 or 1, whether the
+// container works. Of its numbers, zero is the engine's default.
+type Healthcheck struct {
+	// Test is "CMD" and a program with its arguments, "CMD-SHELL" and one
+	// command for the image's shell, or "NONE". Zero: the base's. Empty: none.
+	Test []string
+	// Interval is the time between two checks, and Timeout what one may take.
+	Interval, Timeout time.Duration
+	// StartPeriod is how long failures don't count after the start, and
+	// StartInterval the time between two checks meanwhile.
+	StartPeriod, StartInterval time.Duration
+	// Retries is how many failures in a row mean that it doesn't work.
+	Retries int
 }
 
 // User is a user of the image. The zero value is the base's own, and

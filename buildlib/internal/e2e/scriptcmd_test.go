@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -242,6 +243,7 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	single := flags.Bool("single", false, "the first platform's image, no index")
 	user := flags.String("user", "", "the base's own user")
 	onbuild := flags.String("onbuild", "", "a trigger of the base")
+	checked := flags.Bool("healthcheck", false, "the base has a health check")
 	wrong := flags.String("wrong", "", "truncated, dotdot, abslink, bomb, garbage: what is wrong with a layer")
 	flags.BoolVar(&b.Merged, "merged", false, "/bin is a link to /usr/bin")
 	flags.BoolVar(&b.Docker, "docker", false, "Docker's media types")
@@ -255,6 +257,9 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	b.Attested = !b.Docker
 	b.Config = func(_ string, c *v1.ConfigFile) {
 		c.Config.User = *user
+		if *checked {
+			c.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD-SHELL", "true"}, Interval: time.Minute}
+		}
 		if *onbuild != "" {
 			c.Config.OnBuild = []string{*onbuild}
 		}

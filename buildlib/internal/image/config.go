@@ -1,9 +1,13 @@
 package image
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -54,6 +58,36 @@ func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 		Config:       c,
 		RootFS:       v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},
 	}
+}
+
+// startInterval is that of the health check in a config, which v1.HealthConfig
+// leaves out.
+func startInterval(config []byte) (time.Duration, error) {
+	var c struct {
+		Config struct {
+			Healthcheck struct{ StartInterval time.Duration }
+		} `json:"config"`
+	}
+	err := json.Unmarshal(config, &c)
+	return c.Config.Healthcheck.StartInterval, err
+}
+
+// marshal is config as JSON, its health check with the start interval.
+func marshal(config *v1.ConfigFile, interval time.Duration) ([]byte, error) {
+	data, err := json.Marshal(config)
+	if err != nil || interval == 0 || config.Config.Healthcheck == nil {
+		return data, err
+	}
+	check, err := json.Marshal(struct {
+		*v1.HealthConfig
+		StartInterval time.Duration
+	}{config.Config.Healthcheck, interval})
+	if err != nil {
+		return nil, err
+	}
+	without, err := json.Marshal(config.Config.Healthcheck)
+	key := []byte(`"Healthcheck":`) // in a text its quotes would be escaped
+	return bytes.Replace(data, append(key, without...), slices.Concat(key, check), 1), err
 }
 
 // join joins variables, each KEY=VALUE, to the base's: one that the base has is

@@ -2,7 +2,9 @@ package image
 
 import (
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -41,6 +43,48 @@ func TestEnv(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := join(c.base, c.env); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// withConfig is an image with another config.
+type withConfig struct {
+	v1.Image
+	config []byte
+}
+
+func (w withConfig) RawConfigFile() ([]byte, error) { return w.config, nil }
+
+// The start interval, which ggcr doesn't know, is written, and taken from a base.
+func TestHealthcheck(t *testing.T) {
+	own := mustImage(t, Spec{
+		Base:          baseOf(t, func(*v1.ConfigFile) {}),
+		StartInterval: time.Second,
+		Config: v1.Config{
+			Labels:      map[string]string{"a": `"Healthcheck":{}`},
+			Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "/a", "<&>"}, Retries: 3},
+		},
+	})
+	raw, err := own.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `"Healthcheck":{"Test":["CMD","/a","\u003c\u0026\u003e"],"Retries":3,"StartInterval":1000000000}`
+	if !strings.Contains(string(raw), want) {
+		t.Errorf("config %s, want %s in it", raw, want)
+	}
+	for name, c := range map[string]struct {
+		check *v1.HealthConfig
+		want  string
+	}{
+		"the base's": {nil, `"Test":["CMD","/a","\u003c\u0026\u003e"],"Retries":3,"StartInterval":1000000000}`},
+		"another":    {&v1.HealthConfig{Test: []string{"NONE"}}, `"Healthcheck":{"Test":["NONE"]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := mustImage(t, Spec{Base: withConfig{own, raw}, Config: v1.Config{Healthcheck: c.check}}).RawConfigFile()
+			if err != nil || !strings.Contains(string(got), c.want) {
+				t.Errorf("config %s, %v, want %s in it", got, err, c.want)
 			}
 		})
 	}

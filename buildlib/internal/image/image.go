@@ -35,6 +35,8 @@ type Spec struct {
 	// BaseEntrypoint and BaseCmd say that they are the base's, are as they are.
 	Config                  v1.Config
 	BaseEntrypoint, BaseCmd bool
+	// StartInterval is that of Config.Healthcheck, which has no field for it.
+	StartInterval time.Duration
 	// Annotations go into the manifest.
 	Annotations map[string]string
 	// Created is the time of the image and its history. Zero: 1970.
@@ -58,8 +60,14 @@ func (s *Spec) created() time.Time {
 func New(s Spec) (v1.Image, error) {
 	var from *v1.ConfigFile
 	if s.Base != nil {
-		var err error
-		if from, err = s.Base.ConfigFile(); err != nil {
+		raw, err := s.Base.RawConfigFile()
+		if err == nil {
+			from, err = v1.ParseConfigFile(bytes.NewReader(raw))
+		}
+		if err == nil && s.Config.Healthcheck == nil {
+			s.StartInterval, err = startInterval(raw)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("base: %w", err)
 		}
 	}
@@ -91,7 +99,7 @@ func New(s Spec) (v1.Image, error) {
 		img.layers = append(img.layers, l.Layer)
 	}
 	var err error
-	if img.config, err = json.Marshal(config); err != nil {
+	if img.config, err = marshal(config, s.StartInterval); err != nil {
 		return nil, err
 	}
 	if manifest.Config, err = describe(types.OCIConfigJSON, img.config); err != nil {
