@@ -1,0 +1,122 @@
+package packages
+
+import (
+	"archive/tar"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Entry is one path of the file system that packages set.
+type Entry struct {
+	Path     string // absolute and clean
+	Type     byte   // tar.TypeReg, TypeDir, TypeSymlink or TypeLink; Removed
+	Mode     int64
+	UID, GID int
+	Link     string            // a symbolic link's target; a hard link's is a Path
+	Xattrs   map[string]string // by name, as in xattr(7)
+	Size     int64             // of a file, in bytes
+	SHA256   string            // of its content
+	at       int64             // where its content is in the spool
+}
+
+// Removed is the Type of a path that the base has and the result hasn't.
+const Removed = 0
+
+// The most that packages may bring: more is no honest set of packages.
+const (
+	maxEntries = 1_000_000
+	maxBytes   = 16 << 30
+)
+
+// Contents are the paths that packages set, with the contents of files in one
+// temporary file. Close it.
+type Contents struct {
+	spool   *os.File
+	end     int64
+	entries map[string]*Entry
+}
+
+// NewContents returns an empty one, whose temporary file is in the folder dir.
+func NewContents(dir string) (*Contents, error) {
+	f, err := os.CreateTemp(dir, "packages-")
+	if err != nil {
+		return nil, err
+	}
+	return &Contents{spool: f, entries: map[string]*Entry{}}, nil
+}
+
+// Close removes the temporary file.
+func (c *Contents) Close() error {
+	return errors.Join(c.spool.Close(), os.Remove(c.spool.Name()))
+}
+
+// Get returns what is set at the path p.
+func (c *Contents) Get(p string) (*Entry, bool) {
+	e, ok := c.entries[p]
+	return e, ok
+}
+
+// Add sets e, whose content, of a file, is r.
+func (c *Contents) Add(e Entry, r io.Reader) error {
+	if e.Type == tar.TypeReg {
+		e.at = c.end
+		sum := sha256.New()
+		n, err := io.Copy(io.MultiWriter(c.spool, sum), io.LimitReader(r, maxBytes-c.end+1))
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.Path, err)
+		}
+		if c.end += n; c.end > maxBytes {
+			return fmt.Errorf("%s: the packages have more than %d GB", e.Path, maxBytes>>30)
+		}
+		e.Size, e.SHA256 = n, hex.EncodeToString(sum.Sum(nil))
+	}
+	if len(c.entries) >= maxEntries {
+		return fmt.Errorf("%s: the packages have more than %d files", e.Path, maxEntries)
+	}
+	c.entries[e.Path] = &e
+	return nil
+}
+
+// Text sets a file of root's with that content.
+func (c *Contents) Text(p string, mode int64, text string) error {
+	return c.Add(Entry{Path: p, Type: tar.TypeReg, Mode: mode}, strings.NewReader(text))
+}
+
+// Default sets what isn't set yet, for a directory or a link.
+func (c *Contents) Default(e Entry) {
+	if _, ok := c.entries[e.Path]; !ok {
+		c.entries[e.Path] = &e
+	}
+}
+
+// Drop forgets what is set at p.
+func (c *Contents) Drop(p string) { delete(c.entries, p) }
+
+// Entries returns all, parents before what is in them.
+func (c *Contents) Entries() []Entry {
+	list := make([]Entry, 0, len(c.entries))
+	for _, e := range c.entries {
+		list = append(list, *e)
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
+// Open returns the content of a file.
+func (c *Contents) Open(e Entry) io.Reader { return io.NewSectionReader(c.spool, e.at, e.Size) }
+
+// CleanPath returns the absolute path that the name of an archive means. One
+// that climbs is refused: no honest package has it.
+func CleanPath(name string) (string, error) {
+	if slices.Contains(strings.Split(name, "/"), "..") {
+		return "", fmt.Errorf("path %.200q climbs with ..", name)
+	}
+	return path.Clean("/" + name), nil
+}

@@ -1,0 +1,272 @@
+package deb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/packages"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// Choose returns the packages that have to be added to the base, sorted by
+// name, for those wanted (NAME or NAME=VERSION) to be installed: what they
+// depend on, without what they only recommend, in the newest versions that fit.
+// A base's package is replaced by a newer one where that is needed, and never
+// removed.
+func (s *System) Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error) {
+	u, err := s.universe(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	return s.choose(u, wanted)
+}
+
+func (s *System) choose(u *universe, wanted []string) ([]packages.Package, error) {
+	c := &chooser{universe: u, installed: s.installed, chosen: map[string]*pkg{}, left: maxTries}
+	for _, p := range s.installed {
+		if err := p.parse(); err != nil {
+			return nil, fmt.Errorf("base: %w", err)
+		}
+	}
+	var first *demand
+	for _, want := range slices.Backward(wanted) {
+		d, err := c.wanted(want)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			d.next, first = first, d
+		}
+	}
+	if err := c.solve(first); err != nil {
+		return nil, err
+	}
+	var list []packages.Package
+	for _, p := range c.chosen {
+		list = append(list, p.locked())
+	}
+	slices.SortFunc(list, func(a, b packages.Package) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// maxTries bounds the search: real choices need a few more tries than packages.
+const maxTries = 200_000
+
+// chooser searches depth first: it takes the first alternative of a dependency
+// that fits what is chosen so far, and comes back to it if that leads nowhere.
+type chooser struct {
+	*universe
+	installed map[string]*pkg
+	chosen    map[string]*pkg
+	left      int // tries
+}
+
+// demand is something that has to be installed, and why.
+type demand struct {
+	group group
+	of    *pkg    // whose dependency it is; nil: the user's wish
+	why   *demand // for which of was chosen
+	next  *demand
+}
+
+// chain says how it came to the demand.
+func (d *demand) chain() string {
+	text := d.group.String()
+	for ; d.of != nil && d.why != nil; d = d.why {
+		text = d.of.String() + " -> " + text
+	}
+	if d.of != nil {
+		text = d.of.String() + " (in the base) -> " + text
+	}
+	return text
+}
+
+// wanted is the demand of one name of the user's. It is nil if the base has the
+// newest version.
+func (c *chooser) wanted(want string) (*demand, error) {
+	name, version, exact := strings.Cut(want, "=")
+	if !validName.MatchString(name) || exact && !validVersion.MatchString(version) {
+		return nil, fmt.Errorf("%q is not the name of a package; write NAME or NAME=VERSION", want)
+	}
+	r := relation{name: name}
+	versions := c.named[name]
+	base := c.installed[name]
+	switch {
+	case exact:
+		r.op, r.version = "=", version
+	case len(versions) > 0 && base != nil && Compare(base.version, versions[0].version) < 0:
+		r.op, r.version = "=", versions[0].version // as apt-get install does
+	case base != nil:
+		return nil, nil
+	}
+	if len(versions) == 0 && base == nil {
+		switch by := c.provided[name]; {
+		case len(by) == 0:
+			text := fmt.Sprintf("package %s: the base's repositories have none of that name", name)
+			names := make([]string, 0, len(c.named))
+			for n := range c.named {
+				names = append(names, n)
+			}
+			if near := wording.Nearest(name, names); near != "" {
+				text += fmt.Sprintf("; did you mean %s?", near)
+			}
+			return nil, errors.New(text)
+		case slices.ContainsFunc(by, func(p *pkg) bool { return p.name != by[0].name }):
+			var names []string
+			for _, p := range by {
+				names = append(names, p.name)
+			}
+			return nil, fmt.Errorf("package %s: several packages provide it (%s): name one of them", name, strings.Join(slices.Compact(names), ", "))
+		}
+	}
+	return &demand{group: group{r}}, nil
+}
+
+// solve chooses packages until all demands from d on are met.
+func (c *chooser) solve(d *demand) error {
+	for d != nil && c.met(d.group) {
+		d = d.next
+	}
+	if d == nil {
+		return nil
+	}
+	var failed error
+	for _, p := range c.options(d.group) {
+		if c.left--; c.left < 0 {
+			return errors.New("no choice of packages that fit together was found; name versions (NAME=VERSION) to narrow it")
+		}
+		more, err := c.try(p, d)
+		if err == nil {
+			if err = c.solve(more); err == nil {
+				return nil
+			}
+			delete(c.chosen, p.name)
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	if failed == nil {
+		failed = fmt.Errorf("package %s: %s", d.chain(), c.reason(d.group))
+	}
+	return failed
+}
+
+// now is the version of the name that there is by now.
+func (c *chooser) now(name string) *pkg {
+	if p := c.chosen[name]; p != nil {
+		return p
+	}
+	return c.installed[name]
+}
+
+func (c *chooser) met(g group) bool {
+	for _, r := range g {
+		if p := c.now(r.name); p != nil && r.by(p) {
+			return true
+		}
+		for _, p := range c.provided[r.name] {
+			if c.chosen[p.name] == p && r.by(p) {
+				return true
+			}
+		}
+		for _, p := range c.installed {
+			if c.chosen[p.name] == nil && r.by(p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// options are the packages that would meet g, the best first.
+func (c *chooser) options(g group) []*pkg {
+	var all []*pkg
+	for _, r := range g {
+		for _, list := range [][]*pkg{c.named[r.name], c.provided[r.name]} {
+			for _, p := range list {
+				older := c.installed[p.name] != nil && Compare(p.version, c.installed[p.name].version) <= 0
+				if r.by(p) && !older && !slices.Contains(all, p) {
+					all = append(all, p)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// reason says why nothing can meet g.
+func (c *chooser) reason(g group) string {
+	var all []string
+	for _, r := range g {
+		var has []string
+		for _, p := range c.named[r.name] {
+			has = append(has, p.version)
+		}
+		base := ""
+		if p := c.installed[r.name]; p != nil {
+			base = ", the base " + p.version
+		}
+		switch {
+		case len(has) == 0 && base == "":
+			all = append(all, "the repositories have no "+r.name)
+		default:
+			all = append(all, fmt.Sprintf("the repositories have %s in %s%s, and no package of the base is replaced by an older one", r.name, strings.Join(slices.Compact(append(has, []string{"no version"}[min(len(has), 1):]...)), ", "), base))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// try chooses p for the demand d, if it goes with what is there, and returns
+// the demands that are left then.
+func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
+	if err := p.parse(); err != nil {
+		return nil, err
+	}
+	no := func(q *pkg, where string) error {
+		return fmt.Errorf("package %s: %s can't be installed together with %s%s", d.chain(), p, q, where)
+	}
+	if q := c.chosen[p.name]; q != nil {
+		return nil, no(q, "")
+	}
+	for _, q := range c.chosen {
+		if p.excludes(q) || q.excludes(p) {
+			return nil, no(q, "")
+		}
+	}
+	rest := d.next
+	// newer asks for a newer version of a base's package that doesn't go
+	// with p.
+	newer := func(q *pkg) error {
+		if len(c.named[q.name]) == 0 || Compare(c.named[q.name][0].version, q.version) <= 0 {
+			return no(q, ", which the base has, and there is no newer one")
+		}
+		rest = &demand{group{{q.name, ">>", q.version}}, p, d, rest}
+		return nil
+	}
+	old := c.installed[p.name]
+	c.chosen[p.name] = p
+	for _, q := range c.installed {
+		if c.chosen[q.name] != nil {
+			continue
+		}
+		stale := p.excludes(q) || q.excludes(p)
+		for _, g := range q.depends {
+			stale = stale || old != nil && g.by(old) && !c.met(g)
+		}
+		if !stale {
+			continue
+		}
+		if err := newer(q); err != nil {
+			delete(c.chosen, p.name)
+			return nil, err
+		}
+	}
+	for _, g := range slices.Backward(p.depends) {
+		rest = &demand{g, p, d, rest}
+	}
+	return rest, nil
+}

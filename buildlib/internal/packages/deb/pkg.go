@@ -1,0 +1,105 @@
+package deb
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/packages"
+)
+
+// pkg is a version of a package, of an index or of those that are installed.
+type pkg struct {
+	name, version, arch, multi string
+
+	text      string // the paragraph as it is, of installed ones
+	url       string // of the .deb; empty: installed
+	size      int64
+	sha256    string
+	rank      int  // by its Priority, 0 the most important
+	last      bool // of a suite that is taken only if asked for (NotAutomatic)
+	essential bool
+
+	provides          []relation
+	depends           []group // Pre-Depends too
+	conflicts, breaks []relation
+	replaces          []relation
+	bad               error // why its relations can't be read
+	relations         [5]string
+	parsed            bool
+}
+
+// validName is what names of packages are made of (Debian policy 5.6.1), and
+// what keeps them from being paths.
+var (
+	validName    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*$`)
+	validVersion = regexp.MustCompile(`^[A-Za-z0-9.+:~-]+$`)
+	controlName  = regexp.MustCompile(`^[a-z0-9]+$`)
+)
+
+func newPkg(s stanza) (*pkg, error) {
+	p := &pkg{
+		name: s.get("package"), version: s.get("version"), arch: s.get("architecture"), multi: s.get("multi-arch"),
+		essential: s.get("essential") == "yes",
+		relations: [5]string{s.get("pre-depends"), s.get("depends"), s.get("conflicts"), s.get("breaks"), s.get("replaces")},
+	}
+	if !validName.MatchString(p.name) || !validVersion.MatchString(p.version) || !validName.MatchString(p.arch) {
+		return nil, fmt.Errorf("package %.80q, version %.80q, architecture %.80q: not a package", p.name, p.version, p.arch)
+	}
+	var err error
+	if p.provides, err = parseRelations(s.get("provides")); err != nil {
+		return nil, fmt.Errorf("package %s: Provides: %w", p.name, err)
+	}
+	if size := s.get("size"); size != "" {
+		if p.size, err = strconv.ParseInt(size, 10, 64); err != nil || p.size < 0 {
+			return nil, fmt.Errorf("package %s: Size %.80q is no number", p.name, size)
+		}
+	}
+	p.sha256 = strings.ToLower(s.get("sha256"))
+	return p, nil
+}
+
+// parse reads the relations; few of the packages of an index are asked for them.
+func (p *pkg) parse() error {
+	if p.parsed {
+		return p.bad
+	}
+	p.parsed = true
+	pre, err := parseGroups(p.relations[0])
+	if err == nil {
+		p.depends, err = parseGroups(p.relations[1])
+		p.depends = append(pre, p.depends...)
+	}
+	for i, to := range []*[]relation{&p.conflicts, &p.breaks, &p.replaces} {
+		if err == nil {
+			*to, err = parseRelations(p.relations[i+2])
+		}
+	}
+	if err != nil {
+		p.bad = fmt.Errorf("package %s %s: %w", p.name, p.version, err)
+	}
+	return p.bad
+}
+
+// excludes tells whether p says that it and q can't both be installed. A
+// package doesn't conflict with itself or with what it provides.
+func (p *pkg) excludes(q *pkg) bool {
+	if p.name == q.name {
+		return false
+	}
+	for _, list := range [][]relation{p.conflicts, p.breaks} {
+		for _, r := range list {
+			if r.by(q) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (p *pkg) String() string { return p.name + " " + p.version }
+
+func (p *pkg) locked() packages.Package {
+	return packages.Package{Name: p.name, Version: p.version, URL: p.url, Size: p.size, SHA256: p.sha256}
+}

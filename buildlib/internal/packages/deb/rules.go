@@ -1,0 +1,153 @@
+package deb
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/packages"
+)
+
+// rules are what a base says of the files of packages: which are left out,
+// which go elsewhere, and whose they are.
+type rules struct {
+	filters   []filter
+	diversion map[string]diversion
+	overrides map[string]packages.Entry
+}
+
+// filter is a path-exclude or path-include of dpkg's configuration (dpkg(1)).
+type filter struct {
+	include bool
+	match   *regexp.Regexp
+	literal string // what stands before the first wildcard
+}
+
+type diversion struct{ to, by string }
+
+func readRules(base fs.FS) (*rules, error) {
+	r := &rules{diversion: map[string]diversion{}, overrides: map[string]packages.Entry{}}
+	files, err := fs.Glob(base, "etc/dpkg/dpkg.cfg.d/*")
+	if err != nil {
+		return nil, err
+	}
+	// dpkg reads the folder first.
+	for _, name := range append(files, "etc/dpkg/dpkg.cfg") {
+		lines, err := readLines(base, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, line := range lines {
+			key, pattern, _ := strings.Cut(line, "=")
+			if key == "path-exclude" || key == "path-include" {
+				r.filters = append(r.filters, newFilter(key == "path-include", strings.TrimSpace(pattern)))
+			}
+		}
+	}
+	lines, err := readLines(base, "var/lib/dpkg/diversions")
+	if err != nil || len(lines)%3 != 0 {
+		return nil, errors.Join(err, fmt.Errorf("/var/lib/dpkg/diversions has %d lines, not three for each", len(lines)))
+	}
+	for d := range slices.Chunk(lines, 3) {
+		r.diversion[d[0]] = diversion{d[1], d[2]}
+	}
+	if lines, err = readLines(base, "var/lib/dpkg/statoverride"); err != nil {
+		return nil, err
+	}
+	passwd, err := packages.ReadAccounts(base)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if len(words) != 4 {
+			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q has not four words", line)
+		}
+		mode, err := strconv.ParseInt(words[2], 8, 32)
+		uid, known := passwd.UID(strings.TrimPrefix(words[0], "#"))
+		gid, also := passwd.GID(strings.TrimPrefix(words[1], "#"))
+		if err != nil || !known || !also {
+			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q names no mode and owner", line)
+		}
+		r.overrides[words[3]] = packages.Entry{Mode: mode, UID: uid, GID: gid}
+	}
+	return r, nil
+}
+
+// readLines returns the lines of a file, of one that isn't there none.
+func readLines(base fs.FS, name string) ([]string, error) {
+	data, err := fs.ReadFile(base, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines, err
+}
+
+func newFilter(include bool, pattern string) filter {
+	// As fnmatch(3) without flags: * matches slashes, too.
+	var re strings.Builder
+	for _, c := range pattern {
+		switch c {
+		case '*':
+			re.WriteString(".*")
+		case '?':
+			re.WriteString(".")
+		case '[', ']', '-':
+			re.WriteRune(c)
+		default:
+			re.WriteString(regexp.QuoteMeta(string(c)))
+		}
+	}
+	f := filter{include: include, literal: strings.TrimRight(pattern[:len(pattern)-len(strings.TrimLeftFunc(pattern, func(r rune) bool { return !strings.ContainsRune("*?[\\", r) }))], "/")}
+	if f.match = nil; true {
+		m, err := regexp.Compile("^(?s:" + re.String() + ")$")
+		if err != nil {
+			m = regexp.MustCompile("^" + regexp.QuoteMeta(pattern) + "$")
+		}
+		f.match = m
+	}
+	return f
+}
+
+// excluded tells that the base wants no such path. A directory that an include
+// may want something of is kept.
+func (r *rules) excluded(e packages.Entry) bool {
+	skip := false
+	for _, f := range r.filters {
+		if f.match.MatchString(e.Path) {
+			skip = !f.include
+		}
+	}
+	if !skip || e.Type != tar.TypeDir && e.Type != tar.TypeSymlink {
+		return skip
+	}
+	return !slices.ContainsFunc(r.filters, func(f filter) bool {
+		return f.include && strings.HasPrefix(e.Path, f.literal)
+	})
+}
+
+// diverted is where the package's file p goes (dpkg-divert(1)).
+func (r *rules) diverted(p, by string) string {
+	if d, ok := r.diversion[p]; ok && d.by != by {
+		return d.to
+	}
+	return p
+}
+
+// override sets owner and mode as dpkg-statoverride has noted them.
+func (r *rules) override(e *packages.Entry) {
+	if o, ok := r.overrides[e.Path]; ok {
+		e.Mode, e.UID, e.GID = o.Mode, o.UID, o.GID
+	}
+}

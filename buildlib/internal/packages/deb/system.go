@@ -1,0 +1,95 @@
+// Package deb chooses and unpacks Debian packages on a base, as apt-get and
+// dpkg would, without running anything of the base.
+//
+// Its files, in order: version, control, relation, pkg, system, sources,
+// release, index, choose; archive, script, install, database.
+package deb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// System is a base whose packages dpkg manages.
+type System struct {
+	base      fs.FS
+	arch      string
+	installed map[string]*pkg
+}
+
+// statusPath is dpkg's database.
+const statusPath = "var/lib/dpkg/status"
+
+// Is tells whether dpkg manages the base.
+func Is(base fs.FS) bool {
+	_, err := fs.Stat(base, statusPath)
+	return err == nil
+}
+
+// Arch returns Debian's name of a platform; empty: it has none.
+func Arch(os, arch, variant string) string {
+	if os != "linux" {
+		return ""
+	}
+	switch arch {
+	case "arm":
+		if variant == "v5" || variant == "v6" {
+			return "armel"
+		}
+		return "armhf"
+	case "386":
+		return "i386"
+	case "ppc64le":
+		return "ppc64el"
+	case "mips64le":
+		return "mips64el"
+	case "mipsle":
+		return "mipsel"
+	case "amd64", "arm64", "riscv64", "s390x", "loong64":
+		return arch
+	}
+	return ""
+}
+
+// Open reads what the base has installed, for the architecture arch, by
+// Debian's name.
+func Open(base fs.FS, arch string) (*System, error) {
+	s := &System{base: base, arch: arch, installed: map[string]*pkg{}}
+	f, err := base.Open(statusPath)
+	if err != nil {
+		return nil, fmt.Errorf("base: dpkg's database: %w", err)
+	}
+	defer f.Close()
+	err = eachStanza(f, func(st stanza) error {
+		if st.get("version") == "" {
+			return nil // known of, and never installed
+		}
+		p, err := newPkg(st)
+		if err != nil {
+			return err
+		}
+		p.text = st.text
+		if state := strings.Fields(st.get("status")); len(state) != 3 || state[2] != "installed" {
+			return nil
+		}
+		if p.arch != s.arch && p.arch != "all" {
+			return nil // of a foreign architecture
+		}
+		s.installed[p.name] = p
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("base: /%s: %w", statusPath, err)
+	}
+	if p := s.installed["dpkg"]; p == nil && len(s.installed) > 0 {
+		for _, p := range s.installed {
+			if p.arch == s.arch {
+				return s, nil
+			}
+		}
+		return nil, errors.New("base: none of its packages is for " + s.arch)
+	}
+	return s, nil
+}

@@ -1,0 +1,33 @@
+// Package packages is what the package managers of Alpine and Debian have in
+// common for multimage: what a package is, how it is fetched, the lock file,
+// and what packages leave in a file system. Packages deb and apk choose and
+// unpack; nothing here runs a program of an image.
+//
+// Its files, in order: packages, lock, fetch, contents, accounts, archive.
+package packages
+
+import "fmt"
+
+// Package is one version of a package, as a lock has it.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	URL     string `json:"url"`
+	Size    int64  `json:"size"` // of the file at URL, in bytes
+	SHA256  string `json:"sha256"`
+}
+
+func (p Package) String() string { return p.Name + " " + p.Version }
+
+// ScriptError is a maintainer script that would do something that is neither
+// known nor needless.
+type ScriptError struct {
+	Package string // name and version
+	Script  string // postinst, post-install, trigger...
+	Line    string // the first of its lines that isn't known
+}
+
+func (e *ScriptError) Error() string {
+	return fmt.Sprintf("package %s: its %s script would run %q, and scripts of packages aren't run here; name the package in IgnoreScripts if the image needs nothing of that, or take a base that a Dockerfile makes",
+		e.Package, e.Script, e.Line)
+}
