@@ -1,0 +1,156 @@
+package gocache
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Index says what the packs of an image have. The zero value has none.
+type Index struct {
+	Packs []Pack
+}
+
+// Pack is a layer: the outputs of entries.
+type Pack struct {
+	Digest, DiffID v1.Hash
+	Size           int64 // of the layer, in bytes
+	Entries        []Aged
+	path           string // of the file that WritePack made; empty: the registry has it
+}
+
+// Aged is an entry and how many updates of the image didn't use it, since the
+// last that did.
+type Aged struct {
+	Entry
+	Age byte
+}
+
+// Limits of what is believed of an image, whoever wrote it.
+const (
+	maxOutput  = 256 << 20 // bytes of one output
+	maxRaw     = 512 << 20 // bytes of a pack's outputs
+	maxPacks   = 1024
+	maxEntries = 1 << 20
+	// MaxPack is how large a pack's layer may be, in bytes.
+	MaxPack = 64 << 20
+)
+
+// label is of the image's configuration: there its index is.
+const label = "multimage.gocache.index"
+
+// format is the version of what the label holds.
+const format = 1
+
+type encodedIndex struct {
+	Format int
+	Packs  []encodedPack
+}
+
+type encodedPack struct {
+	Digest, DiffID v1.Hash
+	Size           int64
+	Entries        string // base64 of each one's action, output, size and age
+}
+
+// raw is the size of the pack's outputs together, in bytes.
+func (p Pack) raw() int64 {
+	var size int64
+	seen := map[ID]bool{}
+	for _, e := range p.Entries {
+		if !seen[e.Output] {
+			seen[e.Output] = true
+			size += e.Size
+		}
+	}
+	return size
+}
+
+// encode is the index as text, the same for the same packs.
+func (x Index) encode() (string, error) {
+	out := encodedIndex{Format: format, Packs: []encodedPack{}}
+	for _, p := range x.Packs {
+		var b []byte
+		for _, e := range p.Entries {
+			b = append(append(b, e.Action[:]...), e.Output[:]...)
+			b = append(binary.AppendUvarint(b, uint64(e.Size)), e.Age)
+		}
+		out.Packs = append(out.Packs, encodedPack{p.Digest, p.DiffID, p.Size, base64.RawStdEncoding.EncodeToString(b)})
+	}
+	data, err := json.Marshal(out)
+	return string(data), err
+}
+
+// decode reads an index, and refuses one that promises more than is believed.
+func decode(text string) (Index, error) {
+	var in encodedIndex
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return Index{}, fmt.Errorf("index: %w", err)
+	}
+	if in.Format != format {
+		return Index{}, fmt.Errorf("index: its format is %d, and this version reads %d", in.Format, format)
+	}
+	if len(in.Packs) > maxPacks {
+		return Index{}, fmt.Errorf("index: %d packs are too many", len(in.Packs))
+	}
+	var x Index
+	for _, p := range in.Packs {
+		entries, err := decodeEntries(p.Entries)
+		pack := Pack{Digest: p.Digest, DiffID: p.DiffID, Size: p.Size, Entries: entries}
+		if err == nil && (p.Size < 0 || p.Size > MaxPack || pack.raw() > maxRaw) {
+			err = errors.New("it is too large")
+		}
+		if err != nil {
+			return Index{}, fmt.Errorf("index: pack %s: %w", p.Digest, err)
+		}
+		x.Packs = append(x.Packs, pack)
+	}
+	return x, nil
+}
+
+func decodeEntries(text string) ([]Aged, error) {
+	data, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	var entries []Aged
+	for r := bytes.NewReader(data); r.Len() > 0; {
+		var e Aged
+		if len(entries) == maxEntries {
+			return nil, errors.New("too many entries")
+		}
+		r.Read(e.Action[:])
+		r.Read(e.Output[:])
+		size, err := binary.ReadUvarint(r)
+		if err != nil || size > maxOutput {
+			return nil, errors.New("an entry has no size, or too large a one")
+		}
+		e.Size = int64(size)
+		if e.Age, err = r.ReadByte(); err != nil {
+			return nil, errors.New("it is cut off")
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// Missing returns the packs that have something which the folder lacks.
+func (x Index) Missing(f Folder) []Pack {
+	if len(x.Packs) == 0 {
+		return nil
+	}
+	has := f.actions()
+	var missing []Pack
+	for _, p := range x.Packs {
+		if slices.ContainsFunc(p.Entries, func(e Aged) bool { return !has[e.Action] }) {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,127 @@
+package gocache
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxWindow bounds what a decoder holds of a pack, in bytes.
+const maxWindow = 8 << 20
+
+// Unpack puts into the folder what the pack has of its entries, as old as if
+// nobody had used it of late, and returns how many entries those are. layer is the
+// pack's. All that the layer decides is bytes: names come from the pack's
+// entries, and an output is whole only if it is what its ID says. An error says
+// why the rest is left out.
+func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err error) {
+	wanted := map[string][]Entry{} // by file name
+	for _, e := range p.Entries {
+		name := fileName(e.Output, outputFile)
+		wanted[name] = append(wanted[name], e.Entry)
+	}
+	z, err := zstd.NewReader(layer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return 0, err
+	}
+	defer z.Close()
+	if err := f.makeFolders(); err != nil {
+		return 0, err
+	}
+	// Of each output its header and padding, and the archive's end.
+	limit := p.raw() + int64(len(wanted)+2)*1024
+	t := tar.NewReader(io.LimitReader(z, limit))
+	rested := time.Now().Add(-restedFor)
+	buffer := make([]byte, 2*chunk)
+	for len(wanted) > 0 {
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+		h, err := t.Next()
+		if err != nil {
+			return n, fmt.Errorf("it lacks %d outputs: %w", len(wanted), noEOF(err))
+		}
+		entries, ok := wanted[h.Name]
+		if !ok || h.Typeflag != tar.TypeReg || h.Size != entries[0].Size {
+			return n, fmt.Errorf("%.100q is not what its index says", h.Name)
+		}
+		delete(wanted, h.Name)
+		if err := f.putOutput(entries[0], t, rested, buffer); err != nil {
+			return n, fmt.Errorf("%s: %w", h.Name, noEOF(err))
+		}
+		for _, e := range entries {
+			if err := f.put(e, rested); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
+	return n, nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// chunk is how much of an output is read at once, in bytes.
+const chunk = 256 << 10
+
+// putOutput writes an output in place, as go does, which takes a file of
+// another size for none. The last bytes are held back until it is known that all are
+// right: so one of the right size has the right content, however a run ends.
+func (f Folder) putOutput(e Entry, content io.Reader, rested time.Time, buffer []byte) (err error) {
+	path := f.path(e.Output, outputFile)
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().IsRegular() && info.Size() == e.Size {
+			return nil // go made it, or an earlier run
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another run is at it
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, file.Close()); err != nil {
+			os.Remove(path)
+			return
+		}
+		err = os.Chtimes(path, rested, rested)
+	}()
+	sum := sha256.New()
+	held, next := buffer[:0:chunk], buffer[chunk:chunk:2*chunk]
+	for left := e.Size; left > 0; {
+		next = next[:min(left, chunk)]
+		if _, err := io.ReadFull(content, next); err != nil {
+			return err
+		}
+		sum.Write(next)
+		left -= int64(len(next))
+		if _, err := file.Write(held); err != nil {
+			return err
+		}
+		held, next = next, held
+	}
+	if !bytes.Equal(sum.Sum(nil), e.Output[:]) {
+		return errors.New("its content is another")
+	}
+	_, err = file.Write(held)
+	return err
+}

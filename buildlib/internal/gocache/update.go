@@ -1,0 +1,78 @@
+package gocache
+
+import "context"
+
+const (
+	// maxAge is how many updates in a row may not use an entry that is kept: of
+	// several branches each uses others.
+	maxAge = 5
+	// A pack is small below smallRaw bytes of outputs. More than maxSmall of them
+	// become one.
+	smallRaw = packRaw / 4
+	maxSmall = 8
+)
+
+// Update returns the index of the image to be, after a build that used the
+// entries, and writes the packs that it takes to temp; it reports whether there
+// are any, or fewer. Packs that it leaves as they are need not be sent again. A
+// pack is written anew, without what nobody uses, once that is more than half of it,
+// or when there are many small ones; what the folder lacks of it is given up.
+func (x Index) Update(ctx context.Context, f Folder, used []Entry, temp string) (Index, bool, error) {
+	missing := map[ID]Entry{}
+	for _, e := range used {
+		missing[e.Action] = e
+	}
+	var next Index
+	var small, worn []Pack
+	for _, p := range x.Packs {
+		aged := p
+		aged.Entries = nil
+		var dead int64
+		for _, e := range p.Entries {
+			if now, ok := missing[e.Action]; ok && now.Output == e.Output {
+				e.Age = 0
+				delete(missing, e.Action)
+			} else {
+				e.Age = min(e.Age, maxAge) + 1
+			}
+			if e.Age > maxAge {
+				dead += e.Size
+			}
+			aged.Entries = append(aged.Entries, e)
+		}
+		switch raw := p.raw(); {
+		case dead > raw/2 || len(p.Entries) == 0:
+			worn = append(worn, aged)
+		case raw < smallRaw:
+			small = append(small, aged)
+		default:
+			next.Packs = append(next.Packs, aged)
+		}
+	}
+	var add []Aged
+	for _, e := range missing {
+		if f.isPortable(e) {
+			add = append(add, Aged{Entry: e})
+		}
+	}
+	if len(add) == 0 && len(worn) == 0 {
+		return x, false, nil
+	}
+	if len(small) >= maxSmall {
+		worn, small = append(worn, small...), nil
+	}
+	for _, p := range worn {
+		for _, e := range p.Entries {
+			if e.Age <= maxAge {
+				add = append(add, e)
+			}
+		}
+	}
+	next.Packs = append(next.Packs, small...)
+	packs, err := writePacks(ctx, f, add, temp)
+	if err != nil {
+		return x, false, err
+	}
+	next.Packs = append(next.Packs, packs...)
+	return next, len(packs) > 0 || len(worn) > 0, nil
+}

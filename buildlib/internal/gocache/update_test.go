@@ -1,0 +1,123 @@
+package gocache
+
+import (
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// TestManyCommits: what an image has stays in proportion to what a build uses,
+// and each update sends little.
+func TestManyCommits(t *testing.T) {
+	base := make([]string, 8)
+	for i := range base {
+		base[i] = string(noise(64<<10, byte(i)))
+	}
+	f, library := made(t, base...)
+	var x Index
+	var most int64
+	for i := range 30 {
+		// Each commit compiles one package anew that the next one doesn't use.
+		own, changing := made(t, string(noise(256<<10, byte(100+i))))
+		packed, _ := update(t, Index{}, own, changing)
+		restore(t, packed, f)
+		next, changed := update(t, x, f, append(changing, library...))
+		if !changed {
+			t.Fatal("a commit made no pack")
+		}
+		var all, sent int64
+		before := packs(x)
+		for _, p := range next.Packs {
+			all += p.Size
+			if _, there := before[p.Digest]; !there {
+				sent += p.Size
+			}
+			if p.Size > MaxPack {
+				t.Errorf("a pack has %d bytes", p.Size)
+			}
+		}
+		if i > 0 {
+			most = max(most, sent)
+		}
+		if limit := int64(8*64+(maxSmall+3*maxAge)*256) << 10; all > limit {
+			t.Fatalf("after %d commits the packs have %d bytes", i, all)
+		}
+		if len(next.Packs) > 2*maxSmall {
+			t.Fatalf("after %d commits there are %d packs", i, len(next.Packs))
+		}
+		x = next
+	}
+	if limit := int64(8*64+(maxSmall+maxAge)*256+64) << 10; most > limit {
+		t.Errorf("one commit sent %d bytes", most)
+	}
+	to := Folder(t.TempDir())
+	restore(t, x, to)
+	has := to.actions()
+	for _, e := range library {
+		if !has[e.Action] {
+			t.Error("an entry that every commit uses has gone")
+		}
+	}
+}
+
+func TestPacksAreSmall(t *testing.T) {
+	// Two outputs that don't compress, and together are too large for one pack.
+	f, entries := made(t, string(noise(40<<20, 1)), string(noise(40<<20, 2)))
+	x, _ := update(t, Index{}, f, entries)
+	if len(x.Packs) != 2 {
+		t.Errorf("%d packs", len(x.Packs))
+	}
+	f, entries = made(t, string(noise(MaxPack+1<<20, 3)), "small")
+	x, _ = update(t, Index{}, f, entries)
+	if len(x.Packs) != 1 || len(x.Packs[0].Entries) != 1 {
+		t.Errorf("packs of one output that is too large: %d", len(x.Packs))
+	}
+}
+
+func noise(size int, seed byte) []byte {
+	b := make([]byte, size)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+func TestImageIsReadAgain(t *testing.T) {
+	f, entries := made(t, "one", "two")
+	x, _ := update(t, Index{}, f, entries)
+	img, err := x.Image(v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Packs) != 1 || len(got.Packs[0].Entries) != 2 || got.Packs[0].Digest != x.Packs[0].Digest {
+		t.Errorf("read %v of %v", got, x)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		r, err := l.Compressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, n, err := v1.SHA256(r); err != nil || h != x.Packs[0].Digest || n != x.Packs[0].Size {
+			t.Errorf("layer %s has %d bytes (%v)", h, n, err)
+		}
+		r.(io.Closer).Close()
+	}
+	// One that is elsewhere can't be opened.
+	if img, err = got.Image(v1.Platform{OS: "linux", Architecture: "arm"}); err != nil {
+		t.Fatal(err)
+	}
+	if layers, err = img.Layers(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := layers[0].Compressed(); err == nil {
+		t.Error("a pack that isn't here was opened")
+	}
+}
