@@ -246,21 +246,14 @@ func diagnostics(terr *transport.Error) []string {
 // detail is a diagnostic's detail as text: some registries say there, in a form
 // of their own, what others say in the message.
 func detail(d any) string {
-	switch d := d.(type) {
-	case nil:
-		return ""
-	case string:
-		return d
-	case map[string]any:
-		if m, ok := d["message"].(string); ok && len(d) == 1 {
-			return m
-		}
-		if len(d) == 0 {
-			return ""
-		}
+	if m, ok := d.(map[string]any); ok && len(m) == 1 && m["message"] != nil {
+		d = m["message"]
 	}
-	text, err := json.Marshal(d)
-	if err != nil {
+	if text, ok := d.(string); ok {
+		return text
+	}
+	text, _ := json.Marshal(d)
+	if empty := string(text); empty == "null" || empty == "{}" {
 		return ""
 	}
 	return string(text)

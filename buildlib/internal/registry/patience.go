@@ -75,9 +75,10 @@ func (p *patience) tell(host, reason string) {
 type operation struct {
 	*patience
 	what     string // for people: "ghcr.io/acme/x: push tag v1"
-	registry string // whose slots it uses; empty: none is known
+	registry string // whose slots it uses
 	plain    bool   // whether plain HTTP will do, where the host may speak it
 	pull     bool   // whether it only reads
+	alone    bool   // whether it is one request, whose error has to tell what was tried
 	hasSlot  bool   // for an upload; it is given back while waiting
 	once     bool   // there is no patience left for this registry
 
@@ -94,13 +95,13 @@ func (op *operation) with(ctx context.Context) context.Context {
 	return context.WithValue(ctx, operationKey{}, op)
 }
 
-// operationOf returns the operation that a request belongs to. One that belongs
-// to none, such as a pull by others, is an operation of its own.
-func (p *patience) operationOf(ctx context.Context) *operation {
+// operationOf returns the operation that a request to the host belongs to. One
+// that belongs to none, such as a pull by others, is an operation of its own.
+func (p *patience) operationOf(ctx context.Context, host string) *operation {
 	if op, ok := ctx.Value(operationKey{}).(*operation); ok {
 		return op
 	}
-	return &operation{patience: p, what: "pull", plain: true, pull: true}
+	return &operation{patience: p, what: "pull", registry: host, plain: true, alone: true}
 }
 
 // do calls f, in a context that carries op, until it succeeds, fails for good,

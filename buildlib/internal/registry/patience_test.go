@@ -15,14 +15,14 @@ func TestHold(t *testing.T) {
 	c := client(t, Options{Patience: time.Second})
 	c.wire.hold("a", 50*time.Millisecond, "503 Service Unavailable")
 	start := time.Now()
-	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "b"); err != nil || time.Since(start) > 40*time.Millisecond {
+	if err := c.wire.operationOf(t.Context(), "a").gate(t.Context(), "b"); err != nil || time.Since(start) > 40*time.Millisecond {
 		t.Errorf("another host waits, too: %v", err)
 	}
-	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "a"); err != nil || time.Since(start) < 50*time.Millisecond {
+	if err := c.wire.operationOf(t.Context(), "a").gate(t.Context(), "a"); err != nil || time.Since(start) < 50*time.Millisecond {
 		t.Errorf("waited %s: %v", time.Since(start), err)
 	}
 	c.wire.hold("a", time.Hour, "503 Service Unavailable")
-	if err := c.wire.operationOf(t.Context()).gate(t.Context(), "a"); err == nil {
+	if err := c.wire.operationOf(t.Context(), "a").gate(t.Context(), "a"); err == nil {
 		t.Error("an hour was waited for")
 	}
 }
@@ -50,7 +50,7 @@ func TestBackoff(t *testing.T) {
 	c.wire.firstWait = time.Second
 	first := map[time.Duration]bool{}
 	for range 20 {
-		op := c.wire.operationOf(t.Context())
+		op := c.wire.operationOf(t.Context(), "a")
 		want := time.Second
 		for try := range 8 {
 			d, ok := op.next(0)
@@ -76,7 +76,7 @@ func TestBackoff(t *testing.T) {
 
 func TestPatience(t *testing.T) {
 	c := client(t, Options{Patience: 30 * time.Millisecond})
-	op := c.wire.operationOf(t.Context())
+	op := c.wire.operationOf(t.Context(), "a")
 	start := time.Now()
 	var err error
 	for err == nil {
@@ -89,7 +89,7 @@ func TestPatience(t *testing.T) {
 		t.Errorf("%d tries", op.failures)
 	}
 	// The slow get their tries, too.
-	op = c.wire.operationOf(t.Context())
+	op = c.wire.operationOf(t.Context(), "a")
 	op.failures, op.since = 1, time.Now().Add(-time.Hour)
 	if err := op.wait(t.Context(), "", "", "test", 0); err != nil {
 		t.Errorf("no second try after a long first one: %v", err)

@@ -16,7 +16,6 @@ func (w *wire) repeat(req *http.Request, op *operation) (*http.Response, error) 
 	ctx := req.Context()
 	for {
 		if err := op.gate(ctx, req.URL.Host); err != nil {
-			drop(req)
 			return nil, err
 		}
 		resp, err := w.try(req, op)
@@ -66,10 +65,10 @@ func (w *wire) probes(req *http.Request, op *operation) bool {
 	return req.URL.Path == "/v2/" && req.URL.Scheme == "https" && op.plain && w.plain(req.URL.Host)
 }
 
-// gaveUp adds to the error of a request what was tried. Where the registry is
-// known, the error of the operation says so. A nil error, of an answer, stays.
+// gaveUp adds to the error of a request what was tried, unless the operation's
+// does. A nil error, of an answer, stays nil.
 func (op *operation) gaveUp(err error) error {
-	if effort := op.effort(); err != nil && effort != "" && op.registry == "" {
+	if effort := op.effort(); err != nil && effort != "" && op.alone {
 		return &netError{hostOf(err), fmt.Errorf("%w: %s", err, effort)}
 	}
 	return err

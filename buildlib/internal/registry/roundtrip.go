@@ -15,11 +15,11 @@ func (e *redirectError) Error() string {
 	return fmt.Sprintf("%s: stopped after %d redirects", e.host, maxRedirects)
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. Bodies are taken from GetBody where there
+// is one; then Body is not closed, for it is ggcr's, in memory, or a stand-in.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	op := w.operationOf(req.Context())
+	op := w.operationOf(req.Context(), req.URL.Host)
 	if err := w.guard(req, op); err != nil {
-		drop(req)
 		return nil, err
 	}
 	// The handshake of the distribution API, "GET /v2/" (OCI distribution

@@ -103,33 +103,21 @@ func repeatable(req *http.Request) bool {
 	return req.GetBody != nil && req.Header.Get("Content-Type") != octets
 }
 
-// drop closes the body of a request that is not sent, as RoundTrippers must.
-func drop(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
-}
-
 // try sends the request once. A small one waits for a slot, which it holds until
 // the answer begins.
 func (w *wire) try(req *http.Request, op *operation) (*http.Response, error) {
 	if isBlob(req) || req.Method == http.MethodGet && !isManifest(req) {
 		return w.send(req)
 	}
-	registry := op.registry
-	if registry == "" {
-		registry = req.URL.Host
-	}
-	if err := w.requests.acquire(req.Context(), registry); err != nil {
-		drop(req)
+	if err := w.requests.acquire(req.Context(), op.registry); err != nil {
 		return nil, err
 	}
-	defer w.requests.release(registry)
+	defer w.requests.release(op.registry)
 	return w.send(req)
 }
 
 func (w *wire) send(req *http.Request) (*http.Response, error) {
-	body, err := unsent(req)
+	body, err := bodyOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +130,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	watch := newSending(w.stall, last, func() { cancel(stalled(req.URL.Host, w.stall)) })
 	out := req.Clone(ctx)
 	out.Header.Set("User-Agent", "multimage")
-	out.Body, out.GetBody = nil, nil
+	out.GetBody = nil
 	if body != nil {
 		out.Body = watch.reader(body)
 		if get := req.GetBody; get != nil {
@@ -199,26 +187,12 @@ func (w *wire) learn(req *http.Request) {
 	}
 }
 
-// unsent returns the body to send, nil if there is none. ggcr sends a request
-// again, body and all, once it has renewed an expired token; its body is then
-// taken anew.
-func unsent(req *http.Request) (io.ReadCloser, error) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return nil, nil
+// bodyOf returns the body to send, nil if there is none. It is opened anew where
+// that is possible: ggcr sends a request again, body and all, once it has renewed
+// an expired token.
+func bodyOf(req *http.Request) (io.ReadCloser, error) {
+	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
+		return req.Body, nil
 	}
-	if _, again := req.Body.(sent); again {
-		if req.GetBody == nil {
-			return nil, errors.New("the request's body can't be sent twice")
-		}
-		return req.GetBody()
-	}
-	body := req.Body
-	req.Body = sent{}
-	return body, nil
+	return req.GetBody()
 }
-
-// sent stands for the body of a request that was sent.
-type sent struct{}
-
-func (sent) Read([]byte) (int, error) { return 0, errors.New("the body was sent before") }
-func (sent) Close() error             { return nil }

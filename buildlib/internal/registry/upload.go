@@ -127,10 +127,8 @@ func (u *upload) count(f func(*Published)) {
 	f(&u.out)
 }
 
-// tell adds to the progress.
+// tell adds to the progress. mu is held.
 func (u *upload) tell(sent, total int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.event.Sent += sent
 	u.event.Total += total
 	if u.progress != nil {
@@ -146,7 +144,8 @@ type transfer struct {
 	force bool             // whatever the registry says it has
 
 	wanted bool     // the registry was found to lack it
-	last   *counted // the last body that was sent
+	body   *counted // what is sent now
+	sent   int64    // of it
 }
 
 func (t *transfer) try(ctx context.Context) error {
@@ -168,10 +167,10 @@ func (t *transfer) try(ctx context.Context) error {
 	}
 	if !t.wanted {
 		t.wanted = true
-		t.u.tell(0, t.b.Size)
+		t.u.count(func(*Published) { t.u.tell(0, t.b.Size) })
 	}
 	if err := t.send(ctx, to); err != nil {
-		t.last.undo()
+		t.undo()
 		return err
 	}
 	t.u.count(func(o *Published) { o.Uploaded++; o.Bytes += t.b.Size })
@@ -231,19 +230,12 @@ func (t *transfer) send(ctx context.Context, to *url.URL) error {
 		at.RawQuery += "&"
 	}
 	at.RawQuery += url.Values{"digest": {t.b.Digest.String()}}.Encode()
-	body, err := t.open()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.String(), nil)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.String(), body)
-	if err != nil {
-		body.Close()
-		return err
-	}
-	req.GetBody, req.ContentLength = t.open, t.b.Size
-	if t.b.Size == 0 {
-		req.Body = http.NoBody
-		body.Close()
+	if t.b.Size > 0 {
+		req.Body, req.GetBody, req.ContentLength = opened{}, t.open, t.b.Size
 	}
 	req.Header.Set("Content-Type", octets)
 	resp, err := t.u.do(req, http.StatusCreated, http.StatusNoContent)
@@ -253,47 +245,45 @@ func (t *transfer) send(ctx context.Context, to *url.URL) error {
 	return resp.Body.Close()
 }
 
-// open opens the data. A body that is taken anew starts over.
+// opened stands for a body that is taken from GetBody.
+type opened struct{ io.ReadCloser }
+
+// open opens the data. Then what was sent before doesn't count any more.
 func (t *transfer) open() (io.ReadCloser, error) {
-	t.last.undo()
+	t.undo()
 	rc, err := t.b.Open()
 	if err != nil {
 		return nil, err
 	}
-	t.last = &counted{ReadCloser: rc, u: t.u}
-	return t.last, nil
+	body := &counted{rc, t}
+	t.u.mu.Lock()
+	defer t.u.mu.Unlock()
+	t.body = body
+	return body, nil
 }
 
-// counted is a blob being sent; what is read of it counts as sent.
+// undo takes back what was counted as sent.
+func (t *transfer) undo() {
+	t.u.mu.Lock()
+	defer t.u.mu.Unlock()
+	t.u.tell(-t.sent, 0)
+	t.body, t.sent = nil, 0
+}
+
+// counted is a blob's data; what is read of it counts as sent. net/http may read
+// on for a moment after a request has failed: that doesn't.
 type counted struct {
 	io.ReadCloser
-	u *upload
-
-	mu   sync.Mutex
-	sent int64
-	dead bool // net/http may read on for a moment after the request failed
+	t *transfer
 }
 
-func (c *counted) Read(buf []byte) (int, error) {
-	n, err := c.ReadCloser.Read(buf)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n > 0 && !c.dead {
-		c.sent += int64(n)
-		c.u.tell(int64(n), 0)
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.t.u.mu.Lock()
+	defer c.t.u.mu.Unlock()
+	if c.t.body == c {
+		c.t.sent += int64(n)
+		c.t.u.tell(int64(n), 0)
 	}
 	return n, err
-}
-
-// undo takes back what was counted. A nil body has nothing to take back.
-func (c *counted) undo() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.dead {
-		c.dead = true
-		c.u.tell(-c.sent, 0)
-	}
 }
