@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"testing"
@@ -43,7 +44,7 @@ func TestHealthcheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &resolver{}
-			got := r.healthcheck(draft{Image: Image{Healthcheck: tt.check}, field: "Images[0]"}, or(tt.base, "alpine:3"))
+			got := r.healthcheck(draft{Image: Image{Healthcheck: tt.check}, field: "Images[0]"}, cmp.Or(tt.base, "alpine:3"))
 			if tt.wrong != "" {
 				if want := "[Images[0].Healthcheck" + tt.wrong + "]"; fmt.Sprint(r.mistakes) != want {
 					t.Errorf("mistakes %v, want %s", r.mistakes, want)
