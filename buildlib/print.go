@@ -162,7 +162,11 @@ func (pp PlatformPlan) print() string {
 	}
 	line("adds", strings.Join(adds, ", "))
 	for _, key := range slices.Sorted(maps.Keys(pp.Config.Labels)) {
-		line("label", key+"="+pp.Config.Labels[key])
+		if value := pp.Config.Labels[key]; value != "" {
+			line("label", key+"="+value)
+		} else {
+			line("no label", key)
+		}
 	}
 	return b.String()
 }

@@ -149,7 +149,8 @@ type Image struct {
 	// Healthcheck is how an engine finds out whether the container works, as a
 	// Dockerfile's HEALTHCHECK. Zero: the base's.
 	Healthcheck Healthcheck
-	// Labels are labels of this image, over the Project's.
+	// Labels are labels of this image, over the Project's. One that is or renders
+	// empty isn't there, nor the base's.
 	Labels map[string]string
 	// Files are copied into it.
 	Files []File

@@ -124,11 +124,23 @@ func union[V any](from, own map[string]V) map[string]V {
 }
 
 // labels joins the image's labels to the base's. What the base says of itself
-// by OCI's keys (its title, version, licenses, ...) isn't true of the image.
+// by OCI's keys (its title, version, licenses, ...) isn't true of the image. An
+// empty one of the image takes away the base's.
 func labels(from, own map[string]string) map[string]string {
 	from = maps.Clone(from)
-	maps.DeleteFunc(from, func(k, _ string) bool { return strings.HasPrefix(k, ociKeys) })
-	return union(from, own)
+	maps.DeleteFunc(from, func(k, _ string) bool {
+		_, replaced := own[k]
+		return replaced || strings.HasPrefix(k, ociKeys)
+	})
+	return union(from, nonEmpty(own))
+}
+
+// nonEmpty are the labels or annotations that have a value: an empty one says
+// that there is to be none.
+func nonEmpty(all map[string]string) map[string]string {
+	all = maps.Clone(all)
+	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
+	return all
 }
 
 // normalized is the platform as images spell it: arm64 is v8 unless it says

@@ -118,8 +118,10 @@ func TestPortsAndVolumes(t *testing.T) {
 }
 
 func TestBaseLabels(t *testing.T) {
-	got := labels(map[string]string{"org.opencontainers.image.url": "x", "a": "b", "c": "d"}, map[string]string{"a": "own"})
-	if want := map[string]string{"a": "own", "c": "d"}; !reflect.DeepEqual(got, want) {
+	got := labels(
+		map[string]string{"org.opencontainers.image.url": "x", "a": "b", "c": "d", "dropped": "e", "empty": ""},
+		map[string]string{"a": "own", "dropped": "", "unknown": ""})
+	if want := map[string]string{"a": "own", "c": "d", "empty": ""}; !reflect.DeepEqual(got, want) {
 		t.Errorf("labels %v, want %v", got, want)
 	}
 }

@@ -30,14 +30,14 @@ type Spec struct {
 	// Layers come on top of the base's.
 	Layers []Layer
 	// Config is what the image sets of its configuration. Env, ports, volumes and
-	// labels join the base's; what is zero of the working directory, stop signal
+	// labels join the base's, and a label without a value takes the base's away; what is zero of the working directory, stop signal
 	// and health check is the base's; the user, and entrypoint and Cmd unless
 	// BaseEntrypoint and BaseCmd say that they are the base's, are as they are.
 	Config                  v1.Config
 	BaseEntrypoint, BaseCmd bool
 	// StartInterval is that of Config.Healthcheck, which has no field for it.
 	StartInterval time.Duration
-	// Annotations go into the manifest.
+	// Annotations go into the manifest, but those without a value.
 	Annotations map[string]string
 	// Created is the time of the image and its history. Zero: 1970.
 	Created time.Time
@@ -77,7 +77,7 @@ func New(s Spec) (v1.Image, error) {
 		SchemaVersion: 2,
 		MediaType:     types.OCIManifestSchema1,
 		Layers:        []v1.Descriptor{},
-		Annotations:   s.Annotations,
+		Annotations:   nonEmpty(s.Annotations),
 	}
 	if s.Base != nil {
 		if err := img.putOnto(&s, from, config, &manifest); err != nil {

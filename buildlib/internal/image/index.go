@@ -21,7 +21,7 @@ type Child struct {
 
 // Index joins images into one index, in their order (OCI image spec,
 // image-index.md). Each descriptor tells its platform, and no artifactType,
-// which is for what isn't an image.
+// which is for what isn't an image. Annotations without a value are left out.
 // Two images for one platform, and no images, are errors.
 func Index(children []Child, annotations map[string]string) (v1.ImageIndex, error) {
 	if len(children) == 0 {
@@ -30,7 +30,7 @@ func Index(children []Child, annotations map[string]string) (v1.ImageIndex, erro
 	manifest := v1.IndexManifest{
 		SchemaVersion: 2,
 		MediaType:     types.OCIImageIndex,
-		Annotations:   annotations,
+		Annotations:   nonEmpty(annotations),
 	}
 	idx := &index{images: map[v1.Hash]v1.Image{}}
 	seen := map[string]bool{}
