@@ -108,8 +108,14 @@ func (r *resolver) bench(binaries []binary) {
 	}
 	if len(plan.Host) == 0 && len(wanted) > 0 {
 		// The project isn't built for the host; what its build would take is
-		// what the others are compared with.
-		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, wanted)}}
+		// what the others are compared with. Of one name it has one.
+		var one []binary
+		for _, b := range wanted {
+			if !slices.ContainsFunc(one, func(o binary) bool { return o.Name == b.Name }) {
+				one = append(one, b)
+			}
+		}
+		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, one)}}
 	}
 	r.benchLeft(binaries, names)
 }

@@ -66,17 +66,23 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]binary{}
+	var good []binary
 	for _, b := range found {
-		if other, ok := seen[strings.ToLower(b.Name)]; ok {
-			r.mistake(b.field, "two binaries are named %s: %s and %s: give one of them another Name in Binaries", b.Name, other.importPath, b.importPath)
+		clash := func(o binary) bool {
+			return strings.EqualFold(o.Name, b.Name) && len(limit(o.platforms, b.platforms)) > 0
 		}
-		seen[strings.ToLower(b.Name)] = b
+		if i := slices.IndexFunc(good, clash); i >= 0 {
+			other := good[i]
+			r.mistake(b.field, "two binaries for %s are named %s: %s and %s: give one of them another Name, or Platforms of its own, in Binaries",
+				join(limit(other.platforms, b.platforms)), b.Name, other.importPath, b.importPath)
+			continue
+		}
+		good = append(good, b)
 		if !binaryName.MatchString(b.Name) {
 			r.mistake(b.field+".Name", "%q can't be a file's name: use letters, digits and . _ + -", b.Name)
 		}
 	}
-	return found, nil
+	return good, nil
 }
 
 // discover finds the main packages below cmd, else at the module's root, for
@@ -274,7 +280,12 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		switch {
 		case !r.isMain(&b, listed[i]):
 		case b.skipped || len(b.platforms) == 0:
-			r.plan.Skipped = append(r.plan.Skipped, "binary "+cmp.Or(b.Name, b.Package))
+			what := "binary " + cmp.Or(b.Name, b.Package)
+			if slices.ContainsFunc(found, func(o binary) bool { return o.field != b.field && o.Name == b.Name }) {
+				what += " (" + b.Package + ")"
+			}
+			r.plan.Skipped = append(r.plan.Skipped, what)
+			r.skipped = append(r.skipped, b)
 		default:
 			good = append(good, b)
 		}

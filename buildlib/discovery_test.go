@@ -57,6 +57,12 @@ func TestDiscovery(t *testing.T) {
 			want: []string{"linux/amd64 cmd/x"},
 		},
 		{
+			name:    "two of one name, each for platforms of its own",
+			files:   files{"go.mod": goMod, "cmd/a/tool/main.go": "//go:build amd64\n\n" + program, "cmd/b/tool/main.go": "//go:build arm64\n\n" + program},
+			project: Project{Platforms: []string{"linux/amd64", "linux/arm64"}},
+			want:    []string{"linux/amd64 cmd/a/tool", "linux/arm64 cmd/b/tool"},
+		},
+		{
 			name:    "with the project's build tags",
 			files:   files{"go.mod": goMod, "cmd/a/main.go": program, "cmd/pro/main.go": "//go:build pro\n\n" + program},
 			project: Project{Go: GoBuild{Tags: []string{"pro"}}},

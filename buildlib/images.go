@@ -18,8 +18,22 @@ import (
 type draft struct {
 	Image
 	field     string
-	binaries  []binary
+	names     []string // of binaries, of those there are
+	binaries  []binary // of these names: several of one are for different platforms
 	platforms []Platform
+}
+
+// on are the binaries for p, in the order of their names.
+func (d *draft) on(p Platform) []binary {
+	var list []binary
+	for _, name := range d.names {
+		for _, b := range d.binaries {
+			if b.Name == name && b.on(p) {
+				list = append(list, b)
+			}
+		}
+	}
+	return list
 }
 
 // images resolves the Project's images, or makes one per binary.
@@ -28,8 +42,9 @@ func (r *resolver) images(binaries []binary) {
 	fields := func(i int) string { return fmt.Sprintf("Images[%d]", i) }
 	if declared == nil {
 		for _, b := range binaries {
-			if !slices.ContainsFunc(b.platforms, isLinux) {
-				continue // has no image
+			has := slices.ContainsFunc(declared, func(i Image) bool { return i.Name == b.Name })
+			if has || !slices.ContainsFunc(b.platforms, isLinux) {
+				continue
 			}
 			declared = append(declared, Image{Name: b.Name})
 		}
@@ -41,7 +56,7 @@ func (r *resolver) images(binaries []binary) {
 	}
 	if len(r.project.Images) > 0 { // else two binaries have that name
 		for _, twice := range duplicates(names) {
-			r.mistake("Images", "two images are named %q", twice)
+			r.mistake("Images", "two images are named %q, which names their layouts: give one another Name, and for variants in one repository the same Repository and other Tags: {Name: %q, Repository: %q, Binaries: ..., Tags: []string{\"{{.Version}}-alpine\"}}", twice, twice+"-alpine", twice)
 		}
 	}
 	for i, name := range names {
@@ -68,24 +83,6 @@ func (r *resolver) images(binaries []binary) {
 	}
 }
 
-// checkReferences notes images that would take a tag from each other.
-func (r *resolver) checkReferences() {
-	owner := map[string]string{}
-	for _, ip := range r.plan.ImagePlans {
-		for _, repo := range ip.Repositories {
-			for _, tag := range ip.Tags {
-				ref := repo + ":" + tag
-				if other, ok := owner[ref]; ok && other != ip.Name { // else that is noted
-					r.mistake("Images", "%s and %s are both published as %s: give them other tags, or another Repository", other, ip.Name, ref)
-				}
-				owner[ref] = ip.Name
-			}
-		}
-	}
-}
-
-const noRepositoryName = "not a valid repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
-
 func isLinux(p Platform) bool { return p.OS == "linux" }
 
 // image resolves one image. Mistakes in what it is made of don't keep those in
@@ -102,7 +99,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 		r.configure(&unplaced, nil)
 	}
 	labels := r.labels(img)
-	ip := ImagePlan{Name: img.Name, Annotations: r.indexAnnotations(labels), Build: buildOf(img.binaries)}
+	ip := ImagePlan{Name: img.Name, Annotations: r.indexAnnotations(labels), Build: r.buildOf(img)}
 	ip.Tags, ip.EmptyTags = r.tagsOf(img)
 	if named {
 		ip.Repositories = r.repositories(img)
@@ -129,11 +126,11 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	}
 	skipped, unknown := false, false
 	for i, name := range wanted {
-		at := slices.IndexFunc(binaries, func(b binary) bool { return b.Name == name })
+		named := slices.DeleteFunc(slices.Clone(binaries), func(b binary) bool { return b.Name != name })
 		switch {
-		case at >= 0:
-			img.binaries = append(img.binaries, binaries[at])
-		case slices.Contains(r.plan.Skipped, "binary "+name):
+		case len(named) > 0:
+			img.names, img.binaries = append(img.names, name), append(img.binaries, named...)
+		case slices.ContainsFunc(r.skipped, func(b binary) bool { return b.Name == name }):
 			skipped = true
 		default:
 			unknown = true
@@ -147,8 +144,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	}
 	if img.Platforms == nil {
 		for _, p := range r.defaults {
-			lacks := slices.ContainsFunc(img.binaries, func(b binary) bool { return !b.on(p) })
-			if isLinux(p) && !lacks {
+			if isLinux(p) && len(img.on(p)) >= len(img.names) {
 				img.platforms = append(img.platforms, p)
 			}
 		}
@@ -166,9 +162,10 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 		if r.over.Platforms != nil && !slices.Contains(r.defaults, p) {
 			continue
 		}
-		for _, b := range img.binaries {
-			if !b.on(p) {
-				r.mistake(fmt.Sprintf("%s[%d]", field, i), "binary %s is not built for %s (only %s): add it to the binary's or the Project's Platforms", b.Name, p, join(b.platforms))
+		has := names(img.on(p))
+		for _, name := range img.names {
+			if !slices.Contains(has, name) {
+				r.mistake(fmt.Sprintf("%s[%d]", field, i), "binary %s is not built for %s (only %s): add it to the binary's or the Project's Platforms", name, p, join(img.platformsOf(name)))
 			}
 		}
 		img.platforms = append(img.platforms, p)
@@ -176,11 +173,29 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	return !unknown && len(r.mistakes) == before
 }
 
-// buildOf is a RecordGo's Build.
-func buildOf(binaries []binary) string {
+// platformsOf are those that the binaries of a name are for.
+func (d *draft) platformsOf(name string) []Platform {
+	var all []Platform
+	for _, b := range d.binaries {
+		if b.Name == name {
+			all = append(all, b.platforms...)
+		}
+	}
+	return all
+}
+
+// buildOf is a RecordGo's Build: on each machine that of all platforms' binaries.
+func (r *resolver) buildOf(img draft) string {
 	var keys []string
-	for _, b := range binaries {
-		keys = append(keys, b.build.key())
+	for _, name := range img.names {
+		var of []string
+		for _, b := range slices.Concat(img.binaries, r.skipped) {
+			if b.Name == name {
+				of = append(of, b.build.key())
+			}
+		}
+		slices.Sort(of)
+		keys = append(keys, slices.Compact(of)...)
 	}
 	return shortHash(fmt.Sprintf("%q", keys))
 }
@@ -204,82 +219,6 @@ func names(binaries []binary) []string {
 	return all
 }
 
-// repositories are the image's names at its registries.
-func (r *resolver) repositories(img draft) []string {
-	field := img.field + ".Registries"
-	if img.Registries == nil || r.over.Registries != nil {
-		field = r.named("Registries", r.over.Registries)
-	}
-	facts := r.tags.platformless()
-	below := img.Name
-	if img.Repository != "" {
-		repository, ok := r.render(img.field+".Repository", img.Repository, facts)
-		if ok && !repositoryName.MatchString(repository) {
-			r.mistake(img.field+".Repository", "%q is %s", repository, noRepositoryName)
-		} else if ok {
-			below = repository
-		}
-	}
-	var repos []string
-	for i, text := range first(r.over.Registries, img.Registries, r.project.Registries) {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		registry, ok := r.render(at, text, facts)
-		if registry = strings.TrimSuffix(registry, "/"); !ok || registry == "" && text != "" {
-			continue
-		}
-		host, _, _ := strings.Cut(registry, "/")
-		if strings.Contains(registry, "://") {
-			r.mistake(at, "%q: leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure", registry)
-			continue
-		}
-		if !strings.ContainsAny(host, ".:") && host != "localhost" {
-			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
-			continue
-		}
-		repo := registry + "/" + below
-		if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
-			r.mistake(at, "%q does not make a valid repository name with %s: %w", registry, below, err)
-			continue
-		}
-		repos = append(repos, repo)
-	}
-	for _, twice := range duplicates(repos) {
-		r.mistake(field, "%s is named twice", twice)
-	}
-	return repos
-}
-
-// tagsOf renders the image's tags, and returns the templates of those that are
-// empty, too. The + of a version's build metadata can't
-// be in a tag and becomes _, as Helm does it.
-func (r *resolver) tagsOf(img draft) (tags, empty []string) {
-	field := img.field + ".Tags"
-	if img.Tags == nil || r.over.Tags != nil {
-		field = r.named("Tags", r.over.Tags)
-	}
-	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		tag, ok := r.render(at, text, r.tags.platformless())
-		if !ok {
-			continue
-		}
-		tag = strings.ReplaceAll(tag, "+", "_")
-		if tag == "" {
-			empty = append(empty, text)
-			continue
-		}
-		if slices.Contains(tags, tag) {
-			continue
-		}
-		if !tagName.MatchString(tag) {
-			r.mistake(at, "%q is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)", tag)
-			continue
-		}
-		tags = append(tags, tag)
-	}
-	return tags, empty
-}
-
 // onPlatform renders what may differ from platform to platform.
 func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) PlatformPlan {
 	facts := p.onto(r.tags)
@@ -299,7 +238,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 		pp.CACerts, pp.TZData = true, true
 	}
 	taken := map[string]string{}
-	for _, b := range img.binaries {
+	for _, b := range img.on(p) {
 		at := cmp.Or(r.renderPath(b.field+".Path", b.Path, &facts), path.Join(cmp.Or(img.BinDir, "/usr/local/bin"), b.Name))
 		if other, ok := taken[at]; ok {
 			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)

@@ -87,8 +87,9 @@ type GoBuild struct {
 
 // Binary is one main package.
 type Binary struct {
-	// Name is the name of the executable. Zero: the go command's default,
-	// the last element of the import path.
+	// Name is the name of the executable, which another may have on other
+	// platforms. Zero: the go command's default, the last element of the import
+	// path.
 	Name string
 	// Package is the main package: a path like ./cmd/NAME, or an import
 	// path. Zero: ./cmd/NAME.

@@ -99,6 +99,7 @@ type resolver struct {
 	env      gotool.Env
 	git      git.Info
 	defaults []Platform // the Project's platforms
+	skipped  []binary   // those that Overrides leave no platform
 	ports    []string   // what go builds for
 	tags     Facts      // without a platform
 	mistakes []error
