@@ -25,6 +25,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	mage := buildMage(t)
+	setup := build(t, "setup", "github.com/multimage/multimage/buildlib/setup")
 	magefiles := compileMagefiles(t, mage, root)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(root, "testdata", "script"),
@@ -46,7 +47,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("MAGEFILE_CACHE", magefiles)
 			env.Setenv("MAGEFILE_HASHFAST", "1")
 			env.Setenv("MULTIMAGE_CACHE", filepath.Join(env.WorkDir, ".cache"))
-			env.Setenv("PATH", filepath.Dir(mage)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PATH", strings.Join([]string{filepath.Dir(mage), filepath.Dir(setup), env.Getenv("PATH")}, string(os.PathListSeparator)))
 			for _, v := range gitEnv(env.WorkDir) {
 				key, value, _ := strings.Cut(v, "=")
 				env.Setenv(key, value)
@@ -60,12 +61,18 @@ func TestScript(t *testing.T) {
 // buildMage builds the mage that go.mod names.
 func buildMage(t *testing.T) string {
 	t.Helper()
-	mage := filepath.Join(t.TempDir(), "mage"+testenv.Exe)
-	cmd := exec.Command("go", "build", "-o", mage, "github.com/magefile/mage")
+	return build(t, "mage", "github.com/magefile/mage")
+}
+
+// build builds a program into a folder of its own.
+func build(t *testing.T, name, pkg string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name+testenv.Exe)
+	cmd := exec.Command("go", "build", "-o", program, pkg)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build mage: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
-	return mage
+	return program
 }
 
 // compileMagefiles compiles the magefiles that most scripts have, and returns

@@ -1,0 +1,169 @@
+package adopt
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+// accounts are the users and groups that a Dockerfile adds.
+type accounts struct {
+	users  []account
+	groups map[string]int // 0: the number is not given
+}
+
+type account struct {
+	buildlib.User
+	group string // its name or number; empty: its own
+}
+
+// userOptions are those of adduser (busybox's and Debian's), useradd, addgroup
+// and groupadd that have a value.
+var userOptions = map[string][]string{
+	"adduser":  {"h", "g", "s", "G", "u", "k", "home", "gecos", "shell", "ingroup", "uid", "gid", "firstuid", "lastuid", "conf", "comment"},
+	"useradd":  {"u", "g", "d", "s", "c", "G", "b", "K", "k", "p", "e", "f", "uid", "gid", "home-dir", "home", "shell", "comment", "groups", "base-dir", "key", "skel", "password"},
+	"addgroup": {"g", "gid"},
+	"groupadd": {"g", "gid", "K", "p"},
+}
+
+// command follows a command that adds an account, and reports whether it is one.
+func (a *accounts) command(words []string) bool {
+	valued, ok := userOptions[words[0]]
+	if !ok {
+		return false
+	}
+	options, args := map[string]string{}, []string{}
+	for n := 1; n < len(words); n++ {
+		word := words[n]
+		if !strings.HasPrefix(word, "-") || word == "-" {
+			args = append(args, word)
+			continue
+		}
+		name, value, joined := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		if !strings.HasPrefix(word, "--") && len(name) > 1 { // -DH, -Du 1000
+			name, joined = name[len(name)-1:], false
+		}
+		if !joined && slices.Contains(valued, name) && n+1 < len(words) {
+			n++
+			value = words[n]
+		}
+		options[name] = value
+	}
+	first := func(names ...string) string {
+		for _, name := range names {
+			if options[name] != "" {
+				return options[name]
+			}
+		}
+		return ""
+	}
+	if a.groups == nil {
+		a.groups = map[string]int{}
+	}
+	if len(args) == 0 {
+		return true
+	}
+	name, _ := plain(args[0])
+	switch words[0] {
+	case "addgroup", "groupadd":
+		if len(args) == 1 { // else a user joins a group
+			a.groups[name], _ = strconv.Atoi(first("g", "gid"))
+		}
+	default:
+		u := account{}
+		u.Name = name
+		u.UID, _ = strconv.Atoi(first("u", "uid"))
+		if u.Home = first("h", "d", "home", "home-dir"); u.Home == "/home/"+name {
+			u.Home = ""
+		}
+		u.group = first("G", "ingroup", "gid")
+		if words[0] == "useradd" {
+			u.group = first("g", "gid")
+		}
+		a.users = append(a.users, u)
+	}
+	return true
+}
+
+func (a *accounts) find(name string) (account, bool) {
+	for _, u := range a.users {
+		if u.Name == name || u.UID != 0 && strconv.Itoa(u.UID) == name {
+			return u, true
+		}
+	}
+	return account{}, false
+}
+
+// uid is the number of a user: a number, or one that is known of a name.
+func (a *accounts) uid(name string) (int, bool) {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, true
+	}
+	if name == "root" || name == "" {
+		return 0, true
+	}
+	u, ok := a.find(name)
+	return u.UID, ok && u.UID != 0
+}
+
+// gid is the number of a group, or of a user's own if none is named.
+func (a *accounts) gid(name, user string) (int, bool) {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, true
+	}
+	if name == "root" {
+		return 0, true
+	}
+	if n := a.groups[name]; n != 0 {
+		return n, true
+	}
+	u, ok := a.find(user)
+	if ok && u.group != "" && u.group != name {
+		return a.gid(u.group, "")
+	}
+	if name == "" || name == user { // as adduser numbers it
+		return a.uid(user)
+	}
+	return 0, false
+}
+
+// setUser sets whom the image runs as.
+func (f *follower) setUser() {
+	text, ok := plain(f.user)
+	if f.user == "" {
+		return
+	}
+	if !ok {
+		f.img.note("USER %s has no value here: set User.", text)
+		return
+	}
+	name, group, _ := strings.Cut(text, ":")
+	u := &f.img.User
+	if a, ok := f.accounts.find(name); ok {
+		*u = a.User
+		if u.UID == 0 {
+			f.img.note("User gets the first free number from 1000: set UID if volumes are another number's.")
+		}
+		if gid, ok := f.accounts.gid(group, a.Name); ok && gid != u.UID {
+			u.GID = gid
+		}
+		return
+	}
+	uid, err := strconv.Atoi(name)
+	switch {
+	case name == "root" || err == nil && uid == 0:
+		u.Name = "root"
+	case err == nil:
+		u.UID = uid
+		if gid, err := strconv.Atoi(group); err == nil {
+			u.GID = gid
+		}
+	default:
+		u.Name = name // the base's
+		if _, err := strconv.Atoi(group); err == nil {
+			f.img.note("USER %s: the group is the one that the base gives %s.", text, name)
+		}
+	}
+}
