@@ -1,6 +1,13 @@
 package disk
 
-import "os"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
 
 // Identity tells whether a file is still the one that was looked at: any write
 // to it, its replacement, and a restored modification time all change the
@@ -36,4 +43,29 @@ func (a Identity) Same(b Identity) bool { return a.Changed != 0 && a == b }
 // may have been set since.
 func (a Identity) SameFile(b Identity) bool {
 	return a.Changed != 0 && a.Device == b.Device && a.Inode == b.Inode && a.Size == b.Size
+}
+
+// Known is what a record says of a regular file: which one it was when its digest
+// was taken.
+type Known struct {
+	Identity Identity
+	Digest   v1.Hash
+}
+
+// Verify returns the identity of the file at path if its content is the known
+// one, and otherwise an error that says how it differs. It reads no file that
+// wasn't touched.
+func (k Known) Verify(ctx context.Context, path string) (Identity, error) {
+	id, err := Identify(path)
+	if err != nil || id.Same(k.Identity) {
+		return id, err
+	}
+	if id.Size != k.Identity.Size {
+		return id, fmt.Errorf("%d bytes instead of %d", id.Size, k.Identity.Size)
+	}
+	digest, err := SHA256(ctx, path)
+	if err == nil && digest != k.Digest {
+		err = errors.New("another content")
+	}
+	return id, err
 }

@@ -1,11 +1,16 @@
 package emulate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // Crash is the error of a program that an emulator could not run to its end.
@@ -55,13 +60,16 @@ func Crashed(err error, said string) (how string, crashed bool) {
 	return "", false
 }
 
-// crash makes a Crash of the error of a command that was expected to succeed.
-func crash(platform string, e Emulator, program string, err error) error {
-	c := &Crash{Platform: platform, Emulator: e, Program: program, How: err.Error()}
-	var failed *failure
-	if errors.As(err, &failed) {
-		c.How, c.Text = failed.err.Error(), failed.text
-		if how, ok := Crashed(failed.err, failed.text); ok {
+// crash makes a Crash of the error of a command that was expected to succeed; the
+// end of ctx is no crash.
+func crash(ctx context.Context, platform v1.Platform, e Emulator, program string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c := &Crash{Platform: platform.String(), Emulator: e, Program: program, How: err.Error()}
+	if failed, ok := errors.AsType[*process.Failure](err); ok {
+		c.How, c.Text = failed.Err.Error(), failed.Text
+		if how, ok := Crashed(failed.Err, failed.Text); ok {
 			c.How = how
 		}
 	}

@@ -37,7 +37,7 @@ func (m *maker) crossBuild(ctx context.Context, root string) (string, error) {
 	if err := errors.Join(os.MkdirAll(outside, 0o755), os.MkdirAll(out, 0o755)); err != nil {
 		return "", err
 	}
-	if _, err := (command{argv: argv, dir: outside, env: env}).output(ctx); err != nil {
+	if _, err := run(ctx, outside, env, argv...); err != nil {
 		return "", fmt.Errorf("cross-building the Go toolchain: %w", err)
 	}
 	for name, to := range m.programs(root) {

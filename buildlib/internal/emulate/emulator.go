@@ -14,6 +14,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // How programs of a platform run on this machine.
@@ -66,9 +68,6 @@ func (m *Missing) Error() string {
 const patience = 20 * time.Second
 
 var errPatience = fmt.Errorf("still not done after %s", patience)
-
-// nothing is what the program that a Find runs is called in messages.
-const nothing = "a program that does nothing"
 
 // Find finds out how programs of the platform run here, by running one. What
 // the kernel can do comes before a QEMU in PATH. The error is a *Missing if
@@ -134,7 +133,7 @@ var versionLine = regexp.MustCompile(`^qemu-\S+ version (\S+)`)
 func qemuVersion(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := command{argv: []string{path, "--version"}}.output(ctx)
+	out, err := process.Output(ctx, process.Command(ctx, path, "--version"))
 	if err != nil {
 		return ""
 	}

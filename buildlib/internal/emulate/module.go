@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // released matches the versions that golang.org/toolchain has: neither one in
@@ -34,7 +35,7 @@ var insecure = regexp.MustCompile(`SECURITY ERROR|security error:|checksum misma
 // returns the module's name, or an empty one, and says why, if they can't be had.
 func (m *maker) download(ctx context.Context, root string) (string, error) {
 	if !released.MatchString(m.Version) {
-		m.log("%s is no released version of Go, so its toolchain is cross-built", m.Version)
+		m.log("%s is not a released version of Go, so its toolchain is cross-built", m.Version)
 		return "", nil
 	}
 	name := fmt.Sprintf("golang.org/toolchain@v0.0.1-%s.%s-%s", m.Version, m.platform.OS, m.platform.Architecture)
@@ -73,7 +74,7 @@ func (m *maker) fetch(ctx context.Context, name string) (dir string, err error) 
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, downloadPatience, fmt.Errorf("still not downloaded after %s", downloadPatience))
 	defer cancel()
-	out, err := command{argv: []string{m.goCommand(), "mod", "download", "-json", name}, dir: outside, env: env}.output(limited)
+	out, err := run(limited, outside, env, m.goCommand(), "mod", "download", "-json", name)
 	var module struct{ Dir, Error string }
 	if decodeErr := json.Unmarshal(out, &module); decodeErr != nil && err == nil {
 		err = decodeErr
@@ -175,9 +176,9 @@ func (m *maker) copyProgram(from, to string) error {
 
 // reason returns the first line of what went wrong.
 func reason(err error) string {
-	text, ok := asFailure(err)
-	if !ok || text == "" {
-		text = err.Error()
+	text := err.Error()
+	if failed, ok := errors.AsType[*process.Failure](err); ok && failed.Text != "" {
+		text = failed.Text
 	}
 	line, _, _ := strings.Cut(text, "\n")
 	return line

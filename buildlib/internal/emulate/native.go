@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // native is what the installed go command says of itself.
@@ -33,16 +34,21 @@ func exe() string {
 	return ""
 }
 
+// run runs a command in dir with nothing but env in its environment, and returns
+// what it printed.
+func run(ctx context.Context, dir string, env []string, argv ...string) ([]byte, error) {
+	cmd := process.Command(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	return process.Output(ctx, cmd)
+}
+
 func (m *maker) goCommand() string { return filepath.Join(m.Root, "bin", "go"+exe()) }
 
 // ask asks the installed go command for its settings and makes sure that it
 // has the right version.
 func (m *maker) ask(ctx context.Context) error {
-	out, err := command{
-		argv: append([]string{m.goCommand(), "env", "-json", "GOVERSION"}, asked...),
-		env:  append(surroundings(os.Environ(), asked...), "GOTOOLCHAIN=local", "GOWORK=off"),
-		dir:  m.Root,
-	}.output(ctx)
+	out, err := run(ctx, m.Root, append(surroundings(os.Environ(), asked...), "GOTOOLCHAIN=local", "GOWORK=off"),
+		append([]string{m.goCommand(), "env", "-json", "GOVERSION"}, asked...)...)
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
 	}
@@ -93,12 +99,7 @@ func (m *maker) key(ctx context.Context) (string, error) {
 		}
 		fmt.Fprintln(sum, h)
 	}
-	version := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`/\: `, r) {
-			return '_'
-		}
-		return r
-	}, m.Version)
+	version := strings.NewReplacer("/", "_", `\`, "_", ":", "_", " ", "_").Replace(m.Version)
 	return fmt.Sprintf("%s-%s-%s-%s", version, m.platform.OS, m.platform.Architecture, hex.EncodeToString(sum.Sum(nil)[:6])), nil
 }
 
@@ -106,23 +107,13 @@ func (m *maker) key(ctx context.Context) (string, error) {
 // processor can run the toolchain's programs at all. Others only make them
 // faster, and published toolchains are made without.
 func (m *maker) level() string {
-	switch m.platform.Architecture {
-	case "arm":
-		switch m.platform.Variant {
-		case "v5":
-			return "GOARM=5"
-		case "v6":
-			return "GOARM=6"
-		}
+	switch p := m.platform; {
+	case p.Architecture == "arm" && (p.Variant == "v5" || p.Variant == "v6"):
+		return "GOARM=" + p.Variant[1:]
+	case p.Architecture == "arm":
 		return "GOARM=7"
-	case "mips", "mipsle":
-		if m.platform.Variant == "softfloat" {
-			return "GOMIPS=softfloat"
-		}
-	case "mips64", "mips64le":
-		if m.platform.Variant == "softfloat" {
-			return "GOMIPS64=softfloat"
-		}
+	case p.Variant == "softfloat" && strings.HasPrefix(p.Architecture, "mips"):
+		return strings.TrimSuffix("GO"+strings.ToUpper(p.Architecture), "LE") + "=softfloat"
 	}
 	return ""
 }

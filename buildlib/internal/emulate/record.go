@@ -8,29 +8,21 @@ import (
 	"os"
 	"path/filepath"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // record is what belongs in a toolchain's folder, by path from its GOROOT.
 type record struct {
 	Origin string
-	Files  map[string]kept
+	Files  map[string]disk.Known
 	Links  map[string]string // and where they lead
-}
-
-// kept is a program as it was when the toolchain was made.
-type kept struct {
-	Identity disk.Identity
-	Digest   v1.Hash
 }
 
 const recordName = "record.json"
 
 // writeRecord writes down what the goroot in the folder made holds.
 func (m *maker) writeRecord(ctx context.Context, made, origin string) error {
-	r := record{Origin: origin, Files: map[string]kept{}, Links: map[string]string{}}
+	r := record{Origin: origin, Files: map[string]disk.Known{}, Links: map[string]string{}}
 	root := filepath.Join(made, "goroot")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -49,7 +41,7 @@ func (m *maker) writeRecord(ctx context.Context, made, origin string) error {
 			return err
 		}
 		digest, err := disk.SHA256(ctx, path)
-		r.Files[name] = kept{id, digest}
+		r.Files[name] = disk.Known{Identity: id, Digest: digest}
 		return err
 	})
 	if err != nil {
@@ -75,41 +67,23 @@ func readRecord(ctx context.Context, folder string) (record, error) {
 	}
 	root := filepath.Join(folder, "goroot")
 	for name, was := range r.Files {
-		if err := was.verify(ctx, filepath.Join(root, name)); err != nil {
+		path := filepath.Join(root, name)
+		_, err := was.Verify(ctx, path)
+		if info, statErr := os.Stat(path); err == nil && (statErr != nil || info.Mode().Perm()&0o100 == 0) {
+			err = errors.New("not executable")
+		}
+		if err != nil {
 			return r, fmt.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, was := range r.Links {
 		path := filepath.Join(root, name)
 		if now, err := os.Readlink(path); err != nil || now != was {
-			return r, fmt.Errorf("%s is no link to %s", name, was)
+			return r, fmt.Errorf("%s is not a link to %s", name, was)
 		}
 		if _, err := os.Stat(path); err != nil {
 			return r, fmt.Errorf("%s: %v", name, err)
 		}
 	}
 	return r, nil
-}
-
-// verify makes sure that the file at path is the one that was recorded.
-func (k kept) verify(ctx context.Context, path string) error {
-	id, err := disk.Identify(path)
-	if err != nil || id.Same(k.Identity) {
-		return err
-	}
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	if info.Mode().Perm()&0o100 == 0 {
-		return errors.New("not executable")
-	}
-	if id.Size != k.Identity.Size {
-		return fmt.Errorf("%d bytes instead of %d", id.Size, k.Identity.Size)
-	}
-	h, err := disk.SHA256(ctx, path)
-	if err == nil && h != k.Digest {
-		err = errors.New("another content")
-	}
-	return err
 }

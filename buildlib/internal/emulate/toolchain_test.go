@@ -173,7 +173,7 @@ func TestKept(t *testing.T) {
 		{"another link", func() error {
 			src := filepath.Join(first.Root, "src")
 			return errors.Join(os.Remove(src), os.Symlink(t.TempDir(), src))
-		}, "src is no link to"},
+		}, "src is not a link to"},
 		{"no record", func() error { return os.Remove(filepath.Join(folder, recordName)) }, recordName},
 		{"half a record", func() error { return os.Truncate(filepath.Join(folder, recordName), 100) }, recordName},
 		{"empty", func() error { return os.RemoveAll(first.Root) }, "no such file"},

@@ -27,11 +27,11 @@ func (m *maker) try(ctx context.Context, t Toolchain, e Emulator) error {
 	defer cancel()
 	env := append(surroundings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOROOT="+t.Root)
 	argv, _ := t.Command(e)
-	out, err := command{argv: append(argv, "env", "GOVERSION", "GOHOSTARCH"), dir: dir, env: env}.output(limited)
+	out, err := run(limited, dir, env, append(argv, "env", "GOVERSION", "GOHOSTARCH")...)
 	if err != nil {
-		return m.crash(ctx, e, "go env", err)
+		return crash(ctx, m.platform, e, "go env", err)
 	}
-	want := strings.Join([]string{m.Version, m.platform.Architecture}, "\n")
+	want := m.Version + "\n" + m.platform.Architecture
 	if got := strings.TrimSpace(string(out)); got != want {
 		return fmt.Errorf("%s says that it is %q, not %q", argv[len(argv)-1], got, want)
 	}
@@ -40,17 +40,10 @@ func (m *maker) try(ctx context.Context, t Toolchain, e Emulator) error {
 		return err
 	}
 	argv = e.command(m.programs(t.Root)["compile"], "-o", filepath.Join(dir, "p.a"), "-p", "p", "-complete", source)
-	if _, err := (command{argv: argv, dir: dir, env: env}).output(limited); err != nil {
-		return m.crash(ctx, e, "the Go compiler", err)
+	if _, err := run(limited, dir, env, argv...); err != nil {
+		return crash(ctx, m.platform, e, "the Go compiler", err)
 	}
 	return nil
-}
-
-func (m *maker) crash(ctx context.Context, e Emulator, program string, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return crash(m.platform.String(), e, program, err)
 }
 
 // tried is a package without imports, which needs nothing compiled before it.

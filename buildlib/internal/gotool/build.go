@@ -8,8 +8,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -51,12 +52,7 @@ type Executable struct {
 
 // record is what is known of a kept folder's files since the last build, by
 // file name. It lies beside the folder.
-type record map[string]kept
-
-type kept struct {
-	Identity disk.Identity
-	Digest   v1.Hash
-}
+type record map[string]disk.Known
 
 // Build runs go build and returns the executables in the order of b.Mains. The
 // go command judges a kept file by its build ID alone, and would ship a
@@ -101,7 +97,7 @@ func (b Build) Linked() error {
 	for name, k := range r {
 		now, err := disk.Identify(filepath.Join(b.Folder, name))
 		if err == nil && now.SameFile(k.Identity) && now.Modified == k.Identity.Modified {
-			r[name] = kept{now, k.Digest}
+			r[name] = disk.Known{Identity: now, Digest: k.Digest}
 		}
 	}
 	return b.write(r)
@@ -132,8 +128,8 @@ func (b Build) check(ctx context.Context) (record, error) {
 		path := filepath.Join(b.Folder, e.Name())
 		was, ok := old[e.Name()]
 		if ok {
-			if now, err := was.verify(ctx, path); err == nil {
-				good[e.Name()] = kept{now, was.Digest}
+			if now, err := was.Verify(ctx, path); err == nil {
+				good[e.Name()] = disk.Known{Identity: now, Digest: was.Digest}
 				continue
 			}
 			if ctx.Err() != nil { // nothing is wrong with the file
@@ -147,22 +143,6 @@ func (b Build) check(ctx context.Context) (record, error) {
 	return good, nil
 }
 
-// verify returns the identity of the file at path if it has k's content.
-func (k kept) verify(ctx context.Context, path string) (disk.Identity, error) {
-	id, err := disk.Identify(path)
-	if err != nil || id.Same(k.Identity) {
-		return id, err
-	}
-	if id.Size != k.Identity.Size {
-		return id, errors.New("another size")
-	}
-	h, err := disk.SHA256(ctx, path)
-	if err == nil && h != k.Digest {
-		err = errors.New("another content")
-	}
-	return id, err
-}
-
 func (g Go) build(ctx context.Context, b Build) error {
 	args := append([]string{"build"}, b.Args...)
 	args = append(args, "-o", b.Folder+string(filepath.Separator), "--")
@@ -174,7 +154,7 @@ func (g Go) build(ctx context.Context, b Build) error {
 	cmd.Stdout, cmd.Stderr = &said, &said
 	release := process.Guard(cmd)
 	defer release()
-	return run(ctx, cmd, &said)
+	return installed(process.Run(ctx, cmd, &said))
 }
 
 // look identifies the outputs. One that is still the file of before, with no
@@ -182,7 +162,7 @@ func (g Go) build(ctx context.Context, b Build) error {
 // content; others are hashed.
 func (b Build) look(ctx context.Context, before record) (record, []Executable, error) {
 	executables := make([]Executable, len(b.Mains))
-	records := make([]kept, len(b.Mains))
+	records := make([]disk.Known, len(b.Mains))
 	var work errgroup.Group
 	work.SetLimit(2)
 	for i, m := range b.Mains {
@@ -207,7 +187,7 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 					return err
 				}
 			}
-			records[i] = kept{id, digest}
+			records[i] = disk.Known{Identity: id, Digest: digest}
 			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Loader: loader, Kept: ok && digest == was.Digest}
 			if !same {
 				executables[i].Identity = id
@@ -229,27 +209,12 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 // package at importPath in a folder -o names: the last element of the path, or
 // the one before a major version suffix (go help build).
 func ExecutableName(importPath string) string {
-	dir, name := splitPath(importPath)
-	if dir != "" && isMajor(name) {
-		_, name = splitPath(dir)
+	name := path.Base(importPath)
+	if dir := path.Dir(importPath); dir != "." && major.MatchString(name) {
+		return path.Base(dir)
 	}
 	return name
 }
 
-func splitPath(p string) (dir, name string) {
-	p = strings.TrimSuffix(p, "/")
-	if i := strings.LastIndexByte(p, '/'); i >= 0 {
-		return p[:i], p[i+1:]
-	}
-	return "", p
-}
-
-// isMajor reports whether an element of an import path is a major version
-// suffix: v2 and up.
-func isMajor(s string) bool {
-	digits, ok := strings.CutPrefix(s, "v")
-	if !ok || digits == "" || digits[0] == '0' || digits == "1" {
-		return false
-	}
-	return strings.Trim(digits, "0123456789") == ""
-}
+// major is a major version suffix, v2 and up.
+var major = regexp.MustCompile(`^v([2-9]|[1-9][0-9]+)$`)

@@ -15,6 +15,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // main prints text with nothing but the runtime, so that it links fast.
@@ -257,7 +259,7 @@ func TestBuildShowsTheCompilersText(t *testing.T) {
 	before := p.build()
 	write(t, filepath.Join(p.dir, "cmd", "one", "main.go"), "package main\n\nfunc main() {\n\tfirst()\n\tsecond()\n}\n")
 	_, err := Go{Dir: p.dir}.Build(t.Context(), p.Build)
-	var failure *Failure
+	var failure *process.Failure
 	if !errors.As(err, &failure) {
 		t.Fatalf("error %v, want a Failure", err)
 	}

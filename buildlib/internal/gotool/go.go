@@ -33,50 +33,23 @@ func (g Go) command(ctx context.Context, env []string, args ...string) *exec.Cmd
 	return cmd
 }
 
-// output runs a go command and returns what it printed. The error of a failed
-// one holds what it said.
+// output runs a go command and returns what it printed. The error of one that
+// failed is a *process.Failure.
 func (g Go) output(ctx context.Context, env []string, args ...string) ([]byte, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := g.command(ctx, env, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := run(ctx, cmd, &stderr); err != nil {
-		return nil, fmt.Errorf("go %s: %w", args[0], err)
+	out, err := process.Output(ctx, g.command(ctx, env, args...))
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w", args[0], installed(err))
 	}
-	return stdout.Bytes(), nil
+	return out, nil
 }
 
-// run runs cmd, whose messages go to said.
-func run(ctx context.Context, cmd *exec.Cmd, said *bytes.Buffer) error {
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		// What a killed compiler printed is not true of the source.
-		return context.Cause(ctx)
-	}
+// installed adds to an error what to do if there is no go command.
+func installed(err error) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%w: install Go (https://go.dev/dl) or add it to PATH", err)
 	}
-	if err != nil {
-		if text := strings.TrimSpace(said.String()); text != "" {
-			return &Failure{Err: err, Text: text}
-		}
-	}
 	return err
 }
-
-// Failure is a go command that ended with an error, and what it said.
-type Failure struct {
-	Err  error
-	Text string
-}
-
-func (f *Failure) Error() string {
-	if strings.Contains(f.Text, "\n") {
-		return f.Err.Error() + "\n" + f.Text
-	}
-	return f.Err.Error() + ": " + f.Text
-}
-
-func (f *Failure) Unwrap() error { return f.Err }
 
 // Env is what go env says of the module's folder.
 type Env struct {
@@ -141,15 +114,20 @@ func (g Go) List(ctx context.Context, env, flags []string, patterns ...string) (
 	if err != nil {
 		return nil, err
 	}
-	var list []Package
+	return decode[Package](out)
+}
+
+// decode reads the objects that go list printed.
+func decode[T any](out []byte) ([]T, error) {
+	var list []T
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p Package
-		if err := d.Decode(&p); err == io.EOF {
+		var one T
+		if err := d.Decode(&one); err == io.EOF {
 			return list, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("go list: %w", err)
 		}
-		list = append(list, p)
+		list = append(list, one)
 	}
 }
 
@@ -157,13 +135,12 @@ func (g Go) List(ctx context.Context, env, flags []string, patterns ...string) (
 func listFlags(flags []string) []string {
 	var keep []string
 	for i := 0; i < len(flags); i++ {
-		name, _, joined := strings.Cut(strings.TrimPrefix(flags[i], "-"), "=")
-		switch strings.TrimPrefix(name, "-") {
+		switch FlagName(flags[i]) {
 		case "modcacherw":
 			keep = append(keep, flags[i])
 		case "tags", "mod", "modfile", "overlay", "compiler", "pkgdir":
 			keep = append(keep, flags[i])
-			if !joined && i+1 < len(flags) {
+			if !strings.Contains(flags[i], "=") && i+1 < len(flags) {
 				i++
 				keep = append(keep, flags[i])
 			}

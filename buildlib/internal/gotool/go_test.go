@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
 // module makes a module of the given files, name by content, and returns its
@@ -127,7 +129,7 @@ func TestEnv(t *testing.T) {
 func TestFailure(t *testing.T) {
 	dir := module(t, map[string]string{"go.mod": "module example.com/m\n\ngo 1.24\nnonsense\n"})
 	_, err := Go{Dir: dir}.List(t.Context(), nil, nil, ".")
-	var failure *Failure
+	var failure *process.Failure
 	if !errors.As(err, &failure) {
 		t.Fatalf("error %v, want a Failure", err)
 	}

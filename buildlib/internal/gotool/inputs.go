@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/parser"
 	"go/token"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -89,13 +87,11 @@ func (g Go) Inputs(ctx context.Context, b Build, env Env) (Inputs, error) {
 		return in, err
 	}
 	context := buildContext(b.Env, flags)
-	for d := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p listed
-		if err := d.Decode(&p); err == io.EOF {
-			break
-		} else if err != nil {
-			return in, fmt.Errorf("go list: %w", err)
-		}
+	packages, err := decode[listed](out)
+	if err != nil {
+		return in, err
+	}
+	for _, p := range packages {
 		if p.Standard || p.Dir == "" {
 			continue
 		}
