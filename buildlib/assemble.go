@@ -24,18 +24,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
-// built is an image as the stages hand it on.
-type built struct {
-	plan   ImagePlan
-	index  v1.ImageIndex
-	images []v1.Image    // as plan.Platforms
-	bases  []*RecordBase // as images; nil for scratch
-
-	contents   []evidence.Contents // as images
-	statements []statement
-	ImageResult
-}
-
 // assembly makes a plan's images while their binaries are compiled.
 type assembly struct {
 	w        *workspace
@@ -363,4 +351,26 @@ func contentSize(m *v1.Manifest) int64 {
 		size += l.Size
 	}
 	return size
+}
+
+// withBase adds the keys that name the base to labels or annotations, which are
+// stronger. A base of an image layout has no name.
+func withBase(name string, digest v1.Hash, own map[string]string) map[string]string {
+	all := map[string]string{ociKeys + "base.digest": digest.String()}
+	if name != "" {
+		all[ociKeys+"base.name"] = name
+	}
+	maps.Copy(all, own)
+	return all
+}
+
+// sharedBase is the one base of all platforms' images, or nil.
+func sharedBase(bases []*RecordBase) *RecordBase {
+	first := bases[0]
+	for _, b := range bases {
+		if b == nil || b.Name != first.Name || b.Index != first.Index {
+			return nil
+		}
+	}
+	return first
 }

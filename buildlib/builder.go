@@ -9,6 +9,9 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
 // Options say how a Builder works, and nothing of what it makes. The zero value
@@ -156,4 +159,33 @@ func (b *Builder) Report(e Event) {
 	if b.progress != nil {
 		b.progress(e)
 	}
+}
+
+// built is an image as the stages hand it on.
+type built struct {
+	plan   ImagePlan
+	index  v1.ImageIndex
+	images []v1.Image    // as plan.Platforms
+	bases  []*RecordBase // as images; nil for scratch
+
+	contents   []evidence.Contents // as images
+	statements []statement
+	ImageResult
+}
+
+// compilation is the running of a plan's Compiles. Each ends by itself, so
+// that images of one platform are assembled while the next one compiles.
+type compilation struct {
+	calls []compiled // as Plan.Compiles
+}
+
+type compiled struct {
+	Compile
+	done   chan struct{} // closed when the rest is set
+	build  gotool.Build
+	inputs gotool.Inputs // before go ran
+
+	mu          sync.Mutex
+	executables []gotool.Executable
+	again       map[string]bool // the paths of those that were built again
 }

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,23 +17,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
-
-// compilation is the running of a plan's Compiles. Each ends by itself, so
-// that images of one platform are assembled while the next one compiles.
-type compilation struct {
-	calls []compiled // as Plan.Compiles
-}
-
-type compiled struct {
-	Compile
-	done   chan struct{} // closed when the rest is set
-	build  gotool.Build
-	inputs gotool.Inputs // before go ran
-
-	mu          sync.Mutex
-	executables []gotool.Executable
-	again       map[string]bool // the paths of those that were built again
-}
 
 // jobs is how many go builds run at once. One of them keeps all cores busy
 // while it compiles, but neither while it loads packages nor while it links the
@@ -124,14 +106,6 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 	step.Done(detail)
 	close(c.done)
 	return nil
-}
-
-func packages(mains []Main) string {
-	paths := make([]string, len(mains))
-	for i, m := range mains {
-		paths[i] = m.Package
-	}
-	return strings.Join(paths, " ")
 }
 
 // cgoHint explains what the compiler can't know: a dependency without cgo may

@@ -3,13 +3,10 @@ package buildlib
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // repositoryName and tagName are the OCI distribution spec's <name> and
@@ -98,31 +95,6 @@ func (r *resolver) checkID(field string, id int) {
 	}
 }
 
-// renderPath renders a path in the image, checks and cleans it.
-func (r *resolver) renderPath(field, text string, facts *Facts) string {
-	p, _ := r.render(field, text, facts)
-	return r.imagePath(field, p)
-}
-
-// imagePath checks and cleans a path in the image. An empty one stays empty.
-func (r *resolver) imagePath(field, p string) string {
-	if p == "" {
-		return ""
-	}
-	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
-		if p == " " { // as empty ones come here
-			p = ""
-		}
-		r.mistake(field, "%q: want an absolute path in the image, without ..", p)
-		return ""
-	}
-	if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
-		r.mistake(field, "%q: has control characters or is not UTF-8", p)
-		return ""
-	}
-	return path.Clean(p)
-}
-
 // expose parses PORT[-PORT][/PROTOCOL] into what config has for it (OCI image
 // spec, config.md, ExposedPorts; the range is Docker's).
 func expose(port string) ([]string, error) {
@@ -183,4 +155,26 @@ func isSignal(s string) bool {
 	}
 	name := strings.TrimPrefix(s, "SIG")
 	return slices.Contains(signals, name) || realtime.MatchString(name)
+}
+
+// draft is an Image while it becomes an ImagePlan.
+type draft struct {
+	Image
+	field     string
+	names     []string // of binaries, of those there are
+	binaries  []binary // of these names: several of one are for different platforms
+	platforms []Platform
+}
+
+// on are the binaries for p, in the order of their names.
+func (d *draft) on(p Platform) []binary {
+	var list []binary
+	for _, name := range d.names {
+		for _, b := range d.binaries {
+			if b.Name == name && b.on(p) {
+				list = append(list, b)
+			}
+		}
+	}
+	return list
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -68,14 +67,4 @@ func gather(ctx context.Context, dir string) (list []found, damaged []error, err
 		err = fmt.Errorf("%s: no record of Builder.Push is below it: %s", dir, gathered)
 	}
 	return list, damaged, err
-}
-
-// readLimited reads a file, and no more than a byte over limit.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit+1))
 }

@@ -14,28 +14,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// draft is an Image while it becomes an ImagePlan.
-type draft struct {
-	Image
-	field     string
-	names     []string // of binaries, of those there are
-	binaries  []binary // of these names: several of one are for different platforms
-	platforms []Platform
-}
-
-// on are the binaries for p, in the order of their names.
-func (d *draft) on(p Platform) []binary {
-	var list []binary
-	for _, name := range d.names {
-		for _, b := range d.binaries {
-			if b.Name == name && b.on(p) {
-				list = append(list, b)
-			}
-		}
-	}
-	return list
-}
-
 // images resolves the Project's images, or makes one per binary.
 func (r *resolver) images(binaries []binary) {
 	declared := r.project.Images

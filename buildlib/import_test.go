@@ -24,6 +24,8 @@ type listed struct {
 	GoFiles               []string
 	Imports               []string
 	Deps                  []string
+
+	system string // whose files it has
 }
 
 // list lists the packages of this module, on all systems that have files of
@@ -54,6 +56,7 @@ var listOnce = sync.OnceValues(func() ([]listed, error) {
 			} else if err != nil {
 				return nil, err
 			}
+			p.system = system
 			all = append(all, p)
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // ociKeys start the keys that the OCI image spec defines (annotations.md,
@@ -67,28 +65,6 @@ func (r *resolver) indexAnnotations(labels map[string]label) map[string]string {
 		}
 	}
 	return annotations
-}
-
-// withBase adds the keys that name the base to labels or annotations, which are
-// stronger. A base of an image layout has no name.
-func withBase(name string, digest v1.Hash, own map[string]string) map[string]string {
-	all := map[string]string{ociKeys + "base.digest": digest.String()}
-	if name != "" {
-		all[ociKeys+"base.name"] = name
-	}
-	maps.Copy(all, own)
-	return all
-}
-
-// sharedBase is the one base of all platforms' images, or nil.
-func sharedBase(bases []*RecordBase) *RecordBase {
-	first := bases[0]
-	for _, b := range bases {
-		if b == nil || b.Name != first.Name || b.Index != first.Index {
-			return nil
-		}
-	}
-	return first
 }
 
 func (r *resolver) checkLabels(field string, labels map[string]string) {

@@ -3,11 +3,9 @@ package buildlib
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,30 +79,6 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	return m, nil
 }
 
-// runners checks the Project's and spells their platforms as the plan does.
-func (r *resolver) runners() {
-	for _, key := range slices.Sorted(maps.Keys(r.project.Runners)) {
-		field, label := fmt.Sprintf("Runners[%q]", key), r.project.Runners[key]
-		p, err := parsePlatform(key, r.ports)
-		if err != nil {
-			r.check(field, err)
-			continue
-		}
-		if strings.TrimSpace(label) == "" || strings.ContainsAny(label, "\r\n") {
-			r.mistake(field, "%q is not a valid runner label: want one like ubuntu-24.04-arm", label)
-			continue
-		}
-		if other, ok := r.plan.Runners[p]; ok && other != label {
-			r.mistake(field, "%s has two runners, %q and %q: name it once", p, other, label)
-			continue
-		}
-		if r.plan.Runners == nil {
-			r.plan.Runners = map[Platform]string{}
-		}
-		r.plan.Runners[p] = label
-	}
-}
-
 // cacheKey is a MatrixJob's.
 func (p *Plan) cacheKey(platform Platform, modules string) string {
 	var ways []string
@@ -133,11 +107,6 @@ func (t Toolchain) settings() string {
 // neutralFlags are flags of go build that say how it works or what it prints, and
 // nothing of what it makes (go help build).
 var neutralFlags = []string{"p", "v", "x", "a", "work", "modcacherw"}
-
-// shortHash is a name for a text of any length: the start of its sha256, in hex.
-func shortHash(text string) string {
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
-}
 
 // keyWord is the start of a version in characters that a key may have: one of
 // a toolchain of somebody's own may have others.

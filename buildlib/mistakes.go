@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // mistake notes what is wrong with a field of the Project.
@@ -173,4 +176,47 @@ func place(mistake error) []int {
 		}
 	}
 	return at
+}
+
+// parsePlatforms reads a list, noting each mistake under field.
+func (r *resolver) parsePlatforms(field string, list []string) []Platform {
+	var parsed []Platform
+	for i, s := range list {
+		p, err := parsePlatform(s, r.ports)
+		if err != nil {
+			r.check(fmt.Sprintf("%s[%d]", field, i), err)
+			continue
+		}
+		if slices.Contains(parsed, p) {
+			r.mistake(fmt.Sprintf("%s[%d]", field, i), "platform %s is named twice", p)
+			continue
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed
+}
+
+// renderPath renders a path in the image, checks and cleans it.
+func (r *resolver) renderPath(field, text string, facts *Facts) string {
+	p, _ := r.render(field, text, facts)
+	return r.imagePath(field, p)
+}
+
+// imagePath checks and cleans a path in the image. An empty one stays empty.
+func (r *resolver) imagePath(field, p string) string {
+	if p == "" {
+		return ""
+	}
+	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
+		if p == " " { // as empty ones come here
+			p = ""
+		}
+		r.mistake(field, "%q: want an absolute path in the image, without ..", p)
+		return ""
+	}
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
+		r.mistake(field, "%q: has control characters or is not UTF-8", p)
+		return ""
+	}
+	return path.Clean(p)
 }

@@ -2,6 +2,9 @@ package buildlib
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -153,3 +156,40 @@ func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform
 
 // scratch is the base that is none.
 const scratch = "scratch"
+
+// AbsentSource is a File's Source that wasn't there when the Plan was made. It
+// may be made by a step of the project that has yet to run, and that those who
+// only share out the work, or join what others made, never run: so it is a
+// mistake for the stages that read it, or among other mistakes, and else none.
+type AbsentSource struct {
+	Field  string `json:"field"`  // of the Project
+	Source string `json:"source"` // as the field has it
+	Path   string `json:"path"`   // relative to Plan.Dir
+}
+
+func packages(mains []Main) string {
+	paths := make([]string, len(mains))
+	for i, m := range mains {
+		paths[i] = m.Package
+	}
+	return strings.Join(paths, " ")
+}
+
+// compilesFor keeps of the calls what is needed.
+func compilesFor(calls []Compile, needed map[on]bool) []Compile {
+	var kept []Compile
+	for _, c := range calls {
+		c.Mains = slices.DeleteFunc(slices.Clone(c.Mains), func(m Main) bool { return !needed[on{m.Binary, c.Platform}] })
+		if len(c.Mains) > 0 {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+func (p *Plan) private(name string) string { return filepath.Join(p.Output, ".multimage", name) }
+
+// layout is the folder of an image's layout.
+func (p *Plan) layout(image string) string {
+	return filepath.Join(p.Output, "oci", filepath.FromSlash(image))
+}

@@ -80,12 +80,6 @@ func (p Platform) containerd() platforms.Platform {
 // pair is what go calls a port: OS/ARCH.
 func (p Platform) pair() string { return p.OS + "/" + p.Architecture }
 
-// onto returns the facts with p's own.
-func (p Platform) onto(f Facts) Facts {
-	f.Platform, f.OS, f.Arch, f.Variant = p.String(), p.OS, p.Architecture, p.Variant
-	return f
-}
-
 // parsePlatform is ParsePlatform of what Go can build for: known are the OS/ARCH
 // pairs that it has.
 func parsePlatform(s string, known []string) (Platform, error) {
@@ -115,24 +109,6 @@ func meant(s string, known []string) string {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return ""
-}
-
-// parsePlatforms reads a list, noting each mistake under field.
-func (r *resolver) parsePlatforms(field string, list []string) []Platform {
-	var parsed []Platform
-	for i, s := range list {
-		p, err := parsePlatform(s, r.ports)
-		if err != nil {
-			r.check(fmt.Sprintf("%s[%d]", field, i), err)
-			continue
-		}
-		if slices.Contains(parsed, p) {
-			r.mistake(fmt.Sprintf("%s[%d]", field, i), "platform %s is named twice", p)
-			continue
-		}
-		parsed = append(parsed, p)
-	}
-	return parsed
 }
 
 // limit keeps the platforms that are in by, in the order of list.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/multimage/multimage/buildlib/internal/base"
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
@@ -116,13 +115,6 @@ func (p *Plan) records(b *built) ([]Record, error) {
 		}
 	}
 	return list, nil
-}
-
-func recordBase(b *base.Base) *RecordBase {
-	if b == nil {
-		return nil
-	}
-	return &RecordBase{Name: b.Name, Index: b.Index, Child: b.Digest}
 }
 
 // pushImage pushes an image to its repositories, and waits for all of them.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/multimage/multimage/buildlib/internal/base"
 )
 
 // Record says that the image of one platform is in registries, by digest, and
@@ -183,3 +186,20 @@ func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 
 
 // subject is what the record is of.
 func (r *Record) subject() on { return on{r.Image, r.Platform} }
+
+func recordBase(b *base.Base) *RecordBase {
+	if b == nil {
+		return nil
+	}
+	return &RecordBase{Name: b.Name, Index: b.Index, Child: b.Digest}
+}
+
+// readLimited reads a file, and no more than a byte over limit.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/git"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // Plan resolves p, as o changes it, into a Plan. It runs the go command to
@@ -52,7 +53,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 		if r.git.Version != "" {
 			r.git.Version += "-dirty"
 		}
-		r.warn("the checkout counts as changed: git doesn't track %s, which go compiles in: commit it", some(untracked))
+		r.warn("the checkout counts as changed: git doesn't track %s, which go compiles in: commit it", wording.List(untracked, 5))
 	}
 	r.facts()
 	before := len(r.mistakes)
@@ -86,30 +87,6 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 		return nil, errors.Join(r.mistakes...)
 	}
 	return r, nil
-}
-
-var defaultPlatforms = []string{"linux/amd64", "linux/arm64"}
-
-// resolver holds what is known while a Project becomes a Plan.
-type resolver struct {
-	project  Project
-	over     Overrides
-	plan     *Plan
-	tool     gotool.Go
-	env      gotool.Env
-	git      git.Info
-	defaults []Platform // the Project's platforms
-	skipped  []binary   // those that Overrides leave no platform
-	ports    []string   // what go builds for
-	tags     Facts      // without a platform
-	mistakes []error
-	wrong    map[string]bool // fields whose templates have a mistake, which is all to say of them
-	// unsure is set if mistakes may keep some of the binaries from being found.
-	unsure bool
-}
-
-func (r *resolver) warn(format string, args ...any) {
-	r.plan.Warnings = append(r.plan.Warnings, fmt.Sprintf(format, args...))
 }
 
 // newResolver finds the folders and asks the go command where it is.
@@ -196,36 +173,26 @@ func (r *resolver) look(ctx context.Context) error {
 	return nil
 }
 
-// moduleDir returns the folder of the module that dir is in: the nearest one
-// upwards with a go.mod; dir itself if there is none.
-func moduleDir(dir string) string {
-	for d := dir; ; d = filepath.Dir(d) {
-		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
-			return d
+// runners checks the Project's and spells their platforms as the plan does.
+func (r *resolver) runners() {
+	for _, key := range slices.Sorted(maps.Keys(r.project.Runners)) {
+		field, label := fmt.Sprintf("Runners[%q]", key), r.project.Runners[key]
+		p, err := parsePlatform(key, r.ports)
+		if err != nil {
+			r.check(field, err)
+			continue
 		}
-		if d == filepath.Dir(d) {
-			return dir
+		if strings.TrimSpace(label) == "" || strings.ContainsAny(label, "\r\n") {
+			r.mistake(field, "%q is not a valid runner label: want one like ubuntu-24.04-arm", label)
+			continue
 		}
+		if other, ok := r.plan.Runners[p]; ok && other != label {
+			r.mistake(field, "%s has two runners, %q and %q: name it once", p, other, label)
+			continue
+		}
+		if r.plan.Runners == nil {
+			r.plan.Runners = map[Platform]string{}
+		}
+		r.plan.Runners[p] = label
 	}
-}
-
-// first returns the first list that is not nil.
-func first(lists ...[]string) []string {
-	for _, l := range lists {
-		if l != nil {
-			return l
-		}
-	}
-	return nil
-}
-
-// duplicates returns the values that occur in list more than once.
-func duplicates(list []string) []string {
-	var twice []string
-	for i, s := range list {
-		if slices.Contains(list[:i], s) && !slices.Contains(twice, s) {
-			twice = append(twice, s)
-		}
-	}
-	return twice
 }

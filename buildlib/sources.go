@@ -15,16 +15,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
-// AbsentSource is a File's Source that wasn't there when the Plan was made. It
-// may be made by a step of the project that has yet to run, and that those who
-// only share out the work, or join what others made, never run: so it is a
-// mistake for the stages that read it, or among other mistakes, and else none.
-type AbsentSource struct {
-	Field  string `json:"field"`  // of the Project
-	Source string `json:"source"` // as the field has it
-	Path   string `json:"path"`   // relative to Plan.Dir
-}
-
 // absent is the error that a source isn't there.
 type absent struct {
 	AbsentSource

@@ -41,18 +41,3 @@ func (p *Plan) hasTags(dirty bool) error {
 	}
 	return errors.Join(mistakes...)
 }
-
-// withhold takes from the images the tags that registries don't get.
-func (w *workspace) withhold(all []built, dirty bool) {
-	for i := range all {
-		b := &all[i]
-		if len(b.plan.Repositories) == 0 {
-			continue
-		}
-		published, withheld := w.plan.forRegistries(b.Tags, dirty)
-		if b.Tags = published; len(withheld) > 0 {
-			w.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set Overrides.AllowDirty",
-				b.Name, strings.Join(withheld, ", ")))
-		}
-	}
-}

@@ -99,3 +99,9 @@ func templateError(text string, err error) error {
 }
 
 var unknownFact = regexp.MustCompile(`can't evaluate field (\w+) `)
+
+// onto returns the facts with p's own.
+func (p Platform) onto(f Facts) Facts {
+	f.Platform, f.OS, f.Arch, f.Variant = p.String(), p.OS, p.Architecture, p.Variant
+	return f
+}

@@ -59,7 +59,7 @@ func offer(children []child) string {
 			has = append(has, p)
 		}
 	}
-	return "has " + wording.List(has)
+	return "has " + wording.List(has, 40)
 }
 
 // children adds the images of an index, in its order, to all.

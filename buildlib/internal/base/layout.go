@@ -123,7 +123,7 @@ func (s *Source) choose(ctx context.Context, all []v1.Descriptor, tag string, di
 	has := "it is empty"
 	if len(tags) > 0 {
 		slices.Sort(tags)
-		has = "it has " + wording.List(slices.Compact(tags))
+		has = "it has " + wording.List(slices.Compact(tags), 40)
 	}
 	switch {
 	case len(found) == 1:

@@ -32,11 +32,11 @@ func Clip(text string) string {
 	return text
 }
 
-// List joins words for an error, the first of them if they are many.
-func List(words []string) string {
-	const most = 40
-	if len(words) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+// List joins words for people: the first most of them, and how many more there
+// are.
+func List(words []string, most int) string {
+	if len(words) <= most {
+		return strings.Join(words, ", ")
 	}
-	return strings.Join(words, ", ")
+	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
 }

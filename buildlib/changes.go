@@ -1,0 +1,154 @@
+package buildlib
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/git"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// checkInputs refuses what can't be built well, and warns of what the version
+// doesn't tell.
+func (w *workspace) checkInputs(all []gotool.Inputs) error {
+	p := w.plan
+	for _, in := range all {
+		if by := in.Embeds(p.Output, "bin/x", "oci/x", "digests/x", "evidence/x", "bench/x", "images.json", ".multimage/x"); by != "" {
+			return fmt.Errorf("Output: %s is embedded by package %s (go:embed), so each build would embed the one before: set Output (Overrides.Output) to a folder that no package embeds", p.Output, by)
+		}
+		if by := in.Embeds(w.options.Cache, "blobs/x", "records/x", "seen/x", "tmp/x"); by != "" {
+			return fmt.Errorf("Cache: %s is embedded by package %s (go:embed), so each build would embed the one before: set Cache (Overrides.Cache) to a folder outside the project", w.options.Cache, by)
+		}
+	}
+	if names := withoutCgo(all); len(names) > 0 {
+		w.tell(StepWarn, "cgo is off, so files are left out of "+strings.Join(names, ", ")+": what they do is missing, and may fail only when the program runs: look for a pure Go alternative")
+	}
+	return nil
+}
+
+// withoutCgo are the packages that lack files because cgo is off.
+func withoutCgo(all []gotool.Inputs) []string {
+	var names []string
+	for _, in := range all {
+		names = append(names, in.Cgo...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// warnOfSources names what is compiled in, and the revision says nothing of.
+func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) error {
+	p, top := w.plan, w.plan.Checkout.Folder
+	if top == "" || p.Revision == "" {
+		return nil
+	}
+	var own []string // files of the repository
+	resolve := resolveFolders()
+	outside := map[string]bool{}
+	modules := map[string]string{}
+	for _, in := range all {
+		for dir, s := range in.Packages {
+			modules[dir] = cmp.Or(s.Module, s.ImportPath)
+		}
+	}
+	for _, file := range inputFiles(all) {
+		if at := resolve(file); disk.Inside(at, top) {
+			own = append(own, at)
+		} else if module := modules[filepath.Dir(file)]; module != "" {
+			outside[module] = true
+		} else {
+			outside[p.relative(file)] = true
+		}
+	}
+	if len(outside) > 0 {
+		var names []string
+		for name := range outside {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so the version does not cover it: %s", wording.List(names, 5)))
+	}
+	for _, silent := range []struct {
+		look func(context.Context, string, []string) ([]string, error)
+		does string
+	}{
+		{git.Excluded, "git ignores what go compiles in"},
+		{git.Unwatched, "git is told not to look at what go compiles in (assume-unchanged, skip-worktree)"},
+	} {
+		files, err := silent.look(ctx, top, own)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			w.log("can't tell whether %s: %v", silent.does, err)
+		}
+		if len(files) > 0 {
+			for i, file := range files {
+				files[i] = p.relative(file)
+			}
+			w.tell(StepWarn, fmt.Sprintf("%s, so the version does not cover it: %s", silent.does, wording.List(files, 5)))
+		}
+	}
+	return nil
+}
+
+// unchanged is an error if what is built was changed since the plan was made,
+// or since go began to read it: then one platform's binaries may be of other
+// source than the next one's, and none of the commit.
+func (w *workspace) unchanged(ctx context.Context) error {
+	changed, err := w.changes(ctx)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	return errors.New("the source changed during the build, so nothing is published of it: " + wording.List(changed, 5) + ": run again when nothing is changing it")
+}
+
+// Stale reports whether the source has changed since the Builder compiled it, or
+// the checkout since the plan was made, so that further stages would be errors:
+// a new Plan's Builder builds what is there now. A Builder that has compiled
+// nothing yet is not stale.
+func (b *Builder) Stale(ctx context.Context) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.run.compilation == nil {
+		return false, nil
+	}
+	changed, err := b.changes(ctx)
+	return len(changed) > 0, err
+}
+
+// changes are what unchanged and Stale look for, sorted.
+func (b *Builder) changes(ctx context.Context) ([]string, error) {
+	p := b.plan
+	var changed []string
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		known := map[string]gotool.Input{}
+		for i := range b.run.compilation.calls {
+			for _, file := range b.run.compilation.calls[i].inputs.Changed(known) {
+				changed = append(changed, p.relative(file))
+			}
+		}
+	}()
+	state, err := git.Changes(ctx, git.State{Top: p.Checkout.Folder, Revision: p.Revision, Branch: p.Checkout.Branch, Changed: p.Checkout.Changed}, p.Output)
+	<-looked
+	if err != nil {
+		return nil, err
+	}
+	for _, what := range state {
+		if filepath.IsAbs(what) {
+			what = p.relative(what)
+		}
+		changed = append(changed, what)
+	}
+	slices.Sort(changed)
+	return slices.Compact(changed), nil
+}

@@ -1,0 +1,120 @@
+package buildlib
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/gotool"
+)
+
+// warnOfGOFLAGS says what of GOFLAGS a field of the Project replaces.
+func (r *resolver) warnOfGOFLAGS(binaries []binary) {
+	for _, flag := range gotool.SplitFlags(r.env.Flags) {
+		for _, b := range binaries {
+			field := ""
+			switch name := gotool.FlagName(flag); {
+			case name == "tags" && len(b.build.Tags) > 0:
+				field = "Tags"
+			case name == "ldflags" && b.build.Ldflags != "":
+				field = "Ldflags"
+			default:
+				continue
+			}
+			r.warn("GOFLAGS says %s, which the Project's Go.%s replaces for %s: say all of it there", flag, field, b.Name)
+			break
+		}
+	}
+}
+
+// compiles groups the binaries into calls of go build: those of one platform
+// that are built alike and that go doesn't give one name. With equal names go
+// would silently keep one of them.
+func (r *resolver) compiles(binaries []binary) {
+	r.checkOutputs(binaries)
+	for _, p := range r.order(binaries) {
+		var on []binary
+		for _, b := range binaries {
+			if b.on(p) {
+				on = append(on, b)
+			}
+		}
+		r.plan.Compiles = append(r.plan.Compiles, r.calls(p, on)...)
+	}
+}
+
+// checkOutputs notes a binary that is called like the folder of a platform's: v3
+// of linux/amd64 beside all of linux/amd64/v3.
+func (r *resolver) checkOutputs(binaries []binary) {
+	platforms := r.order(binaries)
+	for _, b := range binaries {
+		for _, p := range b.platforms {
+			at := path.Join(p.String(), b.published(p))
+			if slices.ContainsFunc(platforms, func(other Platform) bool { return strings.EqualFold(other.String(), at) }) {
+				r.mistake(b.field+".Name", "%s is called like the folder of the binaries for %s, both being bin/%s: give it another Name", b.Name, at, at)
+			}
+		}
+	}
+}
+
+// calls are those of go build that make the binaries for p.
+func (r *resolver) calls(p Platform, binaries []binary) []Compile {
+	var calls []Compile
+	var keys []string // of calls
+	folders := map[string]int{}
+	for _, b := range binaries {
+		key, name := b.build.key(), b.file(p)
+		at := -1
+		for i, c := range calls {
+			if keys[i] != key {
+				continue
+			}
+			if !slices.ContainsFunc(c.Mains, func(m Main) bool { return strings.EqualFold(m.File, name) }) {
+				at = i
+				break
+			}
+		}
+		if at < 0 {
+			c, err := r.compile(p, b)
+			if err != nil {
+				continue // noted by renders
+			}
+			kept := b.build.folderKey()
+			c.Folder = path.Join(strings.ReplaceAll(p.String(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
+			folders[kept]++
+			at, calls, keys = len(calls), append(calls, *c), append(keys, key)
+		}
+		calls[at].Mains = append(calls[at].Mains, Main{
+			Binary: b.Name, Package: b.importPath, File: name,
+			Output: path.Join("bin", p.String(), b.published(p)),
+		})
+	}
+	return calls
+}
+
+func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
+	rendered, err := b.build.render(p.onto(r.tags))
+	if err != nil {
+		return nil, err
+	}
+	return &Compile{
+		Platform:     p,
+		Env:          rendered.environ(p),
+		Args:         rendered.args(),
+		PackageFlags: b.build.packageFlags(),
+	}, nil
+}
+
+// order is every platform of the binaries: the Project's first, in its order.
+func (r *resolver) order(binaries []binary) []Platform {
+	all := slices.Clone(r.defaults)
+	for _, b := range binaries {
+		for _, p := range b.platforms {
+			if !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
