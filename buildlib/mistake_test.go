@@ -54,7 +54,7 @@ func TestMistakes(t *testing.T) {
 		{name: "architecture alone", project: Project{Platforms: []string{"arm64"}},
 			want: `Platforms[0]: platform "arm64": want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64`},
 		{name: "unknown variant", project: Project{Platforms: []string{"linux/arm/v4"}},
-			want: `Platforms[0]: platform "linux/arm/v4": variant "v4" of arm is none that Go knows`},
+			want: `Platforms[0]: platform "linux/arm/v4": Go knows no variant "v4" of arm`},
 		{name: "platform twice, in two spellings", project: Project{Platforms: []string{"linux/amd64", "linux/x86_64"}},
 			want: `Platforms[1]: platform linux/amd64 is named twice`},
 		{name: "version of a system", project: Project{Platforms: []string{"windows(10.0.17763)/amd64"}},

@@ -2,6 +2,12 @@
 // finds what runs programs of the platform, and makes the toolchain. That is
 // what a Dockerfile does that compiles under QEMU, and what cross-compiling is
 // measured against.
+//
+// Its files in their order: crash.go tells crashes from mistakes, probe.go runs a
+// program that does nothing, emulator.go finds what runs a platform; native.go asks
+// the installed Go, module.go downloads its foreign brother, cross.go compiles it,
+// record.go writes down what belongs in it, try.go tries it, and toolchain.go keeps
+// it.
 package emulate
 
 import (

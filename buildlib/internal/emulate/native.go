@@ -95,7 +95,7 @@ func (m *maker) key(ctx context.Context) (string, error) {
 	for _, path := range []string{m.goCommand(), compiler} {
 		h, err := disk.SHA256(ctx, path)
 		if err != nil {
-			return "", fmt.Errorf("%s is no Go installation: %w", m.Root, err)
+			return "", fmt.Errorf("%s is not a Go installation: %w", m.Root, err)
 		}
 		fmt.Fprintln(sum, h)
 	}

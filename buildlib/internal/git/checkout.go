@@ -1,11 +1,8 @@
 package git
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,17 +89,29 @@ func Excluded(ctx context.Context, top string, paths []string) ([]string, error)
 	if len(paths) == 0 {
 		return nil, nil
 	}
-	cmd := command(ctx, top, "check-ignore", "--stdin", "-z")
-	var said bytes.Buffer
-	cmd.Stdin, cmd.Stderr = strings.NewReader(strings.Join(paths, "\x00")+"\x00"), &said
-	out, err := cmd.Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
-		return nil, nil // none is
+	return ignored(ctx, top, paths)
+}
+
+// Unignored returns those of the names, in the folder dir, that git doesn't
+// ignore, tracked or not. There is none where there is no checkout, or no git
+// that could tell.
+func Unignored(ctx context.Context, dir string, names []string) []string {
+	if _, in, err := find(dir); err != nil || !in {
+		return nil
 	}
+	list, err := ignored(ctx, dir, names, "--no-index")
 	if err != nil {
-		return nil, failure("check-ignore", err, said.Bytes())
+		return nil
 	}
-	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), nil
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(list, name) })
+}
+
+// ignored returns those of the paths that git check-ignore, run in dir, prints.
+func ignored(ctx context.Context, dir string, paths []string, flags ...string) ([]string, error) {
+	cmd := command(ctx, dir, append([]string{"check-ignore", "--stdin", "-z"}, flags...)...)
+	cmd.Stdin = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
+	out, err := run(cmd, "check-ignore")
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), found(err)
 }
 
 // Unwatched returns those of the paths in the repository at top whose changes

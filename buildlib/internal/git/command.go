@@ -58,15 +58,20 @@ func environ(env []string) (trusted, rest []string) {
 
 // output runs a git command and returns what it printed.
 func output(ctx context.Context, top string, args ...string) ([]byte, error) {
-	out, err := command(ctx, top, args...).Output()
+	return run(command(ctx, top, args...), name(args))
+}
+
+// run runs cmd, which is called name in an error.
+func run(cmd *exec.Cmd, name string) ([]byte, error) {
+	out, err := cmd.Output()
 	if err != nil {
 		var said []byte
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			said = exit.Stderr
 		}
-		return out, failure(name(args), err, said)
+		err = failure(name, err, said)
 	}
-	return out, nil
+	return out, err
 }
 
 // name is the command among git's arguments.

@@ -97,8 +97,8 @@ func (c *config) readSubmodules(ctx context.Context, top, dir string) error {
 	return nil
 }
 
-// found takes it that nothing was found for no error: git config and show-ref
-// say so by exit status 1 alone.
+// found makes no error of exit status 1 without a message, by which git config,
+// show-ref and check-ignore say that they found nothing.
 func found(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 && len(exit.Stderr) == 0 {
 		return nil

@@ -1,6 +1,9 @@
-// Package git reads what a build needs to know of the repository it is in: git.go
-// asks, command.go runs git, filter.go finds the programs that it must not run,
-// tags.go chooses the version, walk.go finds the nearest one.
+// Package git reads what a build needs to know of the repository it is in.
+//
+// Its files in their order: command.go runs git, filter.go finds the programs that
+// it must not run, checkout.go looks for changes and ignored files, mode.go reads
+// the modes that git keeps, walk.go finds the nearest version, tags.go chooses it,
+// and git.go puts all together.
 //
 // It runs no program that the checkout's own configuration names, and looks at
 // no repository but the one that holds the folder.

@@ -56,38 +56,46 @@ var lookalike = regexp.MustCompile(`^(?:.*[^0-9A-Za-z.])?(v?[0-9]+\.[0-9]+\.[0-9
 
 // versions are the highest version of each commit that has one that matches.
 func (all tags) versions(prefix, pattern string) map[string]named {
-	highest := map[string]named{}
 	lead := literal.FindStringSubmatch(pattern)[1]
-	for hash, list := range all {
-		for _, name := range list {
-			tag, own := strings.CutPrefix(name, prefix)
-			if matches, _ := path.Match(pattern, tag); !own || !matches {
-				continue
-			}
-			for _, text := range []string{tag, strings.TrimPrefix(tag, lead)} {
-				if v, ok := semver.Parse(text); ok {
-					put(highest, hash, named{v, text, tag, name})
-					break
-				}
+	return all.highest(func(name string) (named, bool) {
+		tag, own := strings.CutPrefix(name, prefix)
+		if matches, _ := path.Match(pattern, tag); !own || !matches {
+			return named{}, false
+		}
+		for _, text := range []string{tag, strings.TrimPrefix(tag, lead)} {
+			if v, ok := semver.Parse(text); ok {
+				return named{v, text, tag, name}, true
 			}
 		}
-	}
-	return highest
+		return named{}, false
+	})
 }
 
 // lookalikes are the highest of the tags of each commit that look like versions.
 func (all tags) lookalikes() map[string]named {
-	highest := map[string]named{}
+	return all.highest(func(name string) (named, bool) {
+		m := lookalike.FindStringSubmatch(name)
+		if m == nil {
+			return named{}, false
+		}
+		v, ok := semver.Parse(m[1])
+		return named{v, m[1], name, name}, ok
+	})
+}
+
+// highest are the highest version of each commit that has some, as read finds
+// them in the tags' names.
+func (all tags) highest(read func(name string) (named, bool)) map[string]named {
+	found := map[string]named{}
 	for hash, list := range all {
 		for _, name := range list {
-			if m := lookalike.FindStringSubmatch(name); m != nil {
-				if v, ok := semver.Parse(m[1]); ok {
-					put(highest, hash, named{v, m[1], name, name})
-				}
+			n, ok := read(name)
+			if before, has := found[hash]; ok && (!has || n.above(before)) {
+				found[hash] = n
 			}
 		}
 	}
-	return highest
+	return found
 }
 
 // without leaves out tags, and commits that then have none.
@@ -101,12 +109,6 @@ func (all tags) without(out func(name string) bool) tags {
 		}
 	}
 	return rest
-}
-
-func put(in map[string]named, hash string, n named) {
-	if before, ok := in[hash]; !ok || n.above(before) {
-		in[hash] = n
-	}
 }
 
 // literal is a pattern, and what the tags that it matches have before the

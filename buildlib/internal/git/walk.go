@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,34 +126,18 @@ func (w *walk) nearest(versions, others map[string]named) (version, other string
 				ahead[p] |= marks
 			}
 		}
-		// The rest can't change which is best, nor by how much.
-		if best := best(found); best.bit != 0 && allMarked(ahead, best.bit) {
+		if len(found) == 0 {
+			continue
+		}
+		best := slices.MinFunc(found, func(a, b candidate) int { return a.behind - b.behind }) // the first of equal ones
+		version = fmt.Sprintf("%s-%d-g%s", best.text, best.behind, w.head.hash[:12])
+		settled := true
+		for _, marks := range ahead {
+			settled = settled && marks&best.bit != 0
+		}
+		if settled { // the rest can't change which is best, nor by how much
 			break
 		}
 	}
-	if len(found) == 0 {
-		return "", other, nil
-	}
-	b := best(found)
-	return fmt.Sprintf("%s-%d-g%s", b.text, b.behind, w.head.hash[:12]), other, nil
-}
-
-// best is the first of those that lack the fewest commits.
-func best(found []candidate) candidate {
-	var b candidate
-	for _, c := range found {
-		if b.bit == 0 || c.behind < b.behind {
-			b = c
-		}
-	}
-	return b
-}
-
-func allMarked(ahead map[string]uint64, bit uint64) bool {
-	for _, marks := range ahead {
-		if marks&bit == 0 {
-			return false
-		}
-	}
-	return true
+	return version, other, nil
 }

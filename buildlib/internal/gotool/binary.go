@@ -1,7 +1,6 @@
 package gotool
 
 import (
-	"bytes"
 	"debug/buildinfo"
 	"debug/elf"
 	"debug/macho"
@@ -82,14 +81,12 @@ func variable(env []string, name string) string {
 }
 
 func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
-	var magic [4]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil {
-		return "", errors.New("it is no program: too short")
-	}
 	want := machines[goarch]
-	wrong := func(format string, is any) error {
+	other := func(format string, is any) error {
 		return fmt.Errorf("it is a program for another platform (%s, %v): does a wrapper or -toolexec call another go?", format, is)
 	}
+	notFor := func(err error) error { return fmt.Errorf("it is not a program for %s: %w", goos, err) }
+	library := errors.New("it is a library, not a program: leave -buildmode out")
 	switch goos {
 	case "aix", "plan9", "js", "wasip1":
 		return "", nil
@@ -97,44 +94,38 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 		p, err := pe.NewFile(f)
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("it is no program for windows: %w", err)
+			return "", notFor(err)
 		case want.pe != p.Machine:
-			return "", wrong("PE", fmt.Sprintf("machine %#x", p.Machine))
+			return "", other("PE", fmt.Sprintf("machine %#x", p.Machine))
 		case p.Characteristics&pe.IMAGE_FILE_DLL != 0:
-			return "", errors.New("it is a library, not a program: leave -buildmode out")
+			return "", library
 		}
 		return "", nil
 	case "darwin", "ios":
 		m, err := macho.NewFile(f)
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("it is no program for %s: %w", goos, err)
+			return "", notFor(err)
 		case want.macho != m.Cpu:
-			return "", wrong("Mach-O", m.Cpu)
+			return "", other("Mach-O", m.Cpu)
 		case m.Type != macho.TypeExec:
-			return "", errors.New("it is a library, not a program: leave -buildmode out")
+			return "", library
 		}
 		return "", nil
-	}
-	if !bytes.Equal(magic[:], []byte(elf.ELFMAG)) {
-		return "", fmt.Errorf("it is no program for %s: it begins with %q", goos, magic)
 	}
 	e, err := elf.NewFile(f)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("it is no program for %s: %w", goos, err)
+		return "", notFor(err)
 	case want.elf != 0 && (e.Machine != want.elf || e.ByteOrder != want.order || e.Class != want.bits):
-		return "", wrong("ELF", fmt.Sprint(e.Machine, ", ", e.Class, ", ", e.ByteOrder))
+		return "", other("ELF", fmt.Sprint(e.Machine, ", ", e.Class, ", ", e.ByteOrder))
 	case e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN:
-		return "", fmt.Errorf("it is no program (ELF, %v)", e.Type)
+		return "", notFor(fmt.Errorf("ELF, %v", e.Type))
 	}
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_INTERP {
 			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
-			if err != nil {
-				return "", err
-			}
-			return strings.TrimRight(string(name), "\x00"), nil
+			return strings.TrimRight(string(name), "\x00"), err
 		}
 	}
 	return "", nil

@@ -1,5 +1,10 @@
 // Package gotool runs the go command: what it says of a module, and its builds
 // into folders that it keeps between runs.
+//
+// Its files in their order: go.go runs the command and lists packages, flags.go
+// reads flags, platform.go has the environment of a platform, module.go reads
+// go.mod and go.work, cgo.go finds what cgo's absence leaves out, inputs.go what
+// is compiled in, binary.go checks what came out, and build.go builds.
 package gotool
 
 import (

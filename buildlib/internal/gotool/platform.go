@@ -1,39 +1,28 @@
 package gotool
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// variants are the variables that choose a level of an architecture, with
-// their defaults (go help environment, "Architecture-specific environment
-// variables").
-var variants = []struct {
-	name, def string
-	arch      []string // the GOARCHes that it applies to
-}{
-	{"GO386", "sse2", []string{"386"}},
-	{"GOAMD64", "v1", []string{"amd64"}},
-	{"GOARM", "7", []string{"arm"}},
-	{"GOARM64", "v8.0", []string{"arm64"}},
-	{"GOMIPS", "hardfloat", []string{"mips", "mipsle"}},
-	{"GOMIPS64", "hardfloat", []string{"mips64", "mips64le"}},
-	{"GOPPC64", "power8", []string{"ppc64", "ppc64le"}},
-	{"GORISCV64", "rva20u64", []string{"riscv64"}},
-}
-
-// levels are the values of a variant that Go knows, where they are not the
-// variant itself.
-var levels = map[string]map[string]string{
-	"GO386":     {"sse2": "sse2", "softfloat": "softfloat"},
-	"GOAMD64":   {"v2": "v2", "v3": "v3", "v4": "v4"},
-	"GOARM":     {"v5": "5", "v6": "6", "v7": "7", "v8": "7"},
-	"GOMIPS":    {"hardfloat": "hardfloat", "softfloat": "softfloat"},
-	"GOMIPS64":  {"hardfloat": "hardfloat", "softfloat": "softfloat"},
-	"GOPPC64":   {"power8": "power8", "power9": "power9", "power10": "power10"},
-	"GORISCV64": {"rva20u64": "rva20u64", "rva22u64": "rva22u64", "rva23u64": "rva23u64"},
+// variants are the variables that choose a level of an architecture, with their
+// defaults, the GOARCHes that they apply to, and the values of the platform's
+// variants: the variant itself if it is in the list, or what follows its = (go help
+// environment, "Architecture-specific environment variables").
+var variants = []struct{ name, def, arches, values string }{
+	{"GO386", "sse2", "386", "sse2 softfloat"},
+	{"GOAMD64", "v1", "amd64", "v2 v3 v4"},
+	{"GOARM", "7", "arm", "v5=5 v6=6 v7=7 v8=7"},
+	{"GOARM64", "v8.0", "arm64", ""}, // see level
+	{"GOMIPS", "hardfloat", "mips mipsle", "hardfloat softfloat"},
+	{"GOMIPS64", "hardfloat", "mips64 mips64le", "hardfloat softfloat"},
+	{"GOPPC64", "power8", "ppc64 ppc64le", "power8 power9 power10"},
+	{"GORISCV64", "rva20u64", "riscv64", "rva20u64 rva22u64 rva23u64"},
 }
 
 // PlatformVariables are the names of the variables that choose a platform,
@@ -51,37 +40,37 @@ func PlatformVariables() []string {
 // through to what go env -w has written on this machine.
 func PlatformEnv(p v1.Platform) ([]string, error) {
 	env := []string{"CGO_ENABLED=0", "GOOS=" + p.OS, "GOARCH=" + p.Architecture}
-	known := p.Variant == ""
+	hasVariants := false
 	for _, v := range variants {
 		value := v.def
-		for _, arch := range v.arch {
-			if arch != p.Architecture || p.Variant == "" {
-				continue
+		if p.Variant != "" && slices.Contains(strings.Fields(v.arches), p.Architecture) {
+			hasVariants = true
+			if value = level(p.Variant, v.values); value == "" {
+				return nil, fmt.Errorf("Go knows no variant %q of %s", p.Variant, p.Architecture)
 			}
-			level, ok := level(v.name, p.Variant)
-			if !ok {
-				return nil, fmt.Errorf("variant %q of %s is none that Go knows", p.Variant, arch)
-			}
-			value, known = level, true
 		}
 		env = append(env, v.name+"="+value)
 	}
-	if !known {
+	if p.Variant != "" && !hasVariants {
 		return nil, fmt.Errorf("%s has no variants", p.Architecture)
 	}
 	return env, nil
 }
 
-func level(variable, variant string) (string, bool) {
-	if variable == "GOARM64" {
-		// v8 and v9, with the minor that Go wants to see (go help environment).
-		major, minor, dotted := strings.Cut(variant, ".")
-		if !dotted {
-			minor = "0"
-		}
-		valid := major == "v8" && len(minor) == 1 && minor <= "9" || major == "v9" && len(minor) == 1 && minor <= "5"
-		return major + "." + minor, valid
+// arm64Variant is v8 and v9, with the minor that Go wants to see.
+var arm64Variant = regexp.MustCompile(`^(v8|v9)(\.[0-9])?$`)
+
+// level is the value of a variant among those of its variable; empty: there is
+// no such variant.
+func level(variant, values string) string {
+	if m := arm64Variant.FindStringSubmatch(variant); values == "" && m != nil && variant <= "v9.5" {
+		return m[1] + cmp.Or(m[2], ".0")
 	}
-	value, ok := levels[variable][variant]
-	return value, ok
+	for _, known := range strings.Fields(values) {
+		name, value, _ := strings.Cut(known, "=")
+		if name == variant {
+			return cmp.Or(value, name)
+		}
+	}
+	return ""
 }

@@ -79,14 +79,14 @@ func TestPlatformEnv(t *testing.T) {
 
 func TestPlatformEnvRefuses(t *testing.T) {
 	for _, tt := range []struct{ arch, variant, want string }{
-		{"amd64", "v5", `variant "v5" of amd64 is none that Go knows`},
-		{"arm", "v4", `variant "v4" of arm is none that Go knows`},
-		{"arm", "7", `variant "7" of arm is none that Go knows`},
-		{"arm64", "v10", `variant "v10" of arm64 is none that Go knows`},
-		{"arm64", "v9.6", `variant "v9.6" of arm64 is none that Go knows`},
-		{"arm64", "v8.", `variant "v8." of arm64 is none that Go knows`},
-		{"arm64", "v8.0,lse", `variant "v8.0,lse" of arm64 is none that Go knows`},
-		{"386", "sse", `variant "sse" of 386 is none that Go knows`},
+		{"amd64", "v5", `Go knows no variant "v5" of amd64`},
+		{"arm", "v4", `Go knows no variant "v4" of arm`},
+		{"arm", "7", `Go knows no variant "7" of arm`},
+		{"arm64", "v10", `Go knows no variant "v10" of arm64`},
+		{"arm64", "v9.6", `Go knows no variant "v9.6" of arm64`},
+		{"arm64", "v8.", `Go knows no variant "v8." of arm64`},
+		{"arm64", "v8.0,lse", `Go knows no variant "v8.0,lse" of arm64`},
+		{"386", "sse", `Go knows no variant "sse" of 386`},
 		{"s390x", "z15", "s390x has no variants"},
 	} {
 		_, err := PlatformEnv(v1.Platform{OS: "linux", Architecture: tt.arch, Variant: tt.variant})
