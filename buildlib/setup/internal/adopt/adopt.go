@@ -156,9 +156,15 @@ func (p *project) finish() {
 		if len(i.Binaries) == 1 && i.Binaries[0] == i.Name {
 			i.Binaries = nil
 		}
+		if slices.Equal(i.Platforms, p.Platforms) {
+			i.Platforms = nil
+		}
 		if i.BinDir == "/usr/local/bin" {
 			i.BinDir = ""
 		}
+	}
+	if slices.Equal(p.Platforms, []string{"linux/amd64", "linux/arm64"}) {
+		p.Platforms = nil
 	}
 	p.finishBinaries()
 	if len(p.images) == 0 && len(p.mains) > 0 {

@@ -97,7 +97,8 @@ func (p *project) follow(name string, prebuilt map[string]*mainPackage) (*follow
 	if f.file, err = dockerfile.Parse(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if folder := path.Dir(name); folder != "." && prebuilt == nil && !f.reads(".") && f.reads(folder) {
+	// docker build is told the folder: it is the module's, or has what is copied.
+	if folder := path.Dir(name); prebuilt == nil && (p.isFile(path.Join(folder, "go.mod")) || !f.reads(".")) && f.reads(folder) {
 		f.context = folder
 	}
 	wanted := map[int]bool{}

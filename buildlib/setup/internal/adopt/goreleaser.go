@@ -1,0 +1,274 @@
+package adopt
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// goreleaser's image sections (https://goreleaser.com/customization).
+type goreleaser struct {
+	ProjectName string `yaml:"project_name"`
+	Builds      []goConfig
+	Dockers     []struct {
+		IDs            []string
+		Goos, Goarch   string
+		Goarm          string
+		Dockerfile     string
+		ImageTemplates []string `yaml:"image_templates"`
+		BuildFlags     []string `yaml:"build_flag_templates"`
+	}
+	Manifests []struct {
+		NameTemplate   string   `yaml:"name_template"`
+		ImageTemplates []string `yaml:"image_templates"`
+	} `yaml:"docker_manifests"`
+	DockersV2 []struct {
+		ID                  string
+		IDs                 []string
+		Dockerfile          string
+		Images, Tags        []string
+		Platforms           []string
+		Labels, Annotations map[string]string
+		BuildArgs           map[string]string `yaml:"build_args"`
+	} `yaml:"dockers_v2"`
+	Kos []struct {
+		ID, Build           string
+		BaseImage           string `yaml:"base_image"`
+		Repository          string
+		Repositories        []string
+		Platforms, Tags     []string
+		Labels, Annotations map[string]string
+		Ldflags, Flags, Env list
+		User                string
+	}
+}
+
+// goreleaser makes the images of goreleaser's configuration, and returns the
+// Dockerfiles that they are of.
+func (p *project) goreleaser() ([]string, error) {
+	var g goreleaser
+	name, err := p.readYAML(&g, ".goreleaser.yaml", ".goreleaser.yml", "goreleaser.yaml", "goreleaser.yml", ".config/goreleaser.yaml", ".config/goreleaser.yml")
+	if name == "" || err != nil || len(g.Dockers)+len(g.DockersV2)+len(g.Kos) == 0 {
+		return nil, err
+	}
+	p.note("%s: archives, checksums and packages stay with goreleaser. Take its image sections out once these are published.", name)
+	if g.ProjectName == "" {
+		g.ProjectName = "the project's name"
+		if m := p.onlyMain(); m != nil {
+			g.ProjectName = m.name
+		}
+	}
+	defines := map[string]string{"ProjectName": g.ProjectName}
+	programs, byID := map[string]*mainPackage{}, map[string]*mainPackage{}
+	if len(g.Builds) == 0 {
+		g.Builds = []goConfig{{}}
+	}
+	for _, b := range g.Builds {
+		m := p.main(b)
+		if m == nil {
+			continue
+		}
+		m.use().Go = b.build(p.note, defines)
+		called := strings.ReplaceAll(firstOf(b.Binary, g.ProjectName), "{{ .ProjectName }}", g.ProjectName)
+		programs[path.Base(called)], byID[firstOf(b.ID, g.ProjectName)] = m, m
+	}
+	var taken []string
+	add := func(i *image, dockerfile string, ids, references []string) error {
+		if dockerfile != "" {
+			f, err := p.follow(dockerfile, programs)
+			if err != nil {
+				return err
+			}
+			notes := i.notes
+			i.Image, i.notes = f.img.Image, append(f.img.notes, notes...)
+			i.from += " and " + dockerfile
+			if !slices.Contains(taken, dockerfile) {
+				taken = append(taken, dockerfile)
+			}
+		}
+		p.named(i, references, defines)
+		if i.Name == "" && len(i.Binaries) > 0 {
+			i.Name = i.Binaries[0]
+		}
+		p.add(i, variant(dockerfile))
+		return nil
+	}
+	// Dockers of one Dockerfile and its programs are an image's platforms.
+	done := map[string]bool{}
+	for _, d := range g.Dockers {
+		d.Dockerfile = firstOf(d.Dockerfile, "Dockerfile")
+		key := d.Dockerfile + strings.Join(d.IDs, " ")
+		if done[key] {
+			continue
+		}
+		done[key] = true
+		i := &image{from: name + ", dockers"}
+		var images, platforms, references []string
+		for _, other := range g.Dockers {
+			if firstOf(other.Dockerfile, "Dockerfile")+strings.Join(other.IDs, " ") == key {
+				images = append(images, other.ImageTemplates...)
+				platforms = append(platforms, platformOf(other.Goos, other.Goarch, other.Goarm))
+			}
+		}
+		for _, m := range g.Manifests {
+			if slices.ContainsFunc(m.ImageTemplates, func(t string) bool { return slices.Contains(images, t) }) {
+				references = append(references, m.NameTemplate)
+			}
+		}
+		if references == nil {
+			references = images
+		}
+		if err := add(i, d.Dockerfile, d.IDs, references); err != nil {
+			return nil, err
+		}
+		i.platforms(p, platforms)
+	}
+	for _, d := range g.DockersV2 {
+		i := &image{from: name + ", dockers_v2"}
+		references := []string{}
+		for _, repository := range d.Images {
+			for _, tag := range d.Tags {
+				references = append(references, repository+":"+tag)
+			}
+		}
+		if err := add(i, firstOf(d.Dockerfile, "Dockerfile"), d.IDs, references); err != nil {
+			return nil, err
+		}
+		i.platforms(p, d.Platforms)
+		i.labels(d.Labels, defines)
+	}
+	for _, k := range g.Kos {
+		i := &image{from: name + ", kos"}
+		m := byID[firstOf(k.Build, k.ID, g.ProjectName)]
+		if m == nil {
+			p.note("%s: kos %s is left out: its build is not known.", name, k.ID)
+			continue
+		}
+		c := goConfig{Ldflags: k.Ldflags, Flags: k.Flags, Env: k.Env}
+		before := m.use().Go
+		p.koImage(i, m, c, k.BaseImage)
+		if k.Ldflags == nil && k.Flags == nil && k.Env == nil {
+			m.binary.Go = before
+		}
+		var references []string
+		for _, repository := range append(k.Repositories, k.Repository) {
+			for _, tag := range k.Tags {
+				if repository != "" {
+					references = append(references, strings.TrimSuffix(repository, "/")+"/"+i.Name+":"+tag)
+				}
+			}
+		}
+		p.named(i, references, defines)
+		i.platforms(p, k.Platforms)
+		i.labels(k.Labels, defines)
+	}
+	return taken, nil
+}
+
+// platformOf is GOOS, GOARCH and GOARM as goreleaser defaults them.
+func platformOf(goos, goarch, goarm string) string {
+	platform := firstOf(goos, "linux") + "/" + firstOf(goarch, "amd64")
+	if goarch == "arm" {
+		platform += "/v" + firstOf(goarm, "6")
+	}
+	return platform
+}
+
+// platforms sets an image's platforms, which join the project's.
+func (i *image) platforms(p *project, platforms []string) {
+	if len(platforms) == 0 {
+		platforms = []string{"linux/amd64", "linux/arm64"}
+	}
+	for _, platform := range platforms {
+		if !slices.Contains(p.Platforms, platform) {
+			p.Platforms = append(p.Platforms, platform)
+		}
+	}
+	i.Platforms = platforms
+}
+
+func (i *image) labels(labels, defines map[string]string) {
+	for key, value := range labels {
+		if i.Labels == nil {
+			i.Labels = map[string]string{}
+		}
+		i.Labels[key] = toTemplate(value, defines, i.note)
+	}
+}
+
+// named takes registries, name and tags from references.
+func (p *project) named(i *image, references []string, defines map[string]string) {
+	var registries, tags []string
+	for _, reference := range references {
+		repository, tag := toTemplate(reference, defines, i.note), "{{.Version}}"
+		if at := strings.LastIndex(repository, ":"); at > strings.LastIndex(outside.ReplaceAllStringFunc(repository, func(s string) string { return strings.Repeat("x", len(s)) }), "/") {
+			repository, tag = repository[:at], repository[at+1:]
+		}
+		dir, name := path.Split(repository)
+		if dir = strings.TrimSuffix(dir, "/"); !strings.ContainsAny(dir, ".:") {
+			dir = strings.TrimSuffix("docker.io/"+dir, "/")
+		}
+		i.Name = firstOf(i.Name, name)
+		if !slices.Contains(registries, dir) {
+			registries = append(registries, dir)
+		}
+		if !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	if p.Registries == nil {
+		p.Registries = registries
+	} else if !slices.Equal(p.Registries, registries) && registries != nil {
+		i.Registries = registries
+	}
+	if p.Tags == nil {
+		p.Tags = tags
+	} else if !slices.Equal(p.Tags, tags) && tags != nil {
+		i.Tags = tags
+	}
+}
+
+// outside is what of a template isn't literal.
+var outside = regexp.MustCompile(`\{\{.*?\}\}`)
+
+var field = regexp.MustCompile(`\.([A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z_]*)?)`)
+
+// facts are goreleaser's and ko's names for what templates see here.
+var facts = map[string]string{
+	"Version": `(.Version | trimPrefix "v")`, "RawVersion": `(.Version | trimPrefix "v")`, "Tag": ".Version",
+	"Major": ".Major", "Minor": ".Minor", "Patch": ".Patch", "Prerelease": ".Prerelease", "Branch": ".Branch",
+	"FullCommit": ".Revision", "Commit": ".Revision", "ShortCommit": ".ShortRevision",
+	"Date": ".Date", "CommitDate": ".Date", "Os": ".OS", "Arch": ".Arch",
+	"Git.Tag": ".Version", "Git.Branch": ".Branch", "Git.FullCommit": ".Revision", "Git.ShortCommit": ".ShortRevision", "Git.CommitDate": ".Date",
+}
+
+// toTemplate is a template of goreleaser's or ko's in our facts.
+func toTemplate(text string, defines map[string]string, note func(string, ...any)) string {
+	return outside.ReplaceAllStringFunc(text, func(action string) string {
+		lost := ""
+		inner := strings.TrimSpace(strings.Trim(action, "{}-"))
+		whole := field.FindString(inner) == inner
+		out := field.ReplaceAllStringFunc(inner, func(s string) string {
+			if value, ok := defines[s[1:]]; ok {
+				return value
+			}
+			if ours, ok := facts[s[1:]]; ok {
+				return ours
+			}
+			lost = s
+			return s
+		})
+		if whole && defines[inner[1:]] != "" {
+			return out
+		}
+		if lost != "" {
+			note("%s has no fact of that name here: replace it, or set it from the environment in Go.", action)
+			return "TODO" + strings.ReplaceAll(lost, ".", "-")
+		}
+		if whole {
+			out = strings.Trim(out, "()")
+		}
+		return "{{" + out + "}}"
+	})
+}
