@@ -8,10 +8,10 @@
 //
 // Its files, each of which knows only those before it:
 //
-//   - words and limits: name, secrets (what is hidden), fault (what may pass, and
+//   - words and limits: secrets (what is hidden), fault (what may pass, and
 //     how it is told), limits, patience (operations that take several tries)
 //   - requests: stall, transport (one try), retry, resume, ping, roundtrip
-//   - the client: helper, logins, failure (what to do about errors), client
+//   - the client: helper, loginfile, logins, failure (what to do about errors), client
 //   - repositories: repository (requests), upload, artifact, tag, publication,
 //     publish, join
 package registry
@@ -100,7 +100,7 @@ func NewClient(ctx context.Context, o Options) *Client {
 	c.wire = newWire(o, c.plain)
 	c.explainer = &explainer{secrets: &c.wire.secrets}
 	if o.Keychain == nil {
-		c.logins = &logins{learn: c.wire.secrets.learnAll, warn: o.Warn}
+		c.logins = newLogins(c.wire.secrets.learnAll, o.Warn)
 		c.o.Keychain = c.logins
 	}
 	return c
@@ -251,7 +251,7 @@ func (s *session) logIn(ctx context.Context, more ...name.Repository) error {
 // be had.
 func (s *session) credentials(ctx context.Context) (auth authn.Authenticator, err error) {
 	if s.logins != nil && s.scope == transport.PushScope {
-		auth, err = s.logins.resolveToPush(ctx, s.repo)
+		auth, err = s.logins.resolve(ctx, s.repo, true)
 	} else {
 		auth, err = authn.Resolve(ctx, s.o.Keychain, s.repo)
 	}

@@ -109,3 +109,9 @@ func redirected(terr *transport.Error) bool {
 	from, redirects := first(terr.Request)
 	return redirects > 0 && from.URL.Host != terr.Request.URL.Host
 }
+
+// displayName is a repository's name as people write it: docker.io/acme/x, where
+// ggcr says index.docker.io/acme/x.
+func displayName(repo name.Repository) string {
+	return hostName(repo.RegistryStr()) + "/" + repo.RepositoryStr()
+}

@@ -13,43 +13,23 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// helpers asks credential helpers for logins (docker-credential-helpers,
-// "Development"), each once for a registry. Its zero value has asked none.
-type helpers struct {
-	asked map[string]helped // by helper and host
-}
-
+// helped is what a credential helper answered.
 type helped struct {
 	config authn.AuthConfig
-	why    string // there is none; empty: it has none
+	why    string // why there is none; empty: the helper has none
 }
 
 const (
-	// helperTime is for how long a helper is waited for: it may ask its user.
+	// helperTime is how long a helper may take: it may ask its user.
 	helperTime = 2 * time.Minute
-	// helperLimit bounds what a helper may say.
+	// helperLimit is how many bytes a helper may say.
 	helperLimit = 64 << 10
 )
 
-// get returns the helper's login for the host, or why there is none. What a
-// helper says is never shown: it is mostly a secret.
-func (h *helpers) get(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
-	key := helper + " " + host
-	if got, ok := h.asked[key]; ok {
-		return got.config, got.why
-	}
-	var got helped
-	got.config, got.why = ask(ctx, helper, host)
-	if ctx.Err() == nil {
-		if h.asked == nil {
-			h.asked = map[string]helped{}
-		}
-		h.asked[key] = got
-	}
-	return got.config, got.why
-}
-
-func ask(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
+// askHelper returns a credential helper's login for the host, or why there is
+// none (docker-credential-helpers, "Development"). What a helper says is never
+// shown: most of it is a secret.
+func askHelper(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
 	none := authn.AuthConfig{}
 	if strings.ContainsAny(helper, `/\`) {
 		return none, "that is a path, and not the name of a helper"
@@ -71,7 +51,7 @@ func ask(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
 	look := ": `echo " + host + " | " + program + " get` shows why"
 	switch {
 	case ctx.Err() != nil:
-		return none, "it gave no answer in " + helperTime.String()
+		return none, "it gave no answer within " + helperTime.String()
 	case err != nil && strings.TrimSpace(string(out.data)) == "credentials not found in native keychain":
 		return none, ""
 	case err != nil:
@@ -79,7 +59,7 @@ func ask(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
 	}
 	var answer struct{ Username, Secret string }
 	if json.Unmarshal(out.data, &answer) != nil {
-		return none, "its answer is no login" + look
+		return none, "its answer is not a login" + look
 	}
 	switch {
 	case answer.Secret == "":

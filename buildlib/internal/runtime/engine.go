@@ -36,21 +36,41 @@ type Loaded struct {
 	Note string
 }
 
+// engines are those that are looked for, in this order, with the arguments that
+// make each tell its platform and, on arm, the variant.
+var engines = []struct{ name, command, platform, machine string }{
+	// Only the daemon's kernel tells the variant.
+	{"docker", "version", "{{.Server.Os}}/{{.Server.Arch}}", "{{.Architecture}}"},
+	{"podman", "info", "{{.Host.OS}}/{{.Host.Arch}}", "{{.Host.Variant}}"},
+}
+
 // FindEngine returns Docker if it is installed and answers, else Podman if it
-// does. If neither does, the error says why of both.
+// does. If neither does, the error says why for both.
 func FindEngine(ctx context.Context) (Engine, error) {
 	var reasons []string
-	for _, find := range []struct {
-		name     string
-		platform func(context.Context, Engine) (v1.Platform, error)
-	}{{"docker", dockerPlatform}, {"podman", podmanPlatform}} {
-		path, err := exec.LookPath(find.name)
+	for _, engine := range engines {
+		path, err := exec.LookPath(engine.name)
 		if err != nil {
-			reasons = append(reasons, find.name+" is not installed")
+			reasons = append(reasons, engine.name+" is not installed")
 			continue
 		}
-		e := Engine{Name: find.name, path: path}
-		if e.Platform, err = find.platform(ctx, e); err == nil {
+		e := Engine{Name: engine.name, path: path}
+		out, err := e.run(ctx, engine.command, "--format", engine.platform)
+		if err == nil {
+			e.Platform.OS, e.Platform.Architecture, _ = strings.Cut(out, "/")
+			if e.Platform.OS == "" || e.Platform.Architecture == "" || strings.Contains(out, "<") {
+				err = fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
+			}
+		}
+		if err == nil && e.Platform.Architecture == "arm" {
+			var machine string
+			machine, err = e.run(ctx, "info", "--format", engine.machine)
+			e.Platform.Architecture, e.Platform.Variant = architecture(machine)
+			if e.Name == "podman" {
+				err = nil // older versions don't have the field
+			}
+		}
+		if err == nil {
 			return e, nil
 		}
 		if ctx.Err() != nil {
@@ -61,48 +81,8 @@ func FindEngine(ctx context.Context) (Engine, error) {
 	return Engine{}, fmt.Errorf("no container engine answers: %s; start Docker, or install Podman", strings.Join(reasons, "; "))
 }
 
-func dockerPlatform(ctx context.Context, e Engine) (v1.Platform, error) {
-	out, err := e.run(ctx, "version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
-	if err != nil {
-		return v1.Platform{}, err
-	}
-	os, arch, _ := strings.Cut(out, "/")
-	p := v1.Platform{OS: os, Architecture: arch}
-	if arch == "arm" {
-		// Only the daemon's kernel tells the variant.
-		machine, err := e.run(ctx, "info", "--format", "{{.Architecture}}")
-		if err != nil {
-			return p, err
-		}
-		p.Architecture, p.Variant = architecture(machine)
-	}
-	return p, e.check(p, out)
-}
-
-func podmanPlatform(ctx context.Context, e Engine) (v1.Platform, error) {
-	out, err := e.run(ctx, "info", "--format", "{{.Host.OS}}/{{.Host.Arch}}")
-	if err != nil {
-		return v1.Platform{}, err
-	}
-	os, arch, _ := strings.Cut(out, "/")
-	p := v1.Platform{OS: os, Architecture: arch}
-	if arch == "arm" {
-		// Older versions don't have the field.
-		if variant, err := e.run(ctx, "info", "--format", "{{.Host.Variant}}"); err == nil {
-			p.Variant = variant
-		}
-	}
-	return p, e.check(p, out)
-}
-
-func (e Engine) check(p v1.Platform, out string) error {
-	if p.OS == "" || p.Architecture == "" || strings.Contains(out, "<") {
-		return fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
-	}
-	return nil
-}
-
-// architecture translates what uname(1) says of a machine.
+// architecture returns the platform's architecture and variant for what uname(1)
+// says of a machine, or for a variant of arm.
 func architecture(machine string) (arch, variant string) {
 	switch {
 	case machine == "x86_64":
@@ -111,6 +91,8 @@ func architecture(machine string) (arch, variant string) {
 		return "arm64", ""
 	case strings.HasPrefix(machine, "armv"):
 		return "arm", "v" + strings.TrimRight(strings.TrimPrefix(machine, "armv"), "hl")
+	case machine == "" || strings.HasPrefix(machine, "v"):
+		return "arm", machine
 	}
 	return machine, ""
 }

@@ -1,0 +1,165 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// maxLogins is the size of the largest file of logins that is read, in bytes.
+const maxLogins = 4 << 20
+
+// loginFile is Docker's config.json, or Podman's auth.json
+// (containers-auth.json(5)).
+type loginFile struct {
+	path    string
+	problem *problem
+
+	Auths       map[string]json.RawMessage `json:"auths"`
+	CredHelpers map[string]string          `json:"credHelpers"`
+	CredsStore  string                     `json:"credsStore"`
+}
+
+// loginPaths are the files, in the order in which they count.
+func loginPaths() []string {
+	var paths []string
+	add := func(folder string, rest ...string) {
+		if folder != "" {
+			paths = append(paths, filepath.Join(append([]string{folder}, rest...)...))
+		}
+	}
+	home, _ := os.UserHomeDir()
+	add(os.Getenv("REGISTRY_AUTH_FILE"))
+	if os.Getenv("DOCKER_AUTH_CONFIG") != "" {
+		paths = append(paths, inEnvironment)
+	}
+	if own := os.Getenv("DOCKER_CONFIG"); own != "" {
+		add(own, "config.json")
+	} else if home != "" {
+		add(home, ".docker", "config.json")
+	}
+	add(os.Getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
+	if uid := os.Getuid(); uid >= 0 {
+		add(runContainers, fmt.Sprint(uid), "auth.json")
+	}
+	if own := os.Getenv("XDG_CONFIG_HOME"); own != "" {
+		add(own, "containers", "auth.json")
+	} else if home != "" {
+		add(home, ".config", "containers", "auth.json")
+	}
+	return paths
+}
+
+// inEnvironment is the variable that Docker takes for a file, if it is set.
+const inEnvironment = "DOCKER_AUTH_CONFIG"
+
+// runContainers is where Podman keeps logins if XDG_RUNTIME_DIR isn't set.
+const runContainers = "/run/containers"
+
+// readLogins returns nil if there is no such file.
+func readLogins(path string) *loginFile {
+	f := &loginFile{path: path}
+	broken := func(format string, args ...any) *loginFile {
+		f.problem = &problem{path + " " + fmt.Sprintf(format, args...), true}
+		return f
+	}
+	named := path == filepath.Clean(os.Getenv("REGISTRY_AUTH_FILE"))
+	data, err := readFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && named:
+		return broken("doesn't exist, though REGISTRY_AUTH_FILE names it: unset it, or run podman login")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, fs.ErrPermission) && strings.HasPrefix(path, runContainers):
+		return nil // root's
+	case err != nil:
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return broken("can't be read (%v), and may hold logins: make it a file that you can read, or remove it", err)
+	case len(strings.TrimSpace(string(data))) == 0:
+		return f
+	}
+	if err := json.Unmarshal(data, f); err != nil {
+		// The decoder's own words may quote what is there.
+		var at *json.SyntaxError
+		var field *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &at) && at.Offset >= int64(len(data)):
+			return broken("is cut off: fix it, or remove it and log in again")
+		case errors.As(err, &at):
+			return broken("is not valid JSON (at byte %d): fix it, or remove it and log in again", at.Offset)
+		case errors.As(err, &field) && field.Field != "":
+			return broken("is not as `docker login` writes it (%s): fix it, or remove it and log in again", wording.Clip(field.Field))
+		}
+		return broken("is not as `docker login` writes it: fix it, or remove it and log in again")
+	}
+	return f
+}
+
+func readFile(path string) ([]byte, error) {
+	if path == inEnvironment {
+		return []byte(os.Getenv("DOCKER_AUTH_CONFIG")), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxLogins+1))
+	if err == nil && len(data) > maxLogins {
+		err = fmt.Errorf("it has more than %d bytes", maxLogins)
+	}
+	return data, err
+}
+
+// decodeLogin reads an entry of auths. One that is empty says that there is a
+// login, but not here.
+func decodeLogin(raw json.RawMessage) (config authn.AuthConfig, err error) {
+	none := authn.AuthConfig{}
+	if json.Unmarshal(raw, &config) != nil {
+		if config.Auth != "" {
+			return none, errors.New("is not base64 of USER:PASSWORD")
+		}
+		return none, errors.New("is not as `docker login` writes it")
+	}
+	config.Auth, config.Password = "", strings.Trim(config.Password, "\x00")
+	if config.Password == "" && config.IdentityToken == "" && config.RegistryToken == "" {
+		return none, nil
+	}
+	return config, nil
+}
+
+// loginKey is the key of a login as HOST[/PATH]; Docker writes some as URLs.
+func loginKey(key string) string {
+	_, rest, isURL := strings.Cut(key, "://")
+	if !isURL {
+		rest = key
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	path = strings.Trim(path, "/")
+	if path == "v1" || path == "v2" || isURL {
+		path = "" // of the API
+	}
+	return strings.TrimSuffix(hostName(host)+"/"+path, "/")
+}
+
+// hostName is a registry as people write it: Docker Hub has several names.
+func hostName(host string) string {
+	switch host {
+	case name.DefaultRegistry, "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
+}
