@@ -8,10 +8,11 @@
 //
 // Its files, each of which knows only those before it:
 //
-//   - words and limits: secrets (what is hidden), fault (what may pass, and
-//     how it is told), limits, patience (operations that take several tries)
+//   - options, secrets (what is hidden), fault (what may pass, and how it is
+//     told), limits, patience (operations that take several tries)
 //   - requests: stall, transport (one try), retry, resume, ping, roundtrip
-//   - the client: helper, loginfile, logins, failure (what to do about errors), client
+//   - the client: helper, loginfile, logins, failure (what to do about errors),
+//     client
 //   - repositories: repository (requests), upload, artifact, tag, publication,
 //     publish, join
 package registry
@@ -20,47 +21,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
-
-// Options says how a Client behaves. Its zero value is usable.
-type Options struct {
-	// Insecure names hosts (host, for every port, or host:port) that may
-	// speak plain HTTP; loopback addresses may without being named.
-	Insecure []string
-	// Jobs is how many blobs are uploaded at once, over all registries; 0
-	// means 4. Other requests are bounded to four times as many.
-	Jobs int
-	// Patience is for how long after its first failure an operation (one
-	// blob, manifest or tag) is tried again; 0 means two minutes.
-	Patience time.Duration
-	// Stall is how long a request may pass without a byte moving before it
-	// counts as failed; 0 means 30 seconds.
-	Stall time.Duration
-	// Log is told what is tried again and why; nil: nobody is.
-	Log func(format string, args ...any)
-	// Wait is told that a registry is waited for and why: at the first
-	// failure, and then every 30 seconds. Nil: nobody is.
-	Wait func(text string)
-	// Warn is told what is wrong and no error; nil: nobody is.
-	Warn func(text string)
-	// Keychain finds credentials; nil means those of REGISTRY_AUTH_FILE,
-	// Docker and Podman, in this order, then GITHUB_TOKEN for ghcr.io.
-	Keychain authn.Keychain
-	// Transport sends the requests; nil means the usual one, with the
-	// environment's proxies.
-	Transport http.RoundTripper
-}
 
 // Client talks to registries for one run: one transport, one keychain, one limit
 // on uploads. It is safe for use by several goroutines. Close it.
@@ -78,26 +46,9 @@ type Client struct {
 // NewClient returns a Client. ctx is that of the whole run: what Remote reads
 // lazily ends with it.
 func NewClient(ctx context.Context, o Options) *Client {
-	if o.Jobs <= 0 {
-		o.Jobs = 4
-	}
-	if o.Patience <= 0 {
-		o.Patience = 2 * time.Minute
-	}
-	if o.Stall <= 0 {
-		o.Stall = 30 * time.Second
-	}
-	if o.Log == nil {
-		o.Log = func(string, ...any) {}
-	}
-	if o.Wait == nil {
-		o.Wait = func(string) {}
-	}
-	if o.Warn == nil {
-		o.Warn = func(string) {}
-	}
+	o = o.filled()
 	c := &Client{ctx: ctx, o: o}
-	c.wire = newWire(o, c.plain)
+	c.wire = newWire(o)
 	c.explainer = &explainer{secrets: &c.wire.secrets}
 	if o.Keychain == nil {
 		c.logins = newLogins(c.wire.secrets.learnAll, o.Warn)
@@ -113,7 +64,7 @@ func (c *Client) Close() { c.wire.base.CloseIdleConnections() }
 // may speak it.
 func (c *Client) Reference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(s)
-	if err != nil || !c.plain(ref.Context().RegistryStr()) {
+	if err != nil || !c.o.plain(ref.Context().RegistryStr()) {
 		return ref, err
 	}
 	return name.ParseReference(s, name.Insecure)
@@ -122,7 +73,7 @@ func (c *Client) Reference(s string) (name.Reference, error) {
 // Repository parses the name of a repository, as Reference does.
 func (c *Client) Repository(s string) (name.Repository, error) {
 	repo, err := name.NewRepository(s)
-	if err != nil || !c.plain(repo.RegistryStr()) {
+	if err != nil || !c.o.plain(repo.RegistryStr()) {
 		return repo, err
 	}
 	return name.NewRepository(s, name.Insecure)
@@ -144,22 +95,6 @@ var tryOnce = []remote.Option{
 	remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	remote.WithRetryPredicate(func(error) bool { return false }),
 	remote.WithRetryStatusCodes(),
-}
-
-// plain reports whether the host (host or host:port) may be spoken to in plain
-// HTTP. "x.localhost" may not: what it resolves to is up to the resolver.
-func (c *Client) plain(hostport string) bool {
-	u := url.URL{Host: hostport}
-	host := u.Hostname()
-	if host == "localhost" {
-		return true
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return true
-	}
-	return slices.ContainsFunc(c.o.Insecure, func(named string) bool {
-		return strings.EqualFold(named, hostport) || strings.EqualFold(named, host)
-	})
 }
 
 // LoginProblem says what is wrong with the logins of this machine, if one for the
@@ -266,7 +201,7 @@ func (s *session) operation(what string) *operation {
 	registry := s.repo.RegistryStr()
 	return &operation{
 		patience: s.wire.patience, what: displayName(s.repo) + ": " + what,
-		registry: registry, plain: s.plain(registry), pull: s.scope == transport.PullScope,
+		registry: registry, plain: s.o.plain(registry), pull: s.scope == transport.PullScope,
 	}
 }
 

@@ -16,6 +16,14 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
+// problem is why a login may be missing.
+type problem struct {
+	text string
+	// broken is set for a file that can't be read: what it says about a registry
+	// isn't known, so nothing is pushed as somebody else.
+	broken bool
+}
+
 // maxLogins is the size of the largest file of logins that is read, in bytes.
 const maxLogins = 4 << 20
 

@@ -43,14 +43,6 @@ type found struct {
 	problems []problem // in the places before
 }
 
-// problem is why a login may be missing.
-type problem struct {
-	text string
-	// broken is set for a file that can't be read: what it says about a registry
-	// isn't known, so nothing is pushed as somebody else.
-	broken bool
-}
-
 // Resolve implements authn.Keychain.
 func (l *logins) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return l.ResolveContext(context.Background(), r)

@@ -9,13 +9,6 @@ import (
 	"time"
 )
 
-// ping is what a registry answered to GET /v2/.
-type ping struct {
-	status int // 0: not known yet
-	header http.Header
-	err    error // of the last try, if it got no answer
-}
-
 // ping asks a registry how to log in. Where plain HTTP is allowed ggcr tries TLS
 // first, then both, and may report the wrong one's error: so a registry that
 // speaks plain HTTP answers to the request for TLS, too, and an invalid

@@ -11,17 +11,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Published says what a publication did.
-type Published struct {
-	Digest v1.Hash    // of the index
-	Tags   []TagState // in the order asked for
-	// Uploaded, Mounted and Existing count the blobs of the children that had
-	// to be pushed; those of children that were there already are not looked at.
-	Uploaded, Mounted, Existing int
-	Bytes                       int64 // of the blobs uploaded
-	Children                    int   // manifests pushed
-}
-
 // publication is one index on its way to one repository.
 type publication struct {
 	tagging

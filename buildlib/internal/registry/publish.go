@@ -12,16 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Hooks are called on the way. Their zero value does nothing.
-type Hooks struct {
-	// Ready is asked before anything is pushed, and again before the tags are
-	// written, when all else is there. Its error ends the publication, and no
-	// tag is written. If nothing is to be done, it isn't asked.
-	Ready func(context.Context) error
-	// Progress is called from one goroutine at a time.
-	Progress func(Event)
-}
-
 // Publish makes every tag of the repository point to the index. Children go
 // first, by digest, then the index by digest, then the tags, which are then read
 // back. What the registry has is not sent again; if all tags have the digest,

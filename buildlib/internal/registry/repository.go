@@ -18,10 +18,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// manifestLimit is the size of the largest manifest that is read, in bytes.
-// Registries accept 4 MB (OCI distribution spec, "Pushing Manifests").
-const manifestLimit = 16 << 20
-
 // manifestTypes are what a registry may answer with; it may hide a manifest of
 // another type.
 var manifestTypes = strings.Join([]string{

@@ -122,6 +122,10 @@ func (b *received) Close() error {
 	return err
 }
 
+// manifestLimit is the size of the largest manifest that is read, in bytes.
+// Registries accept 4 MB (OCI distribution spec, "Pushing Manifests").
+const manifestLimit = 16 << 20
+
 // bounded is a body of which at most left bytes are read.
 type bounded struct {
 	io.ReadCloser

@@ -8,15 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// TagState says what became of a tag.
-type TagState struct {
-	Tag    string
-	Pushed bool // false: it had the digest already, and was not written
-	// Current is set once the tag is known to have the digest: found so, or
-	// read back. After a failure it tells which tags are right.
-	Current bool
-}
-
 // tagging is the tags of an index, whose states are in upload.out.
 type tagging struct {
 	*upload

@@ -32,11 +32,18 @@ type wire struct {
 	pings map[string]ping // by URL
 }
 
+// ping is what a registry answered to GET /v2/.
+type ping struct {
+	status int // 0: not known yet
+	header http.Header
+	err    error // of the last try, if it got no answer
+}
+
 // smallRequests is how many small requests may run at once for each upload that
 // may. Their answer comes at once, or from far away.
 const smallRequests = 4
 
-func newWire(o Options, plain func(string) bool) *wire {
+func newWire(o Options) *wire {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	w := &wire{
 		patience: &patience{
@@ -57,7 +64,7 @@ func newWire(o Options, plain func(string) bool) *wire {
 			MaxResponseHeaderBytes: 1 << 20,
 		},
 		given:    o.Transport,
-		plain:    plain,
+		plain:    o.plain,
 		requests: newSlots(smallRequests * o.Jobs),
 		stall:    o.Stall,
 		answer:   answerTime,

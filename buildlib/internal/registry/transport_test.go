@@ -42,7 +42,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"localhost.evil.com", nil, false},
 	} {
 		c := NewClient(t.Context(), Options{Insecure: test.insecure})
-		if got := c.plain(test.host); got != test.want {
+		if got := c.o.plain(test.host); got != test.want {
 			t.Errorf("%s with %q: %t, want %t", test.host, test.insecure, got, test.want)
 		}
 		ref, err := c.Reference(test.host + "/a/b:c")

@@ -26,6 +26,36 @@ type Event struct {
 	Sent, Total int64
 }
 
+// Hooks are called on the way. Their zero value does nothing.
+type Hooks struct {
+	// Ready is asked before anything is pushed, and again before the tags are
+	// written, when all else is there. Its error ends the publication, and no
+	// tag is written. If nothing is to be done, it isn't asked.
+	Ready func(context.Context) error
+	// Progress is called from one goroutine at a time.
+	Progress func(Event)
+}
+
+// Published says what a publication did.
+type Published struct {
+	Digest v1.Hash    // of the index
+	Tags   []TagState // in the order asked for
+	// Uploaded, Mounted and Existing count the blobs of the children that had
+	// to be pushed; those of children that were there already are not looked at.
+	Uploaded, Mounted, Existing int
+	Bytes                       int64 // of the blobs uploaded
+	Children                    int   // manifests pushed
+}
+
+// TagState says what became of a tag.
+type TagState struct {
+	Tag    string
+	Pushed bool // false: it had the digest already, and was not written
+	// Current is set once the tag is known to have the digest: found so, or
+	// read back. After a failure it tells which tags are right.
+	Current bool
+}
+
 // upload is what one call pushes to one repository.
 type upload struct {
 	*session
