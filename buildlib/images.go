@@ -248,8 +248,9 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 // arguments, which are for another program, as a Dockerfile's does.
 func (pp *PlatformPlan) command(img Image) {
 	fromBase := img.BaseCommand || img.Entrypoint == nil && len(pp.Binaries) == 0
-	pp.Config.Entrypoint, pp.BaseEntrypoint = img.Entrypoint, fromBase && img.Entrypoint == nil
-	pp.Config.Cmd, pp.BaseCmd = img.Cmd, fromBase && img.Cmd == nil
+	// Appending to nil makes an empty list nil, which is what JSON makes of it.
+	pp.Config.Entrypoint, pp.BaseEntrypoint = append([]string(nil), img.Entrypoint...), fromBase && img.Entrypoint == nil
+	pp.Config.Cmd, pp.BaseCmd = append([]string(nil), img.Cmd...), fromBase && img.Cmd == nil
 	if img.Entrypoint == nil && !fromBase {
 		pp.Config.Entrypoint = []string{pp.Binaries[0].Path}
 	}
