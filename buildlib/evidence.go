@@ -249,14 +249,3 @@ func (w *workspace) writeFiles(dir string, files map[string][]byte) error {
 	}
 	return nil
 }
-
-// Ways of signing that are no key's file.
-const (
-	signKeyless = "keyless"
-	signEnv     = "env://"
-)
-
-// keyFile reports whether sign names a file.
-func keyFile(sign string) bool {
-	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
-}

@@ -40,6 +40,10 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 	if err := b.plan.mergeable(); err != nil {
 		return nil, err
 	}
+	signer, err := b.plan.signer()
+	if err != nil {
+		return nil, err
+	}
 	return within(ctx, b, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
 		// dir may be the one that a run of ci:push here is writing to.
 		list, damaged, err := gather(ctx, dir)
@@ -55,11 +59,20 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err := errors.Join(m.mistakes...); err != nil {
 			return nil, err
 		}
+		if err := w.sign(all, signer); err != nil {
+			return nil, err
+		}
 		if err := w.writeEvidence(all); err != nil {
 			return nil, err
 		}
 		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
-			done, err := w.client.Join(ctx, at, b.index, b.Tags, m.check)
+			h := registry.Hooks{Check: m.check, Pushed: w.keyless(at, b, signer)}
+			if len(b.statements) > 0 {
+				if h.Attach, err = attachments(b.statements[:1]); err != nil {
+					return registry.Published{}, err
+				}
+			}
+			done, err := w.client.Join(ctx, at, b.index, b.Tags, h)
 			return done, collected(b, done, err)
 		})
 	})

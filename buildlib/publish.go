@@ -32,13 +32,24 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 		if err := errors.Join(b.plan.publishable(), b.plan.hasTags(b.plan.Dirty), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
+		signer, err := b.plan.signer()
+		if err != nil {
+			return nil, err
+		}
 		return within(ctx, b, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
 			all, err := w.images(ctx)
 			if err != nil {
 				return nil, err
 			}
+			if err := w.sign(all, signer); err != nil {
+				return nil, err
+			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
-				return w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged})
+				h := registry.Hooks{Ready: w.unchanged, Pushed: w.keyless(at, b, signer)}
+				if h.Attach, err = attachments(b.statements); err != nil {
+					return registry.Published{}, err
+				}
+				return w.client.Publish(ctx, at, b.index, b.Tags, h)
 			})
 			if w.store.Dropped() > 0 {
 				// What was corrupt in the cache is so in layouts that link it.
@@ -128,6 +139,10 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		default:
 			result.Current = append(result.Current, t.Tag)
 		}
+	}
+	if result.NotAttached = done.NotAttached; len(done.NotAttached) > 0 {
+		w.tell(StepWarn, fmt.Sprintf("%s takes no artifacts, so nothing says there what the image is made of, and how: not attached: %s (in %s)",
+			repo, strings.Join(done.NotAttached, ", "), w.plan.evidenceDir(b.Name)))
 	}
 	if err != nil {
 		step.Failed(w.client.Clean(err))

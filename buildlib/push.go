@@ -35,6 +35,10 @@ func (b *Builder) Push(ctx context.Context) ([]Record, error) {
 		if err := errors.Join(b.plan.mergeable(), b.plan.hasTags(false), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
+		signer, err := b.plan.signer()
+		if err != nil {
+			return nil, err
+		}
 		return within(ctx, b, func(ctx context.Context, w *workspace) ([]Record, error) {
 			if err := w.removeStale(); err != nil {
 				return nil, fmt.Errorf("records: %w", err)
@@ -44,6 +48,9 @@ func (b *Builder) Push(ctx context.Context) ([]Record, error) {
 				return nil, err
 			}
 			if err := w.unchanged(ctx); err != nil {
+				return nil, err
+			}
+			if err := w.sign(all, signer); err != nil {
 				return nil, err
 			}
 			return w.push(ctx, all)
@@ -137,8 +144,15 @@ func (w *workspace) pushImage(ctx context.Context, b *built) error {
 }
 
 func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
+	var attach []registry.Attachment
+	if len(b.statements) > 0 {
+		var err error
+		if attach, err = attachments(b.statements[1:]); err != nil {
+			return err
+		}
+	}
 	step := w.begin(StepPush, repo, "")
-	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{})
+	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{Attach: attach})
 	if err != nil {
 		step.Failed(w.client.Clean(err))
 		return err

@@ -45,6 +45,8 @@ type Publication struct {
 	Current    []string // pointed to it already
 	Failed     []string // don't point to it, as far as is known
 	Err        error    // why; nil: all is well
+	// NotAttached names the evidence that the repository refused.
+	NotAttached []string
 }
 
 // Ref is an image in a repository.

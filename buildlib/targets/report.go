@@ -183,17 +183,20 @@ func platforms(images []buildlib.ImageResult) func(w io.Writer) {
 // tags is a table of what became of the tags, repository by repository; nil if
 // nothing was to be published.
 func tags(images []buildlib.ImageResult) func(w io.Writer) {
-	rows, columns := [][]string{{"REPOSITORY", "WRITTEN", "UP TO DATE", "FAILED"}}, 3
+	const failures, refusals = 3, 4
+	rows := [][]string{{"REPOSITORY", "WRITTEN", "UP TO DATE", "FAILED", "NOT ATTACHED"}}
+	columns := map[int]bool{0: true, 1: true, 2: true} // those that have something to say
 	for _, image := range images {
 		for _, p := range image.Published {
 			failed := strings.Join(p.Failed, ", ")
 			if p.Err != nil {
-				columns = 4
+				columns[failures] = true
 				if failed == "" {
 					failed = "the index" // it has no tags, or they lead to one that lacks an image
 				}
 			}
-			rows = append(rows, []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", "), failed})
+			columns[refusals] = columns[refusals] || len(p.NotAttached) > 0
+			rows = append(rows, []string{p.Repository, strings.Join(p.Written, ", "), strings.Join(p.Current, ", "), failed, strings.Join(p.NotAttached, ", ")})
 		}
 	}
 	if len(rows) == 1 {
@@ -201,7 +204,13 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 	}
 	return func(w io.Writer) {
 		for _, row := range rows {
-			fmt.Fprintln(w, strings.Join(row[:columns], "\t"))
+			var cells []string
+			for i, cell := range row {
+				if columns[i] {
+					cells = append(cells, cell)
+				}
+			}
+			fmt.Fprintln(w, strings.Join(cells, "\t"))
 		}
 	}
 }

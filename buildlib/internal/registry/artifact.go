@@ -49,13 +49,21 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest, artifactTyp
 	if err != nil {
 		return nil, err
 	}
+	h, err := v1.NewHash(subject.DigestStr())
+	if err != nil {
+		return nil, err
+	}
+	if artifactType != "" {
+		return s.referrers(ctx, h, remote.WithFilter("artifactType", artifactType))
+	}
+	return s.referrers(ctx, h)
+}
+
+// referrers lists those of the repository's manifest.
+func (s *session) referrers(ctx context.Context, subject v1.Hash, filter ...remote.Option) ([]v1.Descriptor, error) {
 	var list *v1.IndexManifest
-	err = s.try(ctx, "list referrers of "+subject.DigestStr(), func(ctx context.Context) error {
-		o := s.remote(ctx)
-		if artifactType != "" {
-			o = append(o, remote.WithFilter("artifactType", artifactType))
-		}
-		idx, err := remote.Referrers(subject, o...)
+	err := s.try(ctx, "list referrers of "+subject.String(), func(ctx context.Context) error {
+		idx, err := remote.Referrers(s.repo.Digest(subject.String()), append(s.remote(ctx), filter...)...)
 		if err == nil {
 			list, err = idx.IndexManifest()
 		}

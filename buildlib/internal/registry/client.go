@@ -14,7 +14,7 @@
 //   - the client: helper, loginfile, logins, failure (what to do about errors),
 //     client
 //   - repositories: repository (requests), upload, artifact, tag, publication,
-//     publish, join
+//     attach, publish, join
 package registry
 
 import (

@@ -15,23 +15,19 @@ import (
 // them, even if all tags lead to the index, for a registry may have collected
 // them since. It opens none and uploads no blob. Those that the repository
 // doesn't have are a *Missing, and then neither the index nor a tag is written.
-// The same is so if check, which is given the manifest and config of each and may
-// be nil, returns an error.
-func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, check Check) (Published, error) {
-	p, done, err := c.publication(ctx, repo, idx, tags, nil)
+func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
+	p, done, err := c.publication(ctx, repo, idx, tags, h.Progress)
 	if done == nil {
 		return Published{}, err
 	}
 	defer done()
-	p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, check) }
+	p.ready, p.attachments, p.pushed = h.Ready, h.Attach, h.Pushed
+	p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, h.Check) }
 	if err == nil {
 		err = p.run(ctx)
 	}
 	return p.out, err
 }
-
-// Check compares an image that a repository has with what is known of it.
-type Check func(v1.Descriptor, *v1.Manifest, *v1.ConfigFile) error
 
 // Missing is the error of Join for images that the repository doesn't have.
 type Missing struct {

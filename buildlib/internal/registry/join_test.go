@@ -57,7 +57,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("more than an image was pushed:\n%s", strings.Join(got, "\n"))
 	}
 
-	_, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
+	_, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, Hooks{})
 	var missing *Missing
 	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != children(t, idx)[1].Digest {
 		t.Errorf("joined without the second image: %v", err)
@@ -82,7 +82,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("to find that all is there took %q", got)
 	}
 
-	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestJoin(t *testing.T) {
 		pullBack(t, repo, tag.Tag, testenv.Digest(t, idx))
 	}
 	srv.requests()
-	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, nil); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
+	if out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, Hooks{}); err != nil || out.Tags[0].Pushed || !out.Tags[0].Current {
 		t.Errorf("joined again: %+v, %v", out, err)
 	}
 	got := srv.requests()
@@ -107,7 +107,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.requests()
-	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, nil)
+	out, err = client(t, Options{}).Join(t.Context(), repo, elsewhere{idx}, []string{"v1", "latest"}, Hooks{})
 	if !errors.As(err, &missing) || len(missing.Images) != 1 || missing.Images[0].Digest != gone.Digest {
 		t.Errorf("joined an index whose tags are there and whose image is gone: %+v, %v", out, err)
 	}
@@ -143,7 +143,7 @@ func TestJoinLooks(t *testing.T) {
 			srv.mu.Lock()
 			srv.faults = append(srv.faults, &fault{"GET /manifests/" + id, 0, tt.times, answer(tt.status)})
 			srv.mu.Unlock()
-			_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, nil)
+			_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, Hooks{})
 			if (err == nil) != (tt.wants == "") || err != nil && !strings.Contains(err.Error(), tt.wants) {
 				t.Errorf("error %v, want %q", err, tt.wants)
 			}
@@ -176,7 +176,7 @@ func TestJoinSize(t *testing.T) {
 		d.Size++
 		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: d})
 	}
-	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"}, nil)
+	_, err := c.Join(t.Context(), repo, mutate.AppendManifests(empty.Index, adds...), []string{"v1"}, Hooks{})
 	if err == nil || !strings.Contains(err.Error(), "not the ") {
 		t.Errorf("joined with wrong sizes: %v", err)
 	}
@@ -196,7 +196,7 @@ func TestJoinChecks(t *testing.T) {
 	}
 	other := errors.New("another config than recorded")
 	last := children(t, idx)[1]
-	_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, func(d v1.Descriptor, m *v1.Manifest, config *v1.ConfigFile) error {
+	_, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, Hooks{Check: func(d v1.Descriptor, m *v1.Manifest, config *v1.ConfigFile) error {
 		if len(m.Layers) != 2 || m.Config.Size == 0 {
 			t.Errorf("manifest %+v", m)
 		}
@@ -207,7 +207,7 @@ func TestJoinChecks(t *testing.T) {
 			return other
 		}
 		return nil
-	})
+	}})
 	if !errors.Is(err, other) || !strings.Contains(err.Error(), srv.host+"/acme/app: image "+last.Digest.String()+": another config") {
 		t.Errorf("joined with error %v", err)
 	}
@@ -224,12 +224,12 @@ func TestJoinChecks(t *testing.T) {
 		srv.mu.Lock()
 		srv.faults = []*fault{{"GET /blobs/", 0, 0, do}}
 		srv.mu.Unlock()
-		if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, any); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, Hooks{Check: any}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	srv.heal()
-	if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, any); err != nil {
+	if _, err := c.Join(t.Context(), repo, elsewhere{idx}, []string{"v1"}, Hooks{Check: any}); err != nil {
 		t.Error(err)
 	}
 }

@@ -24,6 +24,9 @@ type publication struct {
 	// ready is asked before anything is pushed, and again before the tags are
 	// written, when all else is there; nil: nobody is asked.
 	ready func(context.Context) error
+	// attachments are pushed before the tags are written.
+	attachments []Attachment
+	pushed      func(context.Context) error // called after that; may be nil
 }
 
 // publication checks what is to be published, announces the work until done is
@@ -82,7 +85,7 @@ func (p *publication) run(ctx context.Context) error {
 	}
 	missing := slices.ContainsFunc(p.out.Tags, func(t TagState) bool { return t.Pushed })
 	if known && !missing && !p.always {
-		return nil
+		return p.attach(ctx, true)
 	}
 	ready := func() error {
 		if p.ready == nil {
@@ -103,6 +106,9 @@ func (p *publication) run(ctx context.Context) error {
 		}
 		if err == nil {
 			err = ready()
+		}
+		if err == nil {
+			err = p.attach(ctx, false)
 		}
 		if err == nil {
 			err = p.write(ctx)

@@ -23,7 +23,7 @@ func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.Image
 		return Published{}, err
 	}
 	defer done()
-	p.ready, p.ensure = h.Ready, p.pushChildren
+	p.ready, p.ensure, p.attachments, p.pushed = h.Ready, p.pushChildren, h.Attach, h.Pushed
 	if err == nil {
 		err = p.run(ctx)
 	}
@@ -38,8 +38,12 @@ func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.Im
 		return Published{}, err
 	}
 	defer done()
+	p.attachments = h.Attach
 	if err == nil {
 		err = p.pushChildren(ctx, false)
+	}
+	if err == nil {
+		err = p.attach(ctx, false)
 	}
 	return p.out, err
 }

@@ -32,8 +32,30 @@ type Hooks struct {
 	// written, when all else is there. Its error ends the publication, and no
 	// tag is written. If nothing is to be done, it isn't asked.
 	Ready func(context.Context) error
+	// Attach is pushed before the tags are written, of what isn't there.
+	Attach []Attachment
+	// Pushed is called when all is there but the tags, and those that are written
+	// come after it. Its error ends the publication.
+	Pushed func(context.Context) error
+	// Check, which Join asks, is given the manifest and config of each child. Its
+	// error ends the publication.
+	Check Check
 	// Progress is called from one goroutine at a time.
 	Progress func(Event)
+}
+
+// Check compares an image that a repository has with what is known of it.
+type Check func(v1.Descriptor, *v1.Manifest, *v1.ConfigFile) error
+
+// Attachment is a manifest whose subject is the index that is published, or one of
+// its children.
+type Attachment struct {
+	Name     string // for people
+	Subject  v1.Hash
+	Manifest Manifest
+	// Required makes it an error that the registry refuses it. Otherwise it is
+	// named in Published.NotAttached.
+	Required bool
 }
 
 // Published says what a publication did.
@@ -45,6 +67,8 @@ type Published struct {
 	Uploaded, Mounted, Existing int
 	Bytes                       int64 // of the blobs uploaded
 	Children                    int   // manifests pushed
+	// NotAttached names the attachments that the registry refused.
+	NotAttached []string
 }
 
 // TagState says what became of a tag.

@@ -1,0 +1,112 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+func (a *Attachment) digest() (v1.Hash, error) {
+	h, _, err := v1.SHA256(bytes.NewReader(a.Manifest.Raw))
+	return h, err
+}
+
+// attach pushes the attachments that their subjects don't have: the children's,
+// then the index's. If that has its own, and a tag leads to it, the children's
+// were attached before, and nobody looks for them.
+func (p *publication) attach(ctx context.Context, published bool) error {
+	err := p.attachAll(ctx, published)
+	if err == nil && p.pushed != nil {
+		err = p.pushed(ctx)
+	}
+	return err
+}
+
+func (p *publication) attachAll(ctx context.Context, published bool) error {
+	bySubject := map[v1.Hash][]Attachment{}
+	for _, a := range p.attachments {
+		bySubject[a.Subject] = append(bySubject[a.Subject], a)
+	}
+	index := bySubject[p.out.Digest]
+	delete(bySubject, p.out.Digest)
+	if published && len(index) > 0 {
+		missing, err := p.missing(ctx, p.out.Digest, index)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+	}
+	if len(p.attachments) == 0 {
+		return nil
+	}
+	if published && p.ready != nil {
+		if err := p.ready(ctx); err != nil {
+			return err
+		}
+	}
+	g, gctx := p.group(ctx)
+	for subject, list := range bySubject {
+		g.Go(func() error { return p.attachTo(gctx, subject, list) })
+	}
+	if err := g.Wait(); err != nil || len(index) == 0 {
+		return err
+	}
+	return p.attachTo(ctx, p.out.Digest, index)
+}
+
+// attachTo attaches one after the other: where the registry lacks the referrers
+// API, each is a change of one tag.
+func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []Attachment) error {
+	list, err := u.missing(ctx, subject, list)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		digest, err := a.digest()
+		if err == nil {
+			err = u.pushManifest(ctx, a.Name, digest.String(), a.Manifest)
+		}
+		switch {
+		case err == nil:
+		case refused(err) && !a.Required:
+			u.wire.log("%s: not attached: %v", a.Name, err)
+			u.count(func(o *Published) { o.NotAttached = append(o.NotAttached, a.Name) })
+		default:
+			return fmt.Errorf("attach: %w", err)
+		}
+	}
+	return nil
+}
+
+// missing are those of the list that the subject doesn't have.
+func (u *upload) missing(ctx context.Context, subject v1.Hash, list []Attachment) ([]Attachment, error) {
+	there, err := u.referrers(ctx, subject)
+	if err != nil && !refused(err) {
+		return nil, err
+	}
+	has := map[v1.Hash]bool{}
+	for _, d := range there {
+		has[d.Digest] = true
+	}
+	var missing []Attachment
+	for _, a := range list {
+		digest, err := a.digest()
+		if err != nil {
+			return nil, err
+		}
+		if !has[digest] {
+			missing = append(missing, a)
+		}
+	}
+	return missing, nil
+}
+
+// refused reports whether a registry says no for good: it takes no artifacts, or
+// no tag for them.
+func refused(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && terr.StatusCode >= 400 && terr.StatusCode < 500 && !transientStatus(terr.StatusCode)
+}

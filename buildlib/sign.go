@@ -1,0 +1,190 @@
+package buildlib
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/evidence"
+	"github.com/multimage/multimage/buildlib/internal/process"
+	"github.com/multimage/multimage/buildlib/internal/registry"
+)
+
+// Ways of signing that are no key's file.
+const (
+	signKeyless = "keyless"
+	signEnv     = "env://"
+)
+
+// keyFile reports whether sign names a file.
+func keyFile(sign string) bool {
+	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
+}
+
+// key is what Sign names; nil: it names none.
+func (p *Plan) key() (*evidence.Key, error) {
+	if p.Sign == "" || p.Sign == signKeyless {
+		return nil, nil
+	}
+	var data []byte
+	if variable, ok := strings.CutPrefix(p.Sign, signEnv); ok {
+		if data = []byte(os.Getenv(variable)); len(data) == 0 {
+			return nil, fmt.Errorf("Sign: %s: the variable is empty: set it to the private key, in PEM", p.Sign)
+		}
+	} else {
+		var err error
+		if data, err = readLimited(p.Sign, 1<<20); err != nil {
+			return nil, fmt.Errorf("Sign: %w: name the file of a private key, env://NAME or keyless", err)
+		}
+	}
+	k, err := evidence.ParseKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("Sign: %s: %w", p.Sign, err)
+	}
+	return k, nil
+}
+
+// signer signs images; the zero value doesn't.
+type signer struct {
+	key    *evidence.Key
+	cosign string // the program that signs without a key
+}
+
+// signer finds out, before anything is built, whether what is to be signed can be.
+func (p *Plan) signer() (s signer, err error) {
+	if s.key, err = p.key(); err != nil || p.Sign != signKeyless {
+		if err == nil && s.key != nil && !s.key.CanSign() {
+			err = fmt.Errorf("Sign: %s: it is a public key, which can't sign: name the private one", p.Sign)
+		}
+		return s, err
+	}
+	if s.cosign, err = exec.LookPath("cosign"); err != nil {
+		return s, errors.New("Sign: keyless: the program cosign isn't in PATH: install it (sigstore.dev), or name a key")
+	}
+	// Without one, cosign would open a browser and wait.
+	for _, identity := range []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN", "GOOGLE_SERVICE_ACCOUNT_NAME", "BUILDKITE_AGENT_ACCESS_TOKEN"} {
+		if os.Getenv(identity) != "" {
+			return s, nil
+		}
+	}
+	return s, errors.New("Sign: keyless: there is no identity here: in GitHub's jobs give the permission id-token: write, in GitLab's id_tokens: SIGSTORE_ID_TOKEN, or name a key")
+}
+
+// sign signs what is said of the images with the key, if there is one, and keeps
+// it in OUTPUT/evidence.
+func (w *workspace) sign(all []built, s signer) error {
+	if s.key == nil {
+		return nil
+	}
+	for i := range all {
+		for j := range all[i].statements {
+			st := &all[i].statements[j]
+			if st.bundles != nil {
+				continue
+			}
+			image, err := evidence.NewStatement(&evidence.Subject{Digest: st.of.Digest}, evidence.SignatureType, []byte("{}"))
+			if err != nil {
+				return err
+			}
+			if err := st.sign(s.key, "", evidence.SignatureType, image); err != nil {
+				return err
+			}
+			for _, d := range st.documents {
+				about, err := d.Statement(&st.subject)
+				if err == nil {
+					err = st.sign(s.key, strings.TrimSuffix(d.Suffix, ".json"), d.PredicateType, about)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return w.writeEvidence(all)
+}
+
+func (s *statement) sign(k *evidence.Key, suffix, predicateType string, about []byte) error {
+	data, err := evidence.Sign(k, about)
+	s.bundles = append(s.bundles, evidence.Document{
+		Kind: "signature", Suffix: suffix + ".sigstore.json", MediaType: evidence.BundleType, PredicateType: predicateType, Data: data,
+	})
+	return err
+}
+
+// attachments are what is said, as registries take it.
+func attachments(list []statement) ([]registry.Attachment, error) {
+	var all []registry.Attachment
+	for _, s := range list {
+		for _, d := range append(slices.Clone(s.documents), s.bundles...) {
+			a, err := evidence.NewArtifact(d, s.of, s.subject.Created)
+			if err != nil {
+				return nil, err
+			}
+			m := registry.Manifest{Type: a.Descriptor.MediaType, Raw: a.Manifest}
+			for _, data := range [][]byte{d.Data, evidence.EmptyConfig} {
+				h, size, err := v1.SHA256(bytes.NewReader(data))
+				if err != nil {
+					return nil, err
+				}
+				m.Blobs = append(m.Blobs, registry.Blob{Digest: h, Size: size, Open: func() (io.ReadCloser, error) {
+					return io.NopCloser(bytes.NewReader(data)), nil
+				}})
+			}
+			all = append(all, registry.Attachment{
+				Name: d.Kind + " of " + s.name, Subject: s.of.Digest, Manifest: m, Required: d.MediaType == evidence.BundleType,
+			})
+		}
+	}
+	return all, nil
+}
+
+// keyless returns what has cosign sign an index that was pushed, and what is said
+// of it, unless that was done before. Nil: it isn't wanted.
+func (w *workspace) keyless(at name.Repository, b *built, s signer) func(context.Context) error {
+	if s.cosign == "" {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		ref := at.Digest(b.Digest.String())
+		signed, err := w.client.Referrers(ctx, ref, string(evidence.BundleType))
+		if err != nil || len(signed) > 0 {
+			return err
+		}
+		calls := [][]string{{"sign", "--yes", "--recursive", ref.String()}}
+		for _, d := range b.statements[0].documents {
+			kind := map[string]string{evidence.KindSBOM: "spdxjson", evidence.KindCycloneDX: "cyclonedx", evidence.KindProvenance: "slsaprovenance1"}[d.Kind]
+			predicate := d.Data
+			if d.Kind == evidence.KindProvenance {
+				st, err := evidence.ReadStatement(d.Data, b.Digest)
+				if err != nil {
+					return err
+				}
+				predicate = st.Predicate
+			}
+			file := filepath.Join(w.scratch.Dir, "predicate-"+b.Digest.Hex+"-"+kind)
+			if err := os.WriteFile(file, predicate, 0o600); err != nil {
+				return err
+			}
+			calls = append(calls, []string{"attest", "--yes", "--predicate", file, "--type", kind, ref.String()})
+		}
+		for _, args := range calls {
+			var said bytes.Buffer
+			cmd := process.Command(ctx, s.cosign, args...)
+			cmd.Stdout, cmd.Stderr = &said, &said
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("cosign %s: %w: %s", args[0], err, w.client.Scrub(strings.TrimSpace(said.String())))
+			}
+		}
+		return nil
+	}
+}
