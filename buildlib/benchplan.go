@@ -24,8 +24,8 @@ type BenchPlan struct {
 	Budget    time.Duration // for all; 0: none
 	Baseline  string        // a file, absolute; empty: none
 	Tolerance float64       // in percent; 0: any
-	// Left are the project's platforms and binaries that are not measured.
-	Left []string
+	// Unmeasured are the project's platforms and binaries that are left out.
+	Unmeasured []string
 }
 
 // BenchPlatform is what is built for a platform.
@@ -37,7 +37,7 @@ type BenchPlatform struct {
 	Compiles  []Compile
 }
 
-// defaultBudget is what a benchmark may take that is told nothing.
+// defaultBudget is what a benchmark may take if neither runs nor budget are given.
 const defaultBudget = 30 * time.Minute
 
 // bench settles what the benchmark measures.
@@ -117,11 +117,11 @@ func (r *resolver) bench(binaries []binary) {
 		}
 		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, one)}}
 	}
-	r.benchLeft(binaries, names)
+	r.benchUnmeasured(binaries, names)
 }
 
-// benchLeft names what of the project is not measured.
-func (r *resolver) benchLeft(binaries []binary, names []string) {
+// benchUnmeasured names what of the project is not measured.
+func (r *resolver) benchUnmeasured(binaries []binary, names []string) {
 	plan := &r.plan.BenchPlan
 	measured := func(name string) bool {
 		is := func(bp BenchPlatform) bool { return bp.Platform == name && !bp.Reference }
@@ -138,12 +138,12 @@ func (r *resolver) benchLeft(binaries []binary, names []string) {
 	}
 	for _, p := range all {
 		if !measured(p.String()) {
-			plan.Left = append(plan.Left, p.String())
+			plan.Unmeasured = append(plan.Unmeasured, p.String())
 		}
 	}
 	for _, b := range binaries {
 		if !slices.Contains(names, b.Name) {
-			plan.Left = append(plan.Left, b.Name)
+			plan.Unmeasured = append(plan.Unmeasured, b.Name)
 		}
 	}
 }

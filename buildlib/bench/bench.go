@@ -109,17 +109,11 @@ func (b *bench) run(ctx context.Context, emulate func(context.Context, *bench) e
 	if stopped != nil {
 		b.stopped("interrupted")
 	}
-	if !b.anything() {
-		if stopped != nil {
-			return nil, stopped
-		}
-		return nil, b.nothing()
+	if err := b.nothing(); err != nil {
+		return nil, cmp.Or(stopped, err)
 	}
 	result, err := b.finish(baseline)
-	if stopped != nil && result != nil {
-		return result, stopped
-	}
-	return result, err
+	return result, cmp.Or(stopped, err)
 }
 
 // bench is a running benchmark.
@@ -131,8 +125,8 @@ type bench struct {
 	report report.Report
 	env    []string // of both sides, over the process's environment
 	lines  []*benchLine
-	pins   []string // the same, over what the Project's GoBuild.Env says
 	serial int      // of folders
+	pins   []string // the same, over what the Project's GoBuild.Env says
 
 	different bool // a pair of binaries was kept
 }
@@ -235,7 +229,7 @@ func (b *bench) describe() {
 	r.Host = measure.ReadHost()
 	r.Go = report.Go{Version: p.Go.Version, Flags: p.Go.Flags, Experiment: p.Go.Experiment, FIPS140: p.Go.FIPS140}
 	r.Procs = runtime.GOMAXPROCS(0)
-	r.Unmeasured = p.BenchPlan.Left
+	r.Unmeasured = p.BenchPlan.Unmeasured
 	r.Runs, r.Budget = p.BenchPlan.Runs, p.BenchPlan.Budget.Seconds()
 	for _, bp := range append(slices.Clone(p.BenchPlan.Host), p.BenchPlan.Platforms...) {
 		for _, c := range bp.Compiles {
@@ -286,30 +280,26 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	}
 	step := b.Begin(buildlib.Event{Step: buildlib.StepPrepare, Subject: "toolchain for emulation", Platform: l.Platform})
 	defer func() { step.Failed(err) }()
+	var toolchain emulate.Toolchain
 	emulator, err := emulate.Find(ctx, *at)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		l.missing = err.Error()
-		step.Done("none: " + firstLine(l.missing))
-		return nil
+	if err == nil {
+		l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
+		toolchain, err = emulate.Options{
+			Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(b.cache, "toolchains"), Log: b.log,
+		}.Toolchain(ctx, *at, emulator)
 	}
-	l.emulator = &report.Emulator{Kind: emulator.Kind, Path: emulator.Path, Version: emulator.Version}
-	toolchain, err := emulate.Options{
-		Root: p.Go.Root, Version: p.Go.Version, Cache: filepath.Join(b.cache, "toolchains"), Log: b.log,
-	}.Toolchain(ctx, *at, emulator)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		// A toolchain that was tampered with is nobody's to measure with; a
-		// full disk would spoil the rest, too.
-		if errors.Is(err, emulate.ErrChecksum) || strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
-			return err
-		}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	// A toolchain that was tampered with is nobody's to measure with; a
+	// full disk would spoil the rest, too.
+	case errors.Is(err, emulate.ErrChecksum) || strings.Contains(err.Error(), syscall.ENOSPC.Error()):
+		return err
+	default:
 		l.missing = err.Error()
-		step.Done("none: " + firstLine(l.missing))
+		first, _, _ := strings.Cut(l.missing, "\n")
+		step.Done("none: " + first)
 		return nil
 	}
 	step.Done(toolchain.Origin)
@@ -319,37 +309,24 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	return nil
 }
 
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
-}
-
-// anything reports whether something was measured.
-func (b *bench) anything() bool {
+// nothing says why nothing was measured; nil if something was.
+func (b *bench) nothing() error {
+	var reasons []string
 	for _, l := range b.lines {
 		for _, s := range l.sides() {
 			if len(s.legs[0].Runs) > 0 {
-				return true
+				return nil
 			}
-		}
-	}
-	return false
-}
-
-// nothing says why nothing was measured.
-func (b *bench) nothing() error {
-	var whys []string
-	for _, l := range b.lines {
-		for _, s := range l.sides() {
 			if s.legs[0].Failure != "" {
-				whys = append(whys, fmt.Sprintf("%s: %s: %s", l.Platform, s.name, s.legs[0].Failure))
+				reasons = append(reasons, fmt.Sprintf("%s: %s: %s", l.Platform, s.name, s.legs[0].Failure))
 			}
 		}
 	}
-	if budget := b.plan.BenchPlan.Budget; b.report.Partial != "" {
-		return fmt.Errorf("Bench.Budget: %s is too short: not one build came to its end: %s", budget, strings.Join(whys, "\n"))
+	why := strings.Join(reasons, "\n")
+	if b.report.Partial != "" {
+		return fmt.Errorf("Bench.Budget: %s is too short: not one build came to its end: %s", b.plan.BenchPlan.Budget, why)
 	}
-	return fmt.Errorf("bench: no build succeeded: %s", strings.Join(whys, "\n"))
+	return fmt.Errorf("bench: no build succeeded: %s", why)
 }
 
 func (l *benchLine) sides() []*benchSide {
@@ -421,11 +398,4 @@ func (b *bench) finish(baseline *report.Record) (*Result, error) {
 		return result, &Error{3, incomplete}
 	}
 	return result, nil
-}
-
-// mkdir makes a folder for one round of one side.
-func (b *bench) mkdir() (string, error) {
-	b.serial++
-	dir := filepath.Join(b.temp, fmt.Sprint("bench-", b.serial))
-	return dir, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
 }

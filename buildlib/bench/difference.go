@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"debug/buildinfo"
 	"debug/elf"
 	"fmt"
@@ -16,18 +17,23 @@ const maxDifferences = 5
 
 // binaryDifference says in what two executables differ, from what explains most to
 // what explains least: how they were built, their sections, their bytes.
-func binaryDifference(a, b string) (string, error) {
-	x, err := os.ReadFile(a)
+func binaryDifference(native, emulated string) (string, error) {
+	x, err := os.ReadFile(native)
 	if err != nil {
 		return "", err
 	}
-	y, err := os.ReadFile(b)
+	y, err := os.ReadFile(emulated)
 	if err != nil {
 		return "", err
 	}
 	var found []string
-	found = append(found, buildDifferences(x, y)...)
-	found = append(found, sectionDifferences(x, y)...)
+	a, b := settings(x), settings(y)
+	for _, key := range unequal(a, b) {
+		found = append(found, fmt.Sprintf("%s=%q natively, %q emulated", key, a[key], b[key]))
+	}
+	if names := unequal(sections(x), sections(y)); len(names) > 0 {
+		found = append(found, "sections "+strings.Join(names, " "))
+	}
 	if len(x) != len(y) {
 		found = append(found, fmt.Sprintf("%d bytes natively, %d emulated", len(x), len(y)))
 	}
@@ -43,63 +49,38 @@ func binaryDifference(a, b string) (string, error) {
 	return strings.Join(found, "; "), nil
 }
 
-// buildDifferences compares what the go command noted in the binaries.
-func buildDifferences(x, y []byte) []string {
-	a, errA := buildinfo.Read(bytes.NewReader(x))
-	b, errB := buildinfo.Read(bytes.NewReader(y))
-	if errA != nil || errB != nil {
-		return nil
-	}
-	var found []string
-	if a.GoVersion != b.GoVersion {
-		found = append(found, fmt.Sprintf("built by %s natively, by %s emulated", a.GoVersion, b.GoVersion))
-	}
-	settings := map[string]string{}
-	for _, s := range a.Settings {
-		settings[s.Key] = s.Value
-	}
-	for _, s := range b.Settings {
-		if settings[s.Key] != s.Value {
-			found = append(found, fmt.Sprintf("%s=%q natively, %q emulated", s.Key, settings[s.Key], s.Value))
-		}
-		delete(settings, s.Key)
-	}
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		found = append(found, fmt.Sprintf("%s=%q natively only", key, settings[key]))
-	}
-	return found
+// unequal are the keys that the two don't have alike, sorted.
+func unequal(a, b map[string]string) []string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	maps.DeleteFunc(all, func(key, _ string) bool {
+		_, inA := a[key]
+		_, inB := b[key]
+		return inA == inB && a[key] == b[key]
+	})
+	return slices.Sorted(maps.Keys(all))
 }
 
-// sectionDifferences names the ELF sections that differ.
-func sectionDifferences(x, y []byte) []string {
-	a, errA := elf.NewFile(bytes.NewReader(x))
-	b, errB := elf.NewFile(bytes.NewReader(y))
-	if errA != nil || errB != nil {
-		return nil
-	}
-	var names []string
-	for _, s := range a.Sections {
-		t := b.Section(s.Name)
-		if t == nil {
-			names = append(names, s.Name+" (natively only)")
-			continue
-		}
-		if s.Type == elf.SHT_NOBITS && s.Size == t.Size {
-			continue
-		}
-		p, errP := s.Data()
-		q, errQ := t.Data()
-		if errP != nil || errQ != nil || !bytes.Equal(p, q) {
-			names = append(names, s.Name)
+// settings are what the go command noted in a binary, and its version.
+func settings(data []byte) map[string]string {
+	all := map[string]string{}
+	if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
+		all["Go"] = info.GoVersion
+		for _, s := range info.Settings {
+			all[s.Key] = s.Value
 		}
 	}
-	for _, s := range b.Sections {
-		if a.Section(s.Name) == nil {
-			names = append(names, s.Name+" (emulated only)")
+	return all
+}
+
+// sections are the ELF sections, by name, and what tells their contents apart.
+func sections(data []byte) map[string]string {
+	all := map[string]string{}
+	if f, err := elf.NewFile(bytes.NewReader(data)); err == nil {
+		for _, s := range f.Sections {
+			content, _ := s.Data() // none of a section without bytes in the file
+			all[s.Name] = fmt.Sprintf("%d %x", s.Size, sha256.Sum256(content))
 		}
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	return []string{"sections " + strings.Join(names, " ")}
+	return all
 }

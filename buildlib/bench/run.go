@@ -134,7 +134,9 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 	}
 	start := time.Now()
 	defer func() { t.side.took = time.Since(start) }()
-	dir, err := b.mkdir()
+	b.serial++
+	dir := filepath.Join(b.rounds(), fmt.Sprint(b.serial))
+	err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
 	if err != nil {
 		t.side.fail(0, err.Error())
 		return true
@@ -371,10 +373,8 @@ func (b *bench) sweep() {
 	for _, l := range b.lines {
 		l.outputs = [2]map[string]*[2]builtFile{}
 	}
-	all, _ := os.ReadDir(b.temp)
-	for _, e := range all {
-		if strings.HasPrefix(e.Name(), "bench-") {
-			os.RemoveAll(filepath.Join(b.temp, e.Name()))
-		}
-	}
+	os.RemoveAll(b.rounds())
 }
+
+// rounds is for what a round builds, a folder per side.
+func (b *bench) rounds() string { return filepath.Join(b.temp, "rounds") }
