@@ -24,6 +24,9 @@ type Options struct {
 	// Zero: as many as there are processors, at most 4, for compiling; 4 for
 	// uploads.
 	Jobs int
+	// WriteBuildCache adds to the Plan's BuildCache what go compiles. Zero: it is
+	// only read.
+	WriteBuildCache bool
 	// Keychain finds the credentials of registries. Nil: those of
 	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN
 	// for ghcr.io.
@@ -124,6 +127,7 @@ func within[T any](ctx context.Context, b *Builder, stage func(context.Context, 
 		return result, err
 	}
 	defer func() {
+		w.later.Wait()
 		// Joined only if need be: a caller may look for the error's type.
 		if closing := w.close(); closing != nil {
 			err = errors.Join(err, closing)

@@ -22,7 +22,12 @@ import (
 // while it compiles, but neither while it loads packages nor while it links the
 // last main: with two on two cores a relink took a fifth less, an unchanged
 // build too. More need more memory, hence the bound.
+//
+// With two at once nobody could say which used what of GOCACHE.
 func (b *Builder) jobs() int {
+	if b.options.WriteBuildCache && b.plan.BuildCache != "" {
+		return 1
+	}
 	if b.options.Jobs > 0 {
 		return b.options.Jobs
 	}
@@ -39,6 +44,7 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 	for i, call := range w.plan.Compiles {
 		c.calls[i].Compile, c.calls[i].done = call, make(chan struct{})
 	}
+	cache := w.restoreBuildCache(ctx, g)
 	g.Go(func() error {
 		inputs, err := w.plan.inputs(ctx)
 		if err == nil {
@@ -60,7 +66,7 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 			}
 			g.Go(func() error {
 				defer func() { <-slots }()
-				return w.compileOne(ctx, &c.calls[i])
+				return w.compileOne(ctx, &c.calls[i], cache)
 			})
 		}
 		return nil
@@ -68,13 +74,17 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 	return c
 }
 
-func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
+func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCache) error {
 	names := make([]string, len(c.Mains))
 	build := w.plan.build(c.Compile, w.scratch.Dir)
 	for i, m := range c.Mains {
 		names[i] = m.Binary
 	}
 	if err := w.folder(build.Folder); err != nil {
+		return err
+	}
+	built, err := cache.before(ctx, c.Compile)
+	if err != nil {
 		return err
 	}
 	subject := strings.Join(names, ", ")
@@ -88,6 +98,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled) error {
 		step.Failed(err)
 		return fmt.Errorf("%s: %w", c.Platform, err)
 	}
+	built()
 	c.build, c.executables = build, executables
 	kept := 0
 	for _, e := range executables {

@@ -25,6 +25,8 @@ type Step string
 const (
 	StepWait    Step = "wait"    // for another run's lock, or a registry; Subject says for whom, and why
 	StepCompile Step = "compile" // one go build
+	StepRestore Step = "restore" // filling GOCACHE for one platform from the build cache
+	StepKeep    Step = "keep"    // taking what one platform used of GOCACHE to the build cache
 	StepBase    Step = "base"    // resolving and reading one base
 	StepImage   Step = "image"   // assembling one image for one platform
 	StepLayout  Step = "layout"  // writing one image's OCI layout

@@ -31,7 +31,9 @@ type Plan struct {
 	// published from one all the same.
 	AllowDirty bool `json:"allowDirty,omitempty"`
 	// Insecure are the registries that may speak plain HTTP.
-	Insecure   []string    `json:"insecure,omitempty"`
+	Insecure []string `json:"insecure,omitempty"`
+	// BuildCache is the repository of the Go build cache; empty without one.
+	BuildCache string      `json:"buildCache,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
 	// Evidence is what is said of the images beside them; BuiltBy who makes them,

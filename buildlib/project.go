@@ -44,6 +44,10 @@ type Project struct {
 	// Insecure are the registries (HOST or HOST:PORT) that may speak plain
 	// HTTP. Those on the loopback interface always may.
 	Insecure []string
+	// BuildCache is a repository, like ghcr.io/acme/cache, from which a machine
+	// gets what go compiled on another one. It is read by every build, and
+	// written to only with Options.WriteBuildCache. Zero, or off: none.
+	BuildCache string
 	// Platforms are what to build for, as OS/ARCH[/VARIANT]. Zero:
 	// linux/amd64, linux/arm64.
 	Platforms []string
@@ -242,6 +246,8 @@ type Overrides struct {
 	Evidence []string
 	// Sign replaces the Project's.
 	Sign string
+	// BuildCache replaces the Project's. off: none.
+	BuildCache string
 	// AllowDirty lets Manifest and Merge publish a checkout with uncommitted
 	// changes under tags that don't say so.
 	AllowDirty bool

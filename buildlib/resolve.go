@@ -70,6 +70,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is not a valid registry: want HOST or HOST:PORT", host)
 		}
 	}
+	r.buildCache()
 	r.runners()
 	binaries, err := r.binaries(ctx)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
@@ -32,6 +33,8 @@ type workspace struct {
 	scratch *disk.Scratch
 	store   *store.Store
 	client  *registry.Client
+	ctx     context.Context // the work's
+	later   sync.WaitGroup  // what goes on beside the stage, and ends before close
 	end     context.CancelFunc
 }
 
@@ -41,7 +44,7 @@ func (b *Builder) open(ctx context.Context) (_ *workspace, _ context.Context, er
 	w := &workspace{Builder: b}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })
-	w.end = func() { stop(); cancel(nil) }
+	w.ctx, w.end = ctx, func() { stop(); cancel(nil) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())

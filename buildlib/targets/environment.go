@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BUILD_CACHE", "BUILD_CACHE_WRITE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
@@ -28,7 +28,7 @@ var variables = []string{
 var spoken = strings.NewReplacer(
 	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
 	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
-	"Overrides.Cache", prefix+"CACHE", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
+	"Overrides.Cache", prefix+"CACHE", "Overrides.BuildCache", prefix+"BUILD_CACHE", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
 	"Overrides.Evidence", prefix+"EVIDENCE", "Overrides.Sign", prefix+"SIGN",
 	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
 	"Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
@@ -78,12 +78,18 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 			o.Output = value
 		case "CACHE":
 			o.Cache = value
-		case "ALLOW_DIRTY":
-			allow, err := strconv.ParseBool(strings.TrimSpace(value))
+		case "BUILD_CACHE":
+			o.BuildCache = strings.TrimSpace(value)
+		case "ALLOW_DIRTY", "BUILD_CACHE_WRITE":
+			yes, err := strconv.ParseBool(strings.TrimSpace(value))
 			if err != nil {
 				mistakes = append(mistakes, fmt.Errorf("%s: %q is neither true nor false: want 1 or 0", key, value))
 			}
-			o.AllowDirty = allow
+			if name == "ALLOW_DIRTY" {
+				o.AllowDirty = yes
+			} else {
+				how.WriteBuildCache = yes
+			}
 		case "SIGN":
 			o.Sign = strings.TrimSpace(value)
 		case "JOBS":

@@ -1,6 +1,8 @@
 package gocache
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +10,6 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -22,49 +22,57 @@ const maxConfig = 64 << 20
 // Lost is the error of a pack that the registry was thought to have.
 type Lost struct{ Digest v1.Hash }
 
-func (l *Lost) Error() string {
-	return fmt.Sprintf("the registry has lost pack %s", l.Digest)
-}
+func (l *Lost) Error() string { return fmt.Sprintf("the registry has lost pack %s", l.Digest) }
 
-// Image makes an image of the packs, for the platform that they were compiled for.
-func (x Index) Image(p v1.Platform) (v1.Image, error) {
+// Image makes the manifest and the configuration of an image of the packs, for
+// the platform that they were compiled for.
+func (x Index) Image(p v1.Platform) (manifest, config []byte, err error) {
 	text, err := x.encode()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	var layers []mutate.Addendum
+	file := v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}}}
+	file.Config.Labels = map[string]string{label: text}
+	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
 	for _, p := range x.Packs {
-		layers = append(layers, mutate.Addendum{Layer: packLayer{p}, MediaType: packType})
+		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, p.DiffID)
+		m.Layers = append(m.Layers, v1.Descriptor{MediaType: packType, Digest: p.Digest, Size: p.Size})
 	}
-	if img, err = mutate.Append(img, layers...); err != nil {
-		return nil, err
+	if config, err = json.Marshal(file); err != nil {
+		return nil, nil, err
 	}
-	config, err := img.ConfigFile()
+	m.Config = v1.Descriptor{MediaType: types.OCIConfigJSON}
+	if m.Config.Digest, m.Config.Size, err = v1.SHA256(bytes.NewReader(config)); err != nil {
+		return nil, nil, err
+	}
+	manifest, err = json.Marshal(m)
+	return manifest, config, err
+}
+
+// Config returns the descriptor of the configuration that Read wants beside the
+// manifest.
+func Config(manifest []byte) (v1.Descriptor, error) {
+	m, err := v1.ParseManifest(bytes.NewReader(manifest))
 	if err != nil {
-		return nil, err
+		return v1.Descriptor{}, err
 	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = p.OS, p.Architecture, p.Variant
-	config.History = nil
-	config.Config.Labels = map[string]string{label: text}
-	return mutate.ConfigFile(img, config)
+	if m.Config.Size > maxConfig {
+		return v1.Descriptor{}, errors.New("its configuration is too large")
+	}
+	return m.Config, nil
 }
 
 // Read returns the index of an image that Image made.
-func Read(img v1.Image) (Index, error) {
-	m, err := img.Manifest()
+func Read(manifest, config []byte) (Index, error) {
+	m, err := v1.ParseManifest(bytes.NewReader(manifest))
 	if err != nil {
 		return Index{}, err
 	}
-	if m.Config.Size > maxConfig {
-		return Index{}, errors.New("its configuration is too large")
-	}
-	config, err := img.ConfigFile()
+	file, err := v1.ParseConfigFile(bytes.NewReader(config))
 	if err != nil {
 		return Index{}, err
 	}
-	text, ok := config.Config.Labels[label]
+	text, ok := file.Config.Labels[label]
 	if !ok {
 		return Index{}, errors.New("it is not an image of a Go build cache")
 	}
@@ -82,20 +90,16 @@ func Read(img v1.Image) (Index, error) {
 	return x, nil
 }
 
-// packLayer is a pack as a layer.
-type packLayer struct{ Pack }
+// Without returns the index without the packs that drop names.
+func (x Index) Without(drop func(v1.Hash) bool) Index {
+	return Index{slices.DeleteFunc(slices.Clone(x.Packs), func(p Pack) bool { return drop(p.Digest) })}
+}
 
-func (l packLayer) Digest() (v1.Hash, error)             { return l.Pack.Digest, nil }
-func (l packLayer) DiffID() (v1.Hash, error)             { return l.Pack.DiffID, nil }
-func (l packLayer) Size() (int64, error)                 { return l.Pack.Size, nil }
-func (l packLayer) MediaType() (types.MediaType, error)  { return packType, nil }
-func (l packLayer) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
-
-// Compressed opens a pack that Update wrote. One that is only in the registry
-// is asked for if it has gone there.
-func (l packLayer) Compressed() (io.ReadCloser, error) {
-	if l.path == "" {
-		return nil, &Lost{l.Pack.Digest}
+// Open opens a pack that Update wrote. One that only the registry has is asked
+// for if it has gone from there, which is a *Lost.
+func (p Pack) Open() (io.ReadCloser, error) {
+	if p.path == "" {
+		return nil, &Lost{p.Digest}
 	}
-	return os.Open(l.path)
+	return os.Open(p.path)
 }

@@ -1,7 +1,7 @@
 package gocache
 
 import (
-	"io"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -85,39 +85,36 @@ func noise(size int, seed byte) []byte {
 func TestImageIsReadAgain(t *testing.T) {
 	f, entries := made(t, "one", "two")
 	x, _ := update(t, Index{}, f, entries)
-	img, err := x.Image(v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"})
+	manifest, config, err := x.Image(v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Read(img)
+	if d, err := Config(manifest); err != nil || d.Size != int64(len(config)) {
+		t.Errorf("the configuration has %d bytes, not %d (%v)", d.Size, len(config), err)
+	}
+	got, err := Read(manifest, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Packs) != 1 || len(got.Packs[0].Entries) != 2 || got.Packs[0].Digest != x.Packs[0].Digest {
-		t.Errorf("read %v of %v", got, x)
+	if len(got.Packs) != 1 || len(got.Packs[0].Entries) != 2 {
+		t.Fatalf("read %v of %v", got, x)
 	}
-	layers, err := img.Layers()
+	r, err := x.Packs[0].Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range layers {
-		r, err := l.Compressed()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h, n, err := v1.SHA256(r); err != nil || h != x.Packs[0].Digest || n != x.Packs[0].Size {
-			t.Errorf("layer %s has %d bytes (%v)", h, n, err)
-		}
-		r.(io.Closer).Close()
+	defer r.Close()
+	if h, n, err := v1.SHA256(r); err != nil || h != got.Packs[0].Digest || n != got.Packs[0].Size {
+		t.Errorf("the pack has %d bytes and digest %s (%v)", n, h, err)
 	}
-	// One that is elsewhere can't be opened.
-	if img, err = got.Image(v1.Platform{OS: "linux", Architecture: "arm"}); err != nil {
+	if _, err := got.Packs[0].Open(); !errors.As(err, new(*Lost)) {
+		t.Errorf("a pack that isn't here was opened: %v", err)
+	}
+	other, _ := update(t, Index{}, f, entries[:1])
+	if manifest, _, err = other.Image(v1.Platform{}); err != nil {
 		t.Fatal(err)
 	}
-	if layers, err = img.Layers(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := layers[0].Compressed(); err == nil {
-		t.Error("a pack that isn't here was opened")
+	if _, err := Read(manifest, config); err == nil {
+		t.Error("packs were read that are no layers")
 	}
 }

@@ -82,6 +82,20 @@ func (g Go) Env(ctx context.Context) (Env, error) {
 	return e, nil
 }
 
+// Cache asks the go command where its build cache is. The folder is empty if a
+// program keeps it (GOCACHEPROG).
+func (g Go) Cache(ctx context.Context) (folder string, err error) {
+	out, err := g.output(ctx, nil, "env", "GOCACHEPROG", "GOCACHE")
+	if err != nil {
+		return "", err
+	}
+	program, folder, _ := strings.Cut(string(out), "\n")
+	if strings.TrimSpace(program) != "" {
+		return "", nil
+	}
+	return strings.TrimSpace(folder), nil
+}
+
 // Ports asks the go command which OS/ARCH pairs it builds for.
 func (g Go) Ports(ctx context.Context) ([]string, error) {
 	out, err := g.output(ctx, nil, "tool", "dist", "list")

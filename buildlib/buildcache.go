@@ -1,0 +1,394 @@
+package buildlib
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multimage/multimage/buildlib/internal/gocache"
+	"github.com/multimage/multimage/buildlib/internal/registry"
+)
+
+// buildCache brings what go compiled on other machines into GOCACHE, and takes
+// there what it compiled here. Nothing in it is needed: whatever goes wrong is a
+// warning. The nil buildCache has nothing.
+type buildCache struct {
+	w       *workspace
+	repo    name.Repository
+	parts   []*cachePart
+	folder  gocache.Folder
+	packs   chan struct{} // slots of packs being restored
+	warning sync.Once
+}
+
+// cachePart is an image of the cache: for what is compiled by one Go for one
+// platform in one way.
+type cachePart struct {
+	tag      string
+	platform Platform
+	ready    chan struct{} // closed when it is restored, as far as it will be
+
+	mu    sync.Mutex
+	lost  map[v1.Hash]bool // packs that were found to be of no use
+	calls int              // of go build that have yet to end
+	used  []gocache.Entry
+}
+
+const (
+	// cachePatience bounds the wait for a registry of which nobody knows whether it
+	// has anything.
+	cachePatience = 5 * time.Second
+	// cachePacks is how many packs are fetched and unpacked at once: one keeps
+	// a processor busy, and several a line.
+	cachePacks = 4
+)
+
+// buildCache settles where the build cache is.
+func (r *resolver) buildCache() {
+	repo, field := cmp.Or(r.over.BuildCache, r.project.BuildCache), "BuildCache"
+	if r.over.BuildCache != "" {
+		field = "Overrides.BuildCache"
+	}
+	if repo == "" || repo == "off" {
+		return
+	}
+	host, _, _ := strings.Cut(repo, "/")
+	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		r.mistake(field, "%q is no repository: want HOST/NAME, like ghcr.io/acme/cache, without a tag", repo)
+		return
+	}
+	r.plan.BuildCache = repo
+}
+
+// cacheTag names what go compiles for c: all that the go command makes its
+// action IDs of, but the source.
+func (p *Plan) cacheTag(c Compile) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q", p.Go.Version, p.Go.Experiment, p.Go.FIPS140, p.Go.Flags, c.Env, c.PackageFlags))
+	version := strings.Map(func(r rune) rune {
+		if r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '-'
+	}, p.Go.Version)
+	return fmt.Sprintf("%.60s-%s-%x", version, strings.ReplaceAll(c.Platform.String(), "/", "-"), sum[:6])
+}
+
+// restoreBuildCache begins to restore what the plan's Compiles will use, in
+// their order. It ends with ctx.
+func (w *workspace) restoreBuildCache(ctx context.Context, g *errgroup.Group) *buildCache {
+	if w.plan.BuildCache == "" {
+		return nil
+	}
+	c := &buildCache{w: w, packs: make(chan struct{}, cachePacks)}
+	for _, call := range w.plan.Compiles {
+		if slices.ContainsFunc(call.Env, func(s string) bool { return strings.HasPrefix(s, "GOCACHE") }) {
+			continue // it has another cache
+		}
+		p := c.part(call)
+		if p == nil {
+			p = &cachePart{tag: w.plan.cacheTag(call), platform: call.Platform, ready: make(chan struct{}), lost: map[v1.Hash]bool{}}
+			c.parts = append(c.parts, p)
+		}
+		p.calls++
+	}
+	g.Go(func() error {
+		c.restore(ctx)
+		return nil
+	})
+	return c
+}
+
+// part is the one that call's packages are in; nil: none.
+func (c *buildCache) part(call Compile) *cachePart {
+	if c == nil {
+		return nil
+	}
+	tag := c.w.plan.cacheTag(call)
+	for _, p := range c.parts {
+		if p.tag == tag {
+			return p
+		}
+	}
+	return nil
+}
+
+// warn says once that the cache is of less use than it might be.
+func (c *buildCache) warn(p *cachePart, err error) {
+	if c.w.ctx.Err() != nil {
+		return
+	}
+	text := fmt.Sprintf("build cache %s:%s: %v: go compiles what is missing", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err))
+	said := false
+	c.warning.Do(func() { said = true; c.w.tell(StepWarn, text) })
+	if !said {
+		c.w.log("%s", text)
+	}
+}
+
+// restore restores all parts. Whichever has what it needs is ready.
+func (c *buildCache) restore(ctx context.Context) {
+	folder, err := c.w.goTool().Cache(ctx)
+	if err == nil && folder != "" {
+		c.repo, err = c.w.client.Repository(c.w.plan.BuildCache)
+	}
+	if err == nil && folder == "" {
+		err = errors.New("GOCACHEPROG is set")
+	}
+	if err != nil {
+		c.w.log("no build cache: %v", err)
+		for _, p := range c.parts {
+			close(p.ready)
+		}
+		return
+	}
+	c.folder = gocache.Folder(folder)
+	var wait sync.WaitGroup
+	var before chan struct{} // closed when the part before has begun its last pack
+	for _, p := range c.parts {
+		turn, begun := before, make(chan struct{})
+		before = begun
+		wait.Go(func() {
+			defer close(p.ready)
+			c.restorePart(ctx, p, turn, sync.OnceFunc(func() { close(begun) }))
+		})
+	}
+	wait.Wait()
+}
+
+// restorePart restores a part: when turn is closed, and it calls begun when it
+// needs no more of the slots.
+func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan struct{}, begun func()) {
+	defer begun()
+	x, err := c.index(ctx, p)
+	if isNotFound(err) {
+		c.w.log("build cache: there is no %s yet", p.tag)
+		return
+	}
+	if err != nil {
+		c.warn(p, err)
+		return
+	}
+	missing := x.Missing(c.folder)
+	if len(missing) == 0 {
+		return
+	}
+	if turn != nil {
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return
+		}
+	}
+	step := c.w.begin(StepRestore, p.tag, p.platform.String())
+	var mu sync.Mutex
+	var entries int
+	var size int64
+	var wait sync.WaitGroup
+	for _, pack := range missing {
+		select {
+		case c.packs <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wait.Go(func() {
+			defer func() { <-c.packs }()
+			n, err := c.restorePack(ctx, p, pack)
+			mu.Lock()
+			defer mu.Unlock()
+			entries += n
+			if err != nil {
+				c.warn(p, fmt.Errorf("pack %s is left out: %w", pack.Digest, err))
+				return
+			}
+			size += pack.Size
+		})
+	}
+	begun()
+	wait.Wait()
+	if ctx.Err() != nil {
+		step.Failed(context.Cause(ctx))
+		return
+	}
+	step.Done(fmt.Sprintf("%d entries, %.1f MB", entries, float64(size)/1e6))
+}
+
+func (c *buildCache) restorePack(ctx context.Context, p *cachePart, pack gocache.Pack) (n int, err error) {
+	r, err := c.w.client.Blob(ctx, c.repo, v1.Descriptor{Digest: pack.Digest, Size: pack.Size})
+	if err != nil {
+		if isNotFound(err) {
+			p.lose(pack.Digest)
+		}
+		return 0, err
+	}
+	defer r.Close()
+	from := &remembering{r: r}
+	n, err = c.folder.Unpack(ctx, pack, from)
+	if err != nil && from.err == nil && ctx.Err() == nil && !errors.As(err, new(*fs.PathError)) {
+		p.lose(pack.Digest) // it is not the line, nor this machine's disk
+	}
+	return n, err
+}
+
+// remembering remembers why it ended, if that was no end of what it reads.
+type remembering struct {
+	r   io.Reader
+	err error
+}
+
+func (m *remembering) Read(b []byte) (int, error) {
+	n, err := m.r.Read(b)
+	if err != nil && err != io.EOF {
+		m.err = err
+	}
+	return n, err
+}
+
+func (p *cachePart) lose(pack v1.Hash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost[pack] = true
+}
+
+// errForeign is the error of an image that is no build cache's.
+type errForeign struct{ error }
+
+func (e errForeign) Unwrap() error { return e.error }
+
+// index reads what the part's image has.
+func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, err error) {
+	short, cancel := context.WithTimeout(ctx, cachePatience)
+	defer cancel()
+	_, m, err := c.w.client.Manifest(short, c.repo.Tag(p.tag))
+	if err != nil {
+		return x, err
+	}
+	// All that is read from here on hangs on the manifest's digest: a signature
+	// of it is to be checked here.
+	d, err := gocache.Config(m.Raw)
+	if err != nil {
+		return x, errForeign{err}
+	}
+	r, err := c.w.client.Blob(ctx, c.repo, d)
+	if err != nil {
+		return x, err
+	}
+	defer r.Close()
+	config, err := io.ReadAll(io.LimitReader(r, d.Size+1))
+	if err != nil {
+		return x, err
+	}
+	if x, err = gocache.Read(m.Raw, config); err != nil {
+		return x, errForeign{err}
+	}
+	return x, nil
+}
+
+func isNotFound(err error) bool {
+	var terr *transport.Error
+	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
+}
+
+// before waits until what call needs is restored. after is to be called when go
+// has built it.
+func (c *buildCache) before(ctx context.Context, call Compile) (after func(), err error) {
+	p := c.part(call)
+	if p == nil {
+		return func() {}, nil
+	}
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if !c.w.options.WriteBuildCache || c.folder == "" {
+		return func() {}, nil
+	}
+	since := c.folder.Rest(time.Now())
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.used = append(p.used, c.folder.Used(since)...)
+		if p.calls--; p.calls == 0 {
+			c.w.later.Go(func() { c.write(c.w.ctx, p) })
+		}
+	}, nil
+}
+
+// write adds to the part's image what go used and it lacks.
+func (c *buildCache) write(ctx context.Context, p *cachePart) {
+	step := c.w.begin(StepKeep, p.tag, p.platform.String())
+	said, err := c.tryWrite(ctx, p)
+	for range 3 {
+		lost, ok := errors.AsType[*gocache.Lost](err)
+		if !ok {
+			break
+		}
+		p.lose(lost.Digest)
+		said, err = c.tryWrite(ctx, p)
+	}
+	if err != nil {
+		step.Failed(err)
+		c.w.tell(StepWarn, fmt.Sprintf("build cache %s:%s: not written: %v", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err)))
+		return
+	}
+	step.Done(said)
+}
+
+func (c *buildCache) tryWrite(ctx context.Context, p *cachePart) (said string, err error) {
+	// Another run may have written it meanwhile.
+	x, err := c.index(ctx, p)
+	if errors.As(err, new(errForeign)) {
+		c.w.log("build cache: %s is replaced: %v", p.tag, err)
+		x, err = gocache.Index{}, nil
+	}
+	if err != nil && !isNotFound(err) {
+		return "", err
+	}
+	had := len(x.Packs)
+	x = x.Without(func(h v1.Hash) bool { return p.lost[h] })
+	next, changed, err := x.Update(ctx, c.folder, p.used, c.w.scratch.Dir)
+	if err != nil {
+		return "", err
+	}
+	if !changed && len(x.Packs) == had {
+		return "up to date", nil
+	}
+	manifest, config, err := next.Image(p.platform.spec())
+	if err != nil {
+		return "", err
+	}
+	d, err := gocache.Config(manifest)
+	if err != nil {
+		return "", err
+	}
+	m := registry.Manifest{Type: types.OCIManifestSchema1, Raw: manifest}
+	for _, pack := range next.Packs {
+		m.Blobs = append(m.Blobs, registry.Blob{Digest: pack.Digest, Size: pack.Size, Open: pack.Open})
+	}
+	m.Blobs = append(m.Blobs, registry.Blob{Digest: d.Digest, Size: d.Size, Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(config)), nil
+	}})
+	var sent registry.Event
+	if _, err := c.w.client.Push(ctx, c.repo, p.tag, m, registry.Hooks{Progress: func(e registry.Event) { sent = e }}); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d packs, %.1f MB sent", len(next.Packs), float64(sent.Sent)/1e6), nil
+}
