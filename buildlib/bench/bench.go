@@ -292,8 +292,8 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	case err == nil:
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	// A toolchain that was tampered with is nobody's to measure with; a
-	// full disk would spoil the rest, too.
+	// Nothing is measured with a toolchain that was tampered with, and a full
+	// disk would spoil the rest, too.
 	case errors.Is(err, emulate.ErrChecksum) || strings.Contains(err.Error(), syscall.ENOSPC.Error()):
 		return err
 	default:

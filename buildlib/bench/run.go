@@ -24,7 +24,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// How often a build is measured if nobody says: a median's confidence interval
+// How often a build is measured by default: a median's confidence interval
 // takes six runs, and a build of seconds can have more.
 const (
 	usualRuns = 6

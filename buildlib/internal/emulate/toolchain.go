@@ -63,7 +63,7 @@ type Options struct {
 	Root    string                           // its GOROOT
 	Version string                           // as go env GOVERSION prints it, like go1.26.8
 	Cache   string                           // a folder for toolchains, kept between runs
-	Log     func(format string, args ...any) // told what takes time and what was decided; nil for nobody
+	Log     func(format string, args ...any) // gets what takes time and what was decided; nil: nothing does
 }
 
 // ErrChecksum is the error of a downloaded toolchain that is not the one that

@@ -25,12 +25,12 @@ func Executables(ctx context.Context, dir string) (map[string]bool, error) {
 		return nil, nil
 	}
 	if runtime.GOOS != "windows" {
-		told, err := output(ctx, top, "config", "--type=bool", "--default=true", "core.fileMode")
+		mode, err := output(ctx, top, "config", "--type=bool", "--default=true", "core.fileMode")
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		// A git that can't answer is Read's to report.
-		if err != nil || string(bytes.TrimSpace(told)) != "false" {
+		if err != nil || string(bytes.TrimSpace(mode)) != "false" {
 			return nil, nil
 		}
 	}

@@ -30,7 +30,7 @@ type commit struct {
 	time    time.Time
 }
 
-// newWalk starts git, which waits while nobody reads, and reads HEAD.
+// newWalk starts git, which waits until it is read from, and reads HEAD.
 func newWalk(ctx context.Context, top string) (*walk, error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := &walk{stop: stop, cmd: command(ctx, top, "rev-list", "--timestamp", "--parents", "HEAD", "--")}
@@ -56,7 +56,7 @@ func newWalk(ctx context.Context, top string) (*walk, error) {
 
 func (w *walk) close() {
 	w.stop()
-	_ = w.cmd.Wait() // it was killed, or has told all
+	_ = w.cmd.Wait() // it was killed, or has ended
 }
 
 // next reads a commit.

@@ -26,7 +26,7 @@ var variants = []struct{ name, def, arches, values string }{
 }
 
 // PlatformVariables are the names of the variables that choose a platform,
-// which nobody but the plan may set.
+// which only the plan may set.
 func PlatformVariables() []string {
 	names := []string{"GOOS", "GOARCH", "CGO_ENABLED"}
 	for _, v := range variants {

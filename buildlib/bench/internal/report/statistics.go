@@ -54,7 +54,7 @@ type Summary struct {
 }
 
 // Summaries are the statistics of all cases, in the report's order. Noisy runs
-// are in them: whoever leaves out what doesn't fit measures his own choice.
+// are in them: a selection of what fits would measure the selection.
 func (r Report) Summaries() []Summary {
 	var all []Summary
 	for _, p := range r.Platforms {
