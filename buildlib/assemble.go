@@ -22,6 +22,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/image"
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
+	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
 // assembly makes a plan's images while their binaries are compiled.
@@ -33,7 +34,9 @@ type assembly struct {
 	ignore   rootfs.Ignore
 	modes    func() (map[string]bool, error) // as git.Executables
 	compiled *compilation
-	reported sync.Map // what was said: of a base, its reference and platform; warnings
+	unpacked store.Flights // packages by what they are of
+	closers  sync.Map      // their *packages.Contents
+	reported sync.Map      // what was said: of a base, its reference and platform; warnings
 }
 
 func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore rootfs.Ignore) *assembly {
@@ -104,6 +107,9 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	defer func() { step.Failed(err) }()
 	spec, err := a.rootfs(pp, from)
 	if err != nil {
+		return part{}, err
+	}
+	if spec.Packages, err = a.packages(ctx, pp, from); err != nil {
 		return part{}, err
 	}
 	if err := placeBinaries(&spec, pp, executables); err != nil {

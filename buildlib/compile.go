@@ -92,7 +92,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 	executables, err := w.goTool().Build(ctx, build)
 	if err != nil {
 		step.Failed(err)
-		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packages(c.Mains), err, cgoHint(err, c.inputs))
+		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packagesOf(c.Mains), err, cgoHint(err, c.inputs))
 	}
 	if err := build.KeepInputs(c.inputs); err != nil {
 		step.Failed(err)
@@ -144,7 +144,7 @@ func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) er
 	}
 	executables, err := w.goTool().Build(ctx, c.build)
 	if err != nil {
-		return fmt.Errorf("%s: go build %s: %w", c.Platform, packages(c.Mains), err)
+		return fmt.Errorf("%s: go build %s: %w", c.Platform, packagesOf(c.Mains), err)
 	}
 	c.executables = executables
 	if c.again == nil {

@@ -210,6 +210,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 		Annotations: map[string]string{},
 	}
 	pp.Base = r.base(img, facts)
+	r.packages(img, &pp)
 	pp.Config.Healthcheck = r.healthcheck(img, pp.Base)
 	pp.StartInterval = img.Healthcheck.StartInterval
 	if pp.Base == scratch {

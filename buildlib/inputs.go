@@ -32,7 +32,7 @@ func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
 		g.Go(func() (err error) {
 			all[i], err = gotool.Go{Dir: p.Dir}.Inputs(ctx, p.build(c, ""), p.Go.env())
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", c.Platform, packages(c.Mains), err)
+				return fmt.Errorf("%s: %s: %w", c.Platform, packagesOf(c.Mains), err)
 			}
 			return nil
 		})

@@ -127,10 +127,15 @@ type PlatformPlan struct {
 	Platform Platform       `json:"platform"`
 	Base     string         `json:"base"` // a reference, oci:PATH or scratch
 	Binaries []PlacedBinary `json:"binaries"`
-	Files    []File         `json:"files,omitempty"`
-	User     User           `json:"user"`
-	CACerts  bool           `json:"caCerts,omitempty"`
-	TZData   bool           `json:"tzData,omitempty"`
+	// Packages are as the Image's; Lock is what multimage.lock chose for them,
+	// nil: nothing.
+	Packages      []string     `json:"packages,omitempty"`
+	IgnoreScripts []string     `json:"ignoreScripts,omitempty"`
+	Lock          *PackageLock `json:"lock,omitempty"`
+	Files         []File       `json:"files,omitempty"`
+	User          User         `json:"user"`
+	CACerts       bool         `json:"caCerts,omitempty"`
+	TZData        bool         `json:"tzData,omitempty"`
 	// Config is what the image sets of its configuration, but the user, which
 	// the base's accounts decide (OCI image spec, config.md). Env, ports, volumes
 	// and labels join the base's; what is zero of the rest is the base's, but
@@ -169,7 +174,7 @@ type AbsentSource struct {
 	Path   string `json:"path"`   // relative to Plan.Dir
 }
 
-func packages(mains []Main) string {
+func packagesOf(mains []Main) string {
 	paths := make([]string, len(mains))
 	for i, m := range mains {
 		paths[i] = m.Package

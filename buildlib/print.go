@@ -125,6 +125,14 @@ func (pp PlatformPlan) print() string {
 			fmt.Fprintf(&b, "    %-11s %s\n", name, value)
 		}
 	}
+	line("packages", strings.Join(pp.Packages, ", "))
+	if pp.Lock != nil {
+		for _, l := range pp.Lock.Packages {
+			line("locked", l.Name+" "+l.Version)
+		}
+	} else if len(pp.Packages) > 0 {
+		line("locked", "none: run Builder.Lock")
+	}
 	for _, pb := range pp.Binaries {
 		line("binary", pb.Path)
 	}

@@ -115,6 +115,14 @@ type Image struct {
 	// Base is what the image stands on: scratch, a registry reference (tag
 	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
 	Base string
+	// Packages are packages of the Base's distribution to add, by the names
+	// that its package manager takes: NAME or NAME=VERSION. Builder.Lock chooses
+	// them, with what they depend on, into multimage.lock; nothing of the
+	// base is run to install them.
+	Packages []string
+	// IgnoreScripts are the names of packages whose maintainer scripts may be
+	// passed over, though they would do something.
+	IgnoreScripts []string
 	// Binaries are the names of the binaries in it. Zero: the one named as
 	// the image. Empty: none.
 	Binaries []string

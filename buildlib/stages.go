@@ -91,8 +91,11 @@ func (w *workspace) build(ctx context.Context) ([]built, error) {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	c := w.compile(gctx, g)
-	join := w.newAssembly(gctx, c, ignore).assemble(gctx, g)
-	if err := g.Wait(); err != nil {
+	a := w.newAssembly(gctx, c, ignore)
+	join := a.assemble(gctx, g)
+	err = g.Wait()
+	w.leave(a.close())
+	if err != nil {
 		return nil, err
 	}
 	w.run.compilation = c

@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,6 +111,29 @@ func (c *console) recorded(plan *buildlib.Plan, records []buildlib.Record) {
 		}
 	})
 	c.say("records for ci:merge are in %s", near(filepath.Join(plan.Output, "digests")))
+}
+
+// locked prints a table of the packages that changed.
+func (c *console) locked(changes []buildlib.PackageChange) error {
+	c.write(packageTable(changes))
+	if len(changes) == 0 {
+		c.say("the packages are as they were")
+	}
+	return c.result("")
+}
+
+// packageTable is a table of packages with their old and new versions; nil if
+// there are none.
+func packageTable(changes []buildlib.PackageChange) func(w io.Writer) {
+	if len(changes) == 0 {
+		return nil
+	}
+	return func(w io.Writer) {
+		fmt.Fprintln(w, "IMAGE\tPLATFORM\tPACKAGE\tWAS\tIS")
+		for _, p := range changes {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Image, p.Platform, p.Name, cmp.Or(p.Old, "-"), cmp.Or(p.New, "-"))
+		}
+	}
 }
 
 // loaded prints what the engine has now, and how to run it.

@@ -80,6 +80,17 @@ func Load(ctx context.Context) error {
 	})
 }
 
+// Lock chooses the images' packages, into multimage.lock
+func Lock(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		changes, err := b.Lock(ctx)
+		if err != nil {
+			return err
+		}
+		return out.locked(changes)
+	})
+}
+
 // Plan prints what would be built, and builds nothing
 func Plan(ctx context.Context) error {
 	return run(ctx, func(_ context.Context, b *buildlib.Builder, out *console) error {

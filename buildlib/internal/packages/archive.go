@@ -98,9 +98,9 @@ func EachEntry(ctx context.Context, r io.Reader, f func(Entry, io.Reader) error)
 		for key, value := range h.PAXRecords {
 			if name, ok := strings.CutPrefix(key, xattrs); ok {
 				if e.Xattrs == nil {
-					e.Xattrs = map[string]string{}
+					e.Xattrs = map[string][]byte{}
 				}
-				e.Xattrs[name] = value
+				e.Xattrs[name] = []byte(value)
 			}
 		}
 		switch h.Typeflag {

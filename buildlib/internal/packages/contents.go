@@ -15,15 +15,16 @@ import (
 
 // Entry is one path of the file system that packages set.
 type Entry struct {
-	Path     string // absolute and clean
-	Type     byte   // tar.TypeReg, TypeDir, TypeSymlink or TypeLink; Removed
-	Mode     int64
-	UID, GID int
-	Link     string            // a symbolic link's target; a hard link's is a Path
-	Xattrs   map[string]string // by name, as in xattr(7)
-	Size     int64             // of a file, in bytes
-	SHA256   string            // of its content
-	at       int64             // where its content is in the spool
+	Path   string            `json:"path"` // absolute and clean
+	Type   byte              `json:"type"` // tar.TypeReg, TypeDir, TypeSymlink or TypeLink; Removed
+	Mode   int64             `json:"mode,omitempty"`
+	UID    int               `json:"uid,omitempty"`
+	GID    int               `json:"gid,omitempty"`
+	Link   string            `json:"link,omitempty"`   // a symbolic link's target; a hard link's is a Path
+	Xattrs map[string][]byte `json:"xattrs,omitempty"` // by name, as in xattr(7)
+	Size   int64             `json:"size,omitempty"`   // of a file, in bytes
+	SHA256 string            `json:"sha256,omitempty"` // of its content
+	at     int64             // where its content is in the spool
 }
 
 // Removed is the Type of a path that the base has and the result hasn't.

@@ -18,7 +18,7 @@ import (
 // known digest. Hosts may speak plain HTTP: every byte is checked against a
 // digest that was signed.
 type Client struct {
-	Cache *store.Store
+	Cache store.Cache
 	// Transport sends the requests; nil: http.DefaultTransport.
 	Transport http.RoundTripper
 	// Agent is what requests say they come from.

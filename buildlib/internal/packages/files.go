@@ -93,7 +93,7 @@ func (e *Entry) change(command, how string, who *Accounts) bool {
 	case "setcap":
 		value, err := Capabilities(how)
 		if err == nil && e.Type == tar.TypeReg {
-			e.Xattrs = map[string]string{CapabilityXattr: value}
+			e.Xattrs = map[string][]byte{CapabilityXattr: []byte(value)}
 			return true
 		}
 	}

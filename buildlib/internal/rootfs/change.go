@@ -19,15 +19,15 @@ import (
 )
 
 // change is one path that a layer sets (OCI image spec, layer.md, "Change
-// Types"): a directory, a regular file or a symbolic link. Nothing is ever
-// removed.
+// Types"): a directory, a regular file, a symbolic link, or another name of a
+// file.
 type change struct {
 	Path     string // absolute and clean
-	Type     byte   // tar.TypeDir, tar.TypeReg or tar.TypeSymlink
+	Type     byte   // tar.TypeDir, tar.TypeReg, tar.TypeSymlink or tar.TypeLink
 	Mode     int64  // permission bits, setuid, setgid and sticky
 	UID, GID int
-	Link     string            // a symlink's target
-	Xattrs   map[string]string // of a directory, as Node's
+	Link     string            // a symlink's target, or the path of the file that this is another name of
+	Xattrs   map[string]string // of a directory, as Node's, or a file
 	Size     int64             // of a file, in bytes
 	Digest   v1.Hash           // sha256 of a file's content
 	Source   string            // where a file's content is from

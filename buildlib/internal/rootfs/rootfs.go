@@ -3,8 +3,8 @@
 // over the file tree that its base leaves.
 //
 // Its files, each knowing those before it: change, what a layer sets at one path;
-// filesystem, the changes of the layer at hand over what is below; passwd and
-// user, accounts; ignore and files, what of the project is copied; compress and
+// filesystem, the changes of the layer at hand over what is below; packages, what
+// those of a distribution bring; passwd and user, accounts; ignore and files, what of the project is copied; compress and
 // layer, from changes to a layer in the cache; runtime, what a static program
 // needs of a system; rootfs, all of them in their order.
 package rootfs
@@ -50,6 +50,9 @@ type Spec struct {
 	Base *filetree.Tree
 	// BaseUser is the User of the base's config.
 	BaseUser string
+	// Packages are what packages of the base's distribution bring; they get a
+	// layer of their own, below all others.
+	Packages []Entry
 	// Binaries get a layer each, over that of the Files.
 	Binaries []Executable
 	Files    []File
@@ -96,7 +99,7 @@ type part struct {
 	changes []change
 }
 
-// Build makes the layers of s: one with runtime files and one with Files, where
+// Build makes the layers of s: one with packages, one with runtime files and one with Files, where
 // there are any, and one per binary. All are in the cache when Build returns.
 // ctx bounds the making; one layer that several images share is made under the
 // ctx of the first. A file that changes meanwhile is a *Changed.
@@ -108,6 +111,10 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 			parts = append(parts, part{what, changes})
 		}
 	}
+	if err := addPackages(fs, s.Packages); err != nil {
+		return nil, err
+	}
+	take("packages")
 	user, err := addUser(fs, s.User, s.BaseUser, s.Base == nil)
 	if err != nil {
 		return nil, err

@@ -198,7 +198,7 @@ func unpackInto(t *testing.T, client *packages.Client, s *System, root string, l
 			err = syscall.Chmod(at, uint32(e.Mode)) // os.Chmod writes the sticky bit otherwise
 		}
 		for name, value := range e.Xattrs {
-			err = syscall.Setxattr(at, name, []byte(value), 0)
+			err = syscall.Setxattr(at, name, value, 0)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -266,7 +266,7 @@ func files(t *testing.T, root string) []string {
 		}
 		p := strings.TrimPrefix(at, root)
 		for _, own := range []string{"/dev", "/tmp", "/var/cache", "/var/log", "/var/lib/apt/lists", "/etc/ld.so.cache", "/var/lib/dpkg/lock", "/var/lib/dpkg/triggers/Lock",
-			"/var/lib/dpkg/triggers/Unincorp", "/var/lib/dpkg/status-old", "/var/lib/python", "/var/cache/debconf", "/var/lib/dpkg/diversions-old", "/var/lib/shells.state"} {
+			"/var/lib/dpkg/triggers/Unincorp", "/var/lib/dpkg/status-old", "/var/lib/python", "/var/cache/debconf", "/var/lib/dpkg/diversions-old", "/var/lib/shells.state", "/etc/shells"} {
 			if p == own {
 				if d.IsDir() {
 					return fs.SkipDir

@@ -1,0 +1,194 @@
+package filetree
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Contents are files of a tree, by path without a leading slash. They are a
+// fs.FS in which symbolic links are followed already.
+type Contents map[string][]byte
+
+// The most that is read of a base's files that say what is installed.
+const (
+	maxFile  = 64 << 20
+	maxFiles = 512 << 20
+)
+
+// ReadContents returns the content of t's files below the folders, which are
+// given by their paths in the image. open(i) opens layer i of layers as it is
+// compressed.
+func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (io.ReadCloser, error), folders []string) (Contents, error) {
+	var below []string // where links lead
+	for _, f := range folders {
+		if at, err := t.Follow(f); err == nil {
+			below = append(below, at)
+		}
+	}
+	found := map[string][]byte{}
+	same := map[string]string{} // hard links
+	total := int64(0)
+	// From the top down: the first is the one that is seen.
+	for i := layers - 1; i >= 0; i-- {
+		seen := map[string][]byte{}
+		err := func() error {
+			r, err := open(i)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			content, err := uncompress(r, defaultLimits.window)
+			if err != nil {
+				return err
+			}
+			defer content.Close()
+			for tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent}); ; {
+				h, err := tr.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+					return err
+				}
+				at, err := t.Resolve(path.Clean("/" + h.Name))
+				if err != nil || !slices.ContainsFunc(below, func(f string) bool { return at == f || strings.HasPrefix(at, f+"/") }) {
+					continue
+				}
+				if n, ok := t.Node(at); !ok || n.Type != tar.TypeReg || found[at] != nil || same[at] != "" {
+					continue
+				}
+				switch h.Typeflag {
+				case tar.TypeLink:
+					if same[at], err = t.Resolve(path.Clean("/" + h.Linkname)); err != nil {
+						return err
+					}
+				case tar.TypeReg:
+					if total += h.Size; h.Size > maxFile || total > maxFiles {
+						return fmt.Errorf("%s: %d bytes are too many for a file that says what is installed", at, h.Size)
+					}
+					if seen[at], err = io.ReadAll(tr); err != nil {
+						return err
+					}
+				}
+			}
+		}()
+		if err != nil {
+			return nil, &LayerError{i, err}
+		}
+		for p, data := range seen {
+			found[p] = data
+		}
+	}
+	for p, target := range same {
+		if data, ok := found[target]; ok {
+			found[p] = data
+		}
+	}
+	c := Contents{}
+	for p, data := range found {
+		c[p[1:]] = data
+	}
+	t.alias(c, found, folders)
+	return c, nil
+}
+
+// alias names files by what programs call them where a link is on the way.
+func (t *Tree) alias(c Contents, found map[string][]byte, folders []string) {
+	for _, f := range folders {
+		at, err := t.Follow(f)
+		if err != nil {
+			continue
+		}
+		for p, data := range found {
+			if rel, ok := strings.CutPrefix(p, at); ok {
+				c[strings.TrimPrefix(f+rel, "/")] = data
+			}
+		}
+		dir := t.root.find(at)
+		if dir == nil {
+			continue
+		}
+		for name, kid := range dir.kids {
+			if kid.typ != tar.TypeSymlink {
+				continue
+			}
+			if to, err := t.Follow(path.Join(at, name)); err == nil && found[to] != nil {
+				c[strings.TrimPrefix(path.Join(f, name), "/")] = found[to]
+			}
+		}
+	}
+}
+
+// Open implements fs.FS.
+func (c Contents) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if data, ok := c[name]; ok {
+		return &openFile{Reader: bytes.NewReader(data), info: info{path.Base(name), int64(len(data)), false}}, nil
+	}
+	kids := map[string]info{}
+	for p, data := range c {
+		rel, ok := strings.CutPrefix(p, strings.TrimPrefix(name+"/", "./"))
+		if !ok {
+			continue
+		}
+		kid, _, deeper := strings.Cut(rel, "/")
+		kids[kid] = info{kid, int64(len(data)), deeper}
+	}
+	if len(kids) == 0 {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	f := &openFile{Reader: bytes.NewReader(nil), info: info{path.Base(name), 0, true}}
+	for _, k := range kids {
+		f.kids = append(f.kids, k)
+	}
+	slices.SortFunc(f.kids, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return f, nil
+}
+
+type openFile struct {
+	*bytes.Reader
+	info info
+	kids []fs.DirEntry
+}
+
+func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f *openFile) Close() error               { return nil }
+
+// ReadDir implements fs.ReadDirFile, and returns all at once.
+func (f *openFile) ReadDir(int) ([]fs.DirEntry, error) {
+	kids := f.kids
+	f.kids = nil
+	return kids, nil
+}
+
+// info is a file's or folder's fs.FileInfo and fs.DirEntry.
+type info struct {
+	name string
+	size int64
+	dir  bool
+}
+
+func (i info) Name() string               { return i.name }
+func (i info) Size() int64                { return i.size }
+func (i info) IsDir() bool                { return i.dir }
+func (i info) ModTime() time.Time         { return time.Time{} }
+func (i info) Sys() any                   { return nil }
+func (i info) Type() fs.FileMode          { return i.Mode().Type() }
+func (i info) Info() (fs.FileInfo, error) { return i, nil }
+func (i info) Mode() fs.FileMode {
+	if i.dir {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}

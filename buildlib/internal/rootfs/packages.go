@@ -1,0 +1,121 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/filetree"
+)
+
+// Entry is one path that packages of a distribution set.
+type Entry struct {
+	Path     string // absolute and clean
+	Type     byte   // tar.TypeDir, TypeReg, TypeSymlink or TypeLink; 0: the base's is taken away
+	Mode     int64
+	UID, GID int
+	Link     string // a symbolic link's target; a hard link's is a path
+	Xattrs   map[string][]byte
+	Size     int64   // of a file, in bytes
+	Digest   v1.Hash // sha256 of its content
+	Open     func() (io.ReadCloser, error)
+	// Data is the content of an account file (/etc/passwd, /etc/group,
+	// /etc/shadow), which the image's user is added to.
+	Data []byte
+}
+
+func (e Entry) change() change {
+	c := change{Path: e.Path, Type: e.Type, Mode: e.Mode, UID: e.UID, GID: e.GID, Link: e.Link, Size: e.Size, Digest: e.Digest, Source: "a package's " + e.Path, Open: e.Open}
+	if len(e.Xattrs) > 0 {
+		c.Xattrs = map[string]string{}
+	}
+	for name, value := range e.Xattrs {
+		c.Xattrs[name] = string(value)
+	}
+	return c
+}
+
+// addPackages adds what packages bring: their links are followed as the
+// package manager's would be, and what the base has a directory of stays one.
+func addPackages(to *fileSystem, entries []Entry) error {
+	links := map[string][]change{} // by the file that they are names of
+	for _, e := range entries {
+		c := e.change()
+		var err error
+		switch c.Type {
+		case tar.TypeDir:
+			err = to.mkdir(c)
+		case tar.TypeLink:
+			if c.Link, err = to.tree.Resolve(c.Link); err == nil {
+				if c.Path, err = to.tree.Resolve(c.Path); err == nil {
+					links[c.Link] = append(links[c.Link], c)
+				}
+			}
+		case 0:
+			if c.Path, err = to.tree.Resolve(c.Path); err == nil {
+				to.remove(c.Path)
+			}
+		default:
+			err = to.put(c, "")
+			if e.Data != nil && err == nil {
+				to.tree.Files = maps.Clone(to.tree.Files)
+				if to.tree.Files == nil {
+					to.tree.Files = map[string][]byte{}
+				}
+				resolved, _ := to.tree.Resolve(c.Path)
+				to.tree.Files[resolved] = e.Data
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("packages: %w", err)
+		}
+	}
+	for target, list := range links {
+		if err := to.hardLinks(target, list); err != nil {
+			return fmt.Errorf("packages: %w", err)
+		}
+	}
+	return nil
+}
+
+// hardLinks adds further names of the file at target. A layer's entries are in
+// the order of their paths, and the first must be the file.
+func (r *fileSystem) hardLinks(target string, list []change) error {
+	file, ok := r.changes[target]
+	if !ok || file.Type != tar.TypeReg {
+		return fmt.Errorf("%s: is a hard link to %s, which isn't there", list[0].Path, target)
+	}
+	names := []string{target}
+	for _, c := range list {
+		if err := checkPath(c.Path); err != nil {
+			return err
+		}
+		names = append(names, c.Path)
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		c := file
+		if c.Path = name; i > 0 {
+			c.Type, c.Link, c.Size, c.Open = tar.TypeLink, names[0][1:], 0, nil
+		}
+		r.parents(name)
+		r.changes[name] = c
+		r.tree.Nodes[name] = filetree.Node{Type: tar.TypeReg, Mode: c.Mode, UID: c.UID, GID: c.GID}
+	}
+	return nil
+}
+
+// remove takes away what the base has at p, by a whiteout (OCI image spec,
+// layer.md, "Whiteouts").
+func (r *fileSystem) remove(p string) {
+	if n, ok := r.tree.Node(p); !ok || n.Type == tar.TypeDir {
+		return
+	}
+	c := textFile(path.Join(path.Dir(p), ".wh."+path.Base(p)), 0o644, nil, "a whiteout")
+	r.changes[c.Path] = c
+}
