@@ -52,8 +52,10 @@ func (a *assembly) manager(ctx context.Context, from *base.Base, p v1.Platform) 
 	if _, err := fs.Stat(files, "var/lib/dpkg/status.d"); err == nil {
 		return nil, errors.New("the base has packages of Debian's and no package manager, as distroless images do: choose a base that has apt, like debian:12-slim")
 	}
-	return nil, errors.New("the base has no package manager that multimage knows: Packages need a base with apt (Debian, Ubuntu)")
+	return nil, errNoManager
 }
+
+var errNoManager = errors.New("there is no package manager that multimage knows: Packages need a base with apt (Debian, Ubuntu) or apk (Alpine)")
 
 func (a *assembly) packageClient() *packages.Client {
 	return &packages.Client{Cache: a.w.store, Transport: a.w.options.Transport}
@@ -65,6 +67,9 @@ func (a *assembly) choosePackages(ctx context.Context, pp PlatformPlan) ([]packa
 	from, err := a.base(ctx, pp.Base, pp.Platform.spec())
 	if err != nil {
 		return nil, "", err
+	}
+	if from == nil {
+		return nil, "", errNoManager
 	}
 	m, err := a.manager(ctx, from, pp.Platform.spec())
 	if err != nil {
@@ -97,6 +102,9 @@ func (pp PlatformPlan) checkLock(from *base.Base) error {
 func (a *assembly) packages(ctx context.Context, pp PlatformPlan, from *base.Base) ([]rootfs.Entry, error) {
 	if len(pp.Packages) == 0 {
 		return nil, nil
+	}
+	if from == nil {
+		return nil, errNoManager
 	}
 	if err := pp.checkLock(from); err != nil {
 		return nil, err
