@@ -312,7 +312,8 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 		if err != nil {
 			return b, err
 		}
-		b.Platforms = append(b.Platforms, PlatformResult{ip.Platforms[i].Platform, digest, size, part.elapsed})
+		pp := ip.Platforms[i]
+		b.Platforms = append(b.Platforms, PlatformResult{pp.Platform, digest, size, pp.Tags, part.elapsed})
 	}
 	b.Layout = p.layout(ip.Name)
 	err := p.finish(&b, children)

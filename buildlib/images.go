@@ -83,8 +83,12 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 		ip.Repositories = r.repositories(img)
 	}
 	for _, p := range img.platforms {
-		ip.Platforms = append(ip.Platforms, r.onPlatform(img, p, labels))
+		pp := r.onPlatform(img, p, labels)
+		var empty []string
+		pp.Tags, empty = r.platformTags(img, p.onto(r.tags))
+		ip.Platforms, ip.EmptyTags = append(ip.Platforms, pp), append(ip.EmptyTags, empty...)
 	}
+	r.checkTags(img.field, ip)
 	switch {
 	case !picked || !named: // is noted
 	case len(img.platforms) == 0:

@@ -113,7 +113,7 @@ func (ip ImagePlan) names() ([]name.Tag, error) {
 	}
 	var tags []name.Tag
 	for _, repo := range repos {
-		for _, tag := range ip.Tags {
+		for _, tag := range ip.allTags() {
 			t, err := name.NewTag(repo + ":" + tag)
 			if err != nil {
 				return nil, err

@@ -73,6 +73,9 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 				}
 			}
 			done, err := w.client.Join(ctx, at, b.index, b.Tags, h)
+			if err == nil {
+				err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{})
+			}
 			return done, collected(b, done, err)
 		})
 	})
@@ -266,7 +269,7 @@ func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 			return b, err
 		}
 		b.bases, b.contents = append(b.bases, f.Base), append(b.contents, contents)
-		b.Platforms = append(b.Platforms, PlatformResult{Platform: f.Platform, Digest: f.Digest, Size: f.Size})
+		b.Platforms = append(b.Platforms, PlatformResult{Platform: f.Platform, Digest: f.Digest, Size: f.Size, Tags: ip.Platforms[i].Tags})
 	}
 	err := p.finish(&b, children)
 	return b, err

@@ -164,7 +164,7 @@ Images[3].Name: "a/index.json" lies in the folder of a, and each would delete th
 			want: `Tags[1]: "not ok" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)
 Tags[2]: "-x" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "tag of an image", project: server(func(i *Image) { i.Tags = []string{"{{.Platform}}"} }),
-			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
+			want: `Images[0].Tags[0]: template "{{.Platform}}": 1:2: executing "" at <.Platform>: can't evaluate field Platform in type buildlib.platformless (a version, its tags and repositories are the same on every platform; PlatformTags are not)`},
 		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
 			want: `Overrides.Tags[0]: "feature/x" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "version", project: Project{Version: "{{.Version}}-x"},
@@ -240,10 +240,10 @@ Images[0].StopSignal: "SIGNOPE" is not a Linux signal: want a name like SIGQUIT 
 			Binaries:   []Binary{{Name: "server", Path: "/{{.Nope}}"}},
 			Images:     []Image{{Name: "server", Repository: "{{.Version}}", Tags: []string{"{{.Variant}}"}}},
 		}, over: Overrides{Version: "No"},
-			want: `Registries[0]: template "ghcr.io/{{.OS}}": 1:10: executing "" at <.OS>: can't evaluate field OS in type buildlib.platformless (a version, its tags and repositories are the same on every platform)
+			want: `Registries[0]: template "ghcr.io/{{.OS}}": 1:10: executing "" at <.OS>: can't evaluate field OS in type buildlib.platformless (a version, its tags and repositories are the same on every platform; PlatformTags are not)
 Binaries[0].Path: template "/{{.Nope}}": 1:3: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts + `
 Images[0].Repository: "No" is not a valid repository name: ` + nameless + `
-Images[0].Tags[0]: template "{{.Variant}}": 1:2: executing "" at <.Variant>: can't evaluate field Variant in type buildlib.platformless (a version, its tags and repositories are the same on every platform)`},
+Images[0].Tags[0]: template "{{.Variant}}": 1:2: executing "" at <.Variant>: can't evaluate field Variant in type buildlib.platformless (a version, its tags and repositories are the same on every platform; PlatformTags are not)`},
 		{name: "templates of the go command", project: Project{Go: GoBuild{Env: []string{"A=b", "GO{{.OS}}={{.A}}"}}},
 			want: `Go.Env[1]: template "GO{{.OS}}={{.A}}": 1:12: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts},
 		{name: "templates of an image", project: Project{
@@ -251,7 +251,7 @@ Images[0].Tags[0]: template "{{.Variant}}": 1:2: executing "" at <.Variant>: can
 			Images: []Image{{Name: "server", Repository: "{{.Arch}}", WorkDir: "/{{.Nope}}", BinDir: "{{.OS}}", Env: []string{"A={{.A}}", "{{.OS}}"},
 				Cmd: []string{"{{.A}}", "{{"}, Ports: []string{"{{.Version}}"}, Volumes: []string{"{{.OS}}"}, Files: []File{{Source: "{{.A}}", Path: "{{.OS}}"}}}},
 		}, over: Overrides{Platforms: []string{"linux/amd64"}, Version: "no-port", Registries: []string{"ghcr.io/acme"}},
-			want: `Images[0].Repository: template "{{.Arch}}": 1:2: executing "" at <.Arch>: can't evaluate field Arch in type buildlib.platformless (a version, its tags and repositories are the same on every platform)
+			want: `Images[0].Repository: template "{{.Arch}}": 1:2: executing "" at <.Arch>: can't evaluate field Arch in type buildlib.platformless (a version, its tags and repositories are the same on every platform; PlatformTags are not)
 Images[0].BinDir: "linux": want an absolute path in the image, without ..
 Images[0].WorkDir: template "/{{.Nope}}": 1:3: executing "" at <.Nope>: can't evaluate field Nope in type buildlib.Facts ` + theFacts + `
 Images[0].Cmd[0]: template "{{.A}}": 1:2: executing "" at <.A>: can't evaluate field A in type buildlib.Facts ` + theFacts + `

@@ -89,7 +89,7 @@ var templates = map[string]bool{
 	"Go.Tags": true, "Go.Ldflags": true, "Go.Flags": true, "Go.Env": true,
 	"Binaries.Path":    true,
 	"Binaries.Go.Tags": true, "Binaries.Go.Ldflags": true, "Binaries.Go.Flags": true, "Binaries.Go.Env": true,
-	"Images.Repository": true, "Images.Registries": true, "Images.Tags": true, "Images.Labels": true,
+	"Images.Repository": true, "Images.Aliases": true, "Images.Registries": true, "Images.Tags": true, "Images.PlatformTags": true, "Images.Labels": true,
 	"Images.Base": true, "Images.BinDir": true, "Images.WorkDir": true, "Images.Entrypoint": true, "Images.Cmd": true,
 	"Images.Env": true, "Images.Ports": true, "Images.Volumes": true, "Images.Files.Source": true, "Images.Files.Path": true,
 	"Images.Healthcheck.Test": true,

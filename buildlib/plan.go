@@ -114,7 +114,7 @@ type ImagePlan struct {
 	Name string `json:"name"`
 	// Repositories are the registries' names for it; none without registries.
 	Repositories []string          `json:"repositories,omitempty"`
-	Tags         []string          `json:"tags,omitempty"`
+	Tags         []string          `json:"tags,omitempty"`      // of the index
 	EmptyTags    []string          `json:"emptyTags,omitempty"` // the templates that rendered empty
 	Annotations  map[string]string `json:"annotations"`         // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
@@ -122,10 +122,20 @@ type ImagePlan struct {
 	Build string `json:"build"`
 }
 
+// allTags are those of the index and of the platforms' images.
+func (ip *ImagePlan) allTags() []string {
+	all := slices.Clone(ip.Tags)
+	for _, pp := range ip.Platforms {
+		all = append(all, pp.Tags...)
+	}
+	return all
+}
+
 // PlatformPlan is an image's share for one platform.
 type PlatformPlan struct {
 	Platform Platform       `json:"platform"`
-	Base     string         `json:"base"` // a reference, oci:PATH or scratch
+	Tags     []string       `json:"tags,omitempty"` // those that lead to this image, and not to the index
+	Base     string         `json:"base"`           // a reference, oci:PATH or scratch
 	Binaries []PlacedBinary `json:"binaries"`
 	// Packages are as the Image's; Lock is what multimage.lock chose for them,
 	// nil: nothing.

@@ -54,7 +54,7 @@ func (p *Plan) String() string {
 	}
 	for _, ip := range p.ImagePlans {
 		b.WriteString("\n")
-		_, withheld := p.forRegistries(ip.Tags, p.Dirty)
+		_, withheld := p.forRegistries(ip.allTags(), p.Dirty)
 		ip.print(&b, withheld)
 	}
 	for _, s := range p.Skipped {
@@ -93,7 +93,7 @@ func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 		}
 	}
 	line("tags", strings.Join(ip.Tags, ", "))
-	if len(ip.Tags) == 0 && len(ip.EmptyTags) > 0 {
+	if len(ip.allTags()) == 0 && len(ip.EmptyTags) > 0 {
 		line("tags", "none: "+strings.Join(ip.EmptyTags, ", ")+" renders empty")
 	}
 	if len(ip.Repositories) > 0 && len(withheld) > 0 {
@@ -114,7 +114,11 @@ func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 		} else {
 			last = text
 		}
-		fmt.Fprintf(b, "  %s on %s\n%s", pp.Platform, pp.Base, text)
+		tagged := ""
+		if len(pp.Tags) > 0 {
+			tagged = ", tagged " + strings.Join(pp.Tags, ", ")
+		}
+		fmt.Fprintf(b, "  %s on %s%s\n%s", pp.Platform, pp.Base, tagged, text)
 	}
 }
 

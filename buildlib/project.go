@@ -13,8 +13,8 @@ import (
 // Of lists, nil is the default, and one that is empty but not nil is none.
 //
 // Templates (see [Facts]) are Version, Tags, Registries and Labels; GoBuild's
-// fields; Binary.Path; and Image's Repository, Base, BinDir, WorkDir, Registries,
-// Tags, Entrypoint, Cmd, Env, Ports, Volumes, Healthcheck.Test, Labels, and Source
+// fields; Binary.Path; and Image's Repository, Aliases, Base, BinDir, WorkDir,
+// Registries, Tags, PlatformTags, Entrypoint, Cmd, Env, Ports, Volumes, Healthcheck.Test, Labels, and Source
 // and Path of its Files. Elements of lists that render empty are left out. In other fields {{ is
 // refused.
 type Project struct {
@@ -112,6 +112,10 @@ type Image struct {
 	Name string
 	// Repository is the repository's name below each registry. Zero: Name.
 	Repository string
+	// Aliases are further repositories for the same index: names below each
+	// registry, or whole ones like docker.io/acme/router, which Overrides.Registries
+	// leaves out.
+	Aliases []string
 	// Base is what the image stands on: scratch, a registry reference (tag
 	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
 	Base string
@@ -137,6 +141,11 @@ type Image struct {
 	// Registries replace the Project's; Tags too.
 	Registries []string
 	Tags       []string
+	// PlatformTags are tags that lead to the image for one platform, and not to
+	// the index of all, like {{.Version}}-{{.Arch}}{{.Variant}}. With Tags that are
+	// empty there are no others: some services take no index. Overrides.Tags leaves
+	// them out, or replaces them if they are all.
+	PlatformTags []string
 	// User is whom the entrypoint runs as.
 	User User
 	// Entrypoint is the command. Zero: the first binary.

@@ -45,11 +45,15 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 				return nil, err
 			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
-				h := registry.Hooks{Ready: w.unchanged, Pushed: w.keyless(at, b, signer)}
-				if h.Attach, err = attachments(b.statements); err != nil {
+				attached, err := attachments(b.statements)
+				if err != nil {
 					return registry.Published{}, err
 				}
-				return w.client.Publish(ctx, at, b.index, b.Tags, h)
+				done, err := w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged, Pushed: w.keyless(at, b, signer), Attach: attached})
+				if err == nil {
+					err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{Ready: w.unchanged})
+				}
+				return done, err
 			})
 			if w.store.Dropped() > 0 {
 				// What was corrupt in the cache is so in layouts that link it.
@@ -103,7 +107,7 @@ func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by pub
 				failed = append(failed, done.Err)
 				continue
 			}
-			b.Refs = append(b.Refs, Ref{done.Repository, b.Digest})
+			b.Refs = append(b.Refs, b.refs(done.Repository)...)
 		}
 	}
 	list := results(all)
@@ -119,7 +123,7 @@ func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by pub
 }
 
 func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by publisher) Publication {
-	result := Publication{Repository: repo, Failed: b.Tags}
+	result := Publication{Repository: repo, Failed: b.allTags()}
 	at, err := w.client.Repository(repo)
 	if err != nil {
 		result.Err = fmt.Errorf("image %s: %w", b.Name, err)
@@ -127,16 +131,14 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 	}
 	step := w.begin(StepPush, repo, "")
 	done, err := by(ctx, at, b)
-	if len(done.Tags) > 0 {
-		result.Failed = nil
-	}
 	for _, t := range done.Tags {
-		switch {
-		case !t.Current:
-			result.Failed = append(result.Failed, t.Tag)
-		case t.Pushed:
+		if !t.Current {
+			continue
+		}
+		result.Failed = slices.DeleteFunc(result.Failed, func(tag string) bool { return tag == t.Tag })
+		if t.Pushed {
 			result.Written = append(result.Written, t.Tag)
-		default:
+		} else {
 			result.Current = append(result.Current, t.Tag)
 		}
 	}
@@ -151,6 +153,45 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 	}
 	step.Done(describe(done))
 	return result
+}
+
+// tagPlatforms makes the tags that lead to one platform's image, which the
+// repository has by now.
+func (w *workspace) tagPlatforms(ctx context.Context, at name.Repository, b *built, done *registry.Published, h registry.Hooks) error {
+	var failed []error
+	for _, p := range b.Platforms {
+		if len(p.Tags) == 0 {
+			continue
+		}
+		more, err := w.client.TagImage(ctx, at, p.Digest, p.Tags, h)
+		done.Tags = append(done.Tags, more.Tags...)
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// allTags are those to be published, of the index and of its images.
+func (r *ImageResult) allTags() []string {
+	all := slices.Clone(r.Tags)
+	for _, p := range r.Platforms {
+		all = append(all, p.Tags...)
+	}
+	return all
+}
+
+// refs are what tags lead to in a repository: the index or, if only images of
+// platforms have tags, these.
+func (r *ImageResult) refs(repo string) []Ref {
+	var plain []Ref
+	for _, p := range r.Platforms {
+		if len(p.Tags) > 0 {
+			plain = append(plain, Ref{repo, p.Digest})
+		}
+	}
+	if len(r.Tags) > 0 || len(plain) == 0 {
+		return []Ref{{repo, r.Digest}}
+	}
+	return plain
 }
 
 // describe says what a publication did.
@@ -190,8 +231,15 @@ func (w *workspace) withhold(all []built, dirty bool) {
 		if len(b.plan.Repositories) == 0 {
 			continue
 		}
-		published, withheld := w.plan.forRegistries(b.Tags, dirty)
-		if b.Tags = published; len(withheld) > 0 {
+		var withheld []string
+		b.Tags, withheld = w.plan.forRegistries(b.Tags, dirty)
+		b.Platforms = slices.Clone(b.Platforms)
+		for j := range b.Platforms {
+			var more []string
+			b.Platforms[j].Tags, more = w.plan.forRegistries(b.Platforms[j].Tags, dirty)
+			withheld = append(withheld, more...)
+		}
+		if len(withheld) > 0 {
 			w.tell(StepWarn, fmt.Sprintf("image %s: tags not moved: %s, because the checkout has uncommitted changes: commit them, or set Overrides.AllowDirty",
 				b.Name, strings.Join(withheld, ", ")))
 		}

@@ -13,13 +13,34 @@ func (r *resolver) checkReferences() {
 	owner := map[string]string{}
 	for _, ip := range r.plan.ImagePlans {
 		for _, repo := range ip.Repositories {
-			for _, tag := range ip.Tags {
+			for _, tag := range ip.allTags() {
 				ref := repo + ":" + tag
 				if other, ok := owner[ref]; ok && other != ip.Name { // else that is noted
-					r.mistake("Images", "%s and %s are both published as %s: give one of them other Tags, like {{.Version}}-alpine, or another Repository", other, ip.Name, ref)
+					fix := "give one of them other Tags, like {{.Version}}-alpine, or another Repository"
+					if r.over.Tags != nil {
+						fix = "Overrides.Tags are for every image: choose one of them by Overrides.Images"
+					}
+					r.mistake("Images", "%s and %s are both published as %s: %s", other, ip.Name, ref, fix)
 				}
 				owner[ref] = ip.Name
 			}
+		}
+	}
+}
+
+// checkTags notes tags that lead to more than one of an image's platforms, or to
+// its index, too.
+func (r *resolver) checkTags(field string, ip ImagePlan) {
+	leads := map[string]string{}
+	for _, tag := range ip.Tags {
+		leads[tag] = "the index of all platforms"
+	}
+	for _, pp := range ip.Platforms {
+		for _, tag := range pp.Tags {
+			if other, ok := leads[tag]; ok {
+				r.mistake(field+".PlatformTags", "%q is the tag of %s and of %s: let it say which, like {{.Version}}-{{.Arch}}{{.Variant}}", tag, other, pp.Platform)
+			}
+			leads[tag] = pp.Platform.String()
 		}
 	}
 }
@@ -33,15 +54,7 @@ func (r *resolver) repositories(img draft) []string {
 		field = r.named("Registries", r.over.Registries)
 	}
 	facts := r.tags.platformless()
-	below := img.Name
-	if img.Repository != "" {
-		repository, ok := r.render(img.field+".Repository", img.Repository, facts)
-		if ok && !repositoryName.MatchString(repository) {
-			r.mistake(img.field+".Repository", "%q is %s", repository, noRepositoryName)
-		} else if ok {
-			below = repository
-		}
-	}
+	below, whole := r.belowRegistries(img, facts)
 	var repos []string
 	for i, text := range first(r.over.Registries, img.Registries, r.project.Registries) {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -58,30 +71,88 @@ func (r *resolver) repositories(img draft) []string {
 			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
 			continue
 		}
-		repo := registry + "/" + below
-		if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
-			r.mistake(at, "%q does not make a valid repository name with %s: %w", registry, below, err)
-			continue
+		for _, below := range below {
+			repo := registry + "/" + below
+			if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
+				r.mistake(at, "%q does not make a valid repository name with %s: %w", registry, below, err)
+				continue
+			}
+			repos = append(repos, repo)
 		}
-		repos = append(repos, repo)
 	}
+	repos = append(repos, whole...)
 	for _, twice := range duplicates(repos) {
 		r.mistake(field, "%s is named twice", twice)
 	}
 	return repos
 }
 
-// tagsOf renders the image's tags, and returns the templates of those that are
-// empty, too. The + of a version's build metadata can't
-// be in a tag and becomes _, as Helm does it.
+// belowRegistries are the names that the image has below each registry, and those
+// of its aliases that name theirs: these are not for registries of one run.
+func (r *resolver) belowRegistries(img draft, facts any) (below, whole []string) {
+	add := func(field, text string) {
+		repository, ok := r.render(field, text, facts)
+		switch host, _, inside := strings.Cut(repository, "/"); {
+		case !ok || repository == "":
+		case field != img.field+".Repository" && inside && (strings.ContainsAny(host, ".:") || host == "localhost"):
+			if _, err := name.NewRepository(repository, name.StrictValidation); err != nil {
+				r.mistake(field, "%q is not a valid repository name: %w", repository, err)
+			} else if r.over.Registries == nil {
+				whole = append(whole, repository)
+			}
+		case !repositoryName.MatchString(repository):
+			r.mistake(field, "%q is %s", repository, noRepositoryName)
+		default:
+			below = append(below, repository)
+		}
+	}
+	add(img.field+".Repository", img.Repository)
+	if len(below) == 0 {
+		below = []string{img.Name}
+	}
+	for i, alias := range img.Aliases {
+		add(fmt.Sprintf("%s.Aliases[%d]", img.field, i), alias)
+	}
+	return below, whole
+}
+
+// tagsOf renders the tags of the image's index, and returns the templates of
+// those that are empty, too.
 func (r *resolver) tagsOf(img draft) (tags, empty []string) {
+	if img.plain() {
+		return nil, nil
+	}
 	field := img.field + ".Tags"
 	if img.Tags == nil || r.over.Tags != nil {
 		field = r.named("Tags", r.over.Tags)
 	}
-	for i, text := range first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"}) {
+	texts := first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"})
+	return r.renderTags(field, texts, r.tags.platformless())
+}
+
+// platformTags are those of the image's image for one platform. Tags of one run
+// take their place if they are all there is.
+func (r *resolver) platformTags(img draft, facts Facts) (tags, empty []string) {
+	switch {
+	case r.over.Tags == nil:
+		return r.renderTags(img.field+".PlatformTags", img.PlatformTags, facts)
+	case img.plain():
+		return r.renderTags(r.named("Tags", r.over.Tags), r.over.Tags, facts)
+	}
+	return nil, nil
+}
+
+// plain reports whether tags lead to each platform's image alone.
+func (img *Image) plain() bool {
+	return img.Tags != nil && len(img.Tags) == 0 && len(img.PlatformTags) > 0
+}
+
+// renderTags renders tags. The + of a version's build metadata can't be in a tag
+// and becomes _, as Helm does it.
+func (r *resolver) renderTags(field string, texts []string, facts any) (tags, empty []string) {
+	for i, text := range texts {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		tag, ok := r.render(at, text, r.tags.platformless())
+		tag, ok := r.render(at, text, facts)
 		if !ok {
 			continue
 		}

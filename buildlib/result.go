@@ -26,7 +26,8 @@ type ImageResult struct {
 	// Tags are those of the index, in the layout and, but for those that a
 	// changed checkout doesn't get, each repository.
 	Tags []string `json:"tags"`
-	// Refs are where Manifest or Merge put it; none without registries.
+	// Refs are where Manifest or Merge put it, those of the platforms' images if
+	// only these have tags; none without registries.
 	Refs      []Ref            `json:"refs"`
 	Platforms []PlatformResult `json:"platforms"`
 
@@ -63,6 +64,8 @@ type PlatformResult struct {
 	Platform Platform `json:"platform"`
 	Digest   v1.Hash  `json:"digest"` // of the manifest
 	Size     int64    `json:"size"`   // bytes to pull: manifest, config and layers
+	// Tags are those that lead to this manifest, and not to the index.
+	Tags []string `json:"tags,omitempty"`
 
 	Elapsed time.Duration `json:"-"` // assembling it; its binaries are compiled with others' of the platform
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/multimage/multimage/buildlib/internal/layout"
 	"golang.org/x/sync/errgroup"
 )
@@ -111,7 +112,7 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 	for _, b := range all {
 		g.Go(func() error {
 			step := w.begin(StepLayout, b.Name, "")
-			o := w.layoutOptions(b.Name, b.Tags)
+			o := w.layoutOptions(b.Name, b.Tags, b.Platforms)
 			err := errors.Join(w.folder(b.Layout), w.folder(o.Private))
 			if err == nil {
 				err = layout.Write(ctx, b.Layout, b.index, o)
@@ -127,9 +128,15 @@ func (w *workspace) writeLayouts(ctx context.Context, all []built) error {
 	return g.Wait()
 }
 
-func (w *workspace) layoutOptions(image string, tags []string) layout.Options {
+func (w *workspace) layoutOptions(image string, tags []string, platforms []PlatformResult) layout.Options {
+	images := map[string]v1.Hash{}
+	for _, p := range platforms {
+		for _, tag := range p.Tags {
+			images[tag] = p.Digest
+		}
+	}
 	return layout.Options{
-		Tags: tags, Link: w.store.Link,
+		Tags: tags, Images: images, Link: w.store.Link,
 		Private: filepath.Join(w.private("layouts"), strings.ReplaceAll(image, "/", "+")),
 	}
 }
@@ -139,7 +146,7 @@ func (w *workspace) layoutOptions(image string, tags []string) layout.Options {
 func (w *workspace) checkLayouts(ctx context.Context) error {
 	var errs []error
 	for _, ip := range w.plan.ImagePlans {
-		if err := layout.Check(ctx, w.plan.layout(ip.Name), w.layoutOptions(ip.Name, ip.Tags)); err != nil {
+		if err := layout.Check(ctx, w.plan.layout(ip.Name), w.layoutOptions(ip.Name, ip.allTags(), nil)); err != nil {
 			errs = append(errs, fmt.Errorf("image %s: %w", ip.Name, err))
 		}
 	}

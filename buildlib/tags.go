@@ -31,9 +31,10 @@ func (p *Plan) forRegistries(tags []string, dirty bool) (published, withheld []s
 func (p *Plan) hasTags(dirty bool) error {
 	var mistakes []error
 	for _, ip := range p.ImagePlans {
-		published, withheld := p.forRegistries(ip.Tags, dirty)
+		tags := ip.allTags()
+		published, withheld := p.forRegistries(tags, dirty)
 		switch {
-		case len(ip.Tags) == 0 && len(ip.EmptyTags) > 0:
+		case len(tags) == 0 && len(ip.EmptyTags) > 0:
 			mistakes = append(mistakes, fmt.Errorf("image %s: all its tags render empty (%s), and nobody finds an index without one: add another to Tags or Overrides.Tags", ip.Name, strings.Join(ip.EmptyTags, ", ")))
 		case len(ip.Repositories) > 0 && len(published) == 0 && len(withheld) > 0:
 			mistakes = append(mistakes, fmt.Errorf("image %s: the checkout has uncommitted changes, and no tag says so (%s): commit them, let a tag hold {{.Version}}, which ends in -dirty, or set Overrides.AllowDirty", ip.Name, strings.Join(withheld, ", ")))

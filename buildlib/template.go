@@ -88,7 +88,7 @@ func templateError(text string, err error) error {
 	switch {
 	case unknown == nil:
 	case slices.Contains([]string{"Platform", "OS", "Arch", "Variant"}, unknown[1]):
-		fix = "a version, its tags and repositories are the same on every platform"
+		fix = "a version, its tags and repositories are the same on every platform; PlatformTags are not"
 	case slices.Contains([]string{"Version", "Major", "Minor", "Patch", "Prerelease", "IsRelease"}, unknown[1]):
 		fix = "the version can't be made of itself"
 	}

@@ -41,7 +41,7 @@ func TestRenderErrors(t *testing.T) {
 	const (
 		theFacts     = "(the facts are .Version .Major"
 		theFunctions = "(the functions are text/template's and lower, replace, trimPrefix)"
-		allPlatforms = "(a version, its tags and repositories are the same on every platform)"
+		allPlatforms = "(a version, its tags and repositories are the same on every platform; PlatformTags are not)"
 	)
 	f := Facts{Version: "v1"}
 	for _, tt := range []struct {

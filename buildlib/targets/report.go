@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -63,7 +64,7 @@ func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) 
 		}
 		if len(image.Refs) == 0 && image.Layout != "" {
 			c.say("no registry is configured: %s is tagged %s in the layout %s",
-				image.Name, strings.Join(image.Tags, ", "), near(image.Layout))
+				image.Name, strings.Join(allTags(image), ", "), near(image.Layout))
 			fmt.Fprintln(&b, layout(image))
 		}
 	}
@@ -71,6 +72,15 @@ func (c *console) published(plan *buildlib.Plan, images []buildlib.ImageResult) 
 		return fmt.Errorf("published, but %w (%s has them)", err, near(filepath.Join(plan.Output, "images.json")))
 	}
 	return nil
+}
+
+// allTags are those of an image's index, and of its platforms' images.
+func allTags(image buildlib.ImageResult) []string {
+	all := slices.Clone(image.Tags)
+	for _, p := range image.Platforms {
+		all = append(all, p.Tags...)
+	}
+	return all
 }
 
 // pushed prints where each platform's image is, and where the records are.

@@ -39,6 +39,7 @@ import (
 //	base [FLAGS] DIR|REFERENCE      make an alpine-shaped base in which nothing runs; see baseCommand
 //	inspect IMAGE [PLATFORM]        the documents as lines of PATH = VALUE
 //	digest IMAGE [PLATFORM]         the index's digest, or that of one child
+//	manifest REFERENCE              the digest of the image, not an index, that a tag leads to
 //	layers IMAGE [PLATFORM]         the layers' digests, PLATFORM DIGEST a line
 //	tarls IMAGE PLATFORM [REGEXP]   the layers' entries, LAYER MODE UID:GID PATH [-> TARGET] a line; of those /PATHs only
 //	tarcat IMAGE PLATFORM PATH      the content of a file as the last layer that has it has it
@@ -64,6 +65,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"base":       plain(baseCommand),
 	"inspect":    printing(inspect),
 	"digest":     printing(digest),
+	"manifest":   printing(manifest),
 	"layers":     printing(layers),
 	"tarls":      printing(tarls),
 	"tarcat":     printing(tarcat),

@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -37,7 +39,7 @@ func open(ts *testscript.TestScript, image string) (index v1.ImageIndex, tags []
 		return nil, nil, err
 	}
 	for _, d := range manifest.Manifests {
-		if d.Digest != manifest.Manifests[0].Digest {
+		if d.Digest != manifest.Manifests[0].Digest && !d.MediaType.IsImage() {
 			return nil, nil, fmt.Errorf("%s: index.json names two indexes", image)
 		}
 	}
@@ -169,6 +171,25 @@ func digest(ts *testscript.TestScript, args []string) error {
 	}
 	h, err := index.Digest()
 	fmt.Fprintln(ts.Stdout(), h)
+	return err
+}
+
+// manifest reads what a tag leads to, which is no index.
+func manifest(ts *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: manifest REFERENCE")
+	}
+	ref, err := name.ParseReference(args[0])
+	if err != nil {
+		return err
+	}
+	d, err := remote.Get(ref)
+	if err == nil && !d.MediaType.IsImage() {
+		err = fmt.Errorf("%s is a %s", args[0], d.MediaType)
+	}
+	if err == nil {
+		fmt.Fprintln(ts.Stdout(), d.Digest)
+	}
 	return err
 }
 

@@ -96,7 +96,7 @@ func (l *writer) look(ctx context.Context) error {
 
 // recall sets l.old to what a layout that listed the index tells of itself.
 func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor) error {
-	l.old = verified{Index: index}
+	l.old = verified{Index: index, Images: map[string]v1.Hash{}}
 	for _, d := range list {
 		if tag := d.Annotations[RefName]; tag != "" && d.Digest == index {
 			l.old.Tags = append(l.old.Tags, tag)
@@ -104,6 +104,11 @@ func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor
 	}
 	// What can't be followed stays.
 	all, _ := l.reached(ctx, []v1.Descriptor{{Digest: index, MediaType: indexType}})
+	for _, d := range list {
+		if tag := d.Annotations[RefName]; tag != "" && d.Digest != index && all[d.Digest.Hex] {
+			l.old.Images[tag] = d.Digest
+		}
+	}
 	l.old.Placing = slices.Sorted(maps.Keys(all))
 	return context.Cause(ctx)
 }
@@ -112,7 +117,7 @@ func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor
 // is ours now.
 func (l *writer) ours(d v1.Descriptor) bool {
 	tag := d.Annotations[RefName]
-	if tag != "" && slices.Contains(l.o.Tags, tag) {
+	if _, ok := l.o.Images[tag]; tag != "" && (ok || slices.Contains(l.o.Tags, tag) || l.old.Images[tag] == d.Digest) {
 		return true
 	}
 	return d.Digest == l.old.Index && (tag == "" || slices.Contains(l.old.Tags, tag))

@@ -30,6 +30,8 @@ type Options struct {
 	// Tags are the names under which the index is listed; without any it
 	// is listed once, without a name.
 	Tags []string
+	// Images are tags that lead to an image of the index.
+	Images map[string]v1.Hash
 	// Link makes dst the blob h, tmp being a folder on dst's file system, or
 	// returns an fs.ErrNotExist if it doesn't have that blob. It must not
 	// make dst anything but the blob h. nil: no blob is linked.
@@ -79,9 +81,11 @@ func newWriter(dir string, o Options) *writer {
 
 // verified is what is known of a layout's blobs that are ours.
 type verified struct {
-	Index v1.Hash                  `json:"index"`
-	Tags  []string                 `json:"tags"`
-	Blobs map[string]disk.Identity `json:"blobs"` // by the digest's hex
+	Index v1.Hash  `json:"index"`
+	Tags  []string `json:"tags"`
+	// Images are as Options has them.
+	Images map[string]v1.Hash       `json:"images,omitempty"`
+	Blobs  map[string]disk.Identity `json:"blobs"` // by the digest's hex
 	// Placing are the blobs, by hex, of a layout that was not finished.
 	Placing []string `json:"placing,omitempty"`
 }
@@ -112,18 +116,22 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 	if err := l.look(ctx); err != nil {
 		return err
 	}
-	list, err := l.index(v1.Descriptor{MediaType: media, Digest: digest, Size: size})
+	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
-	l.new = verified{Index: digest, Tags: l.o.Tags, Blobs: map[string]disk.Identity{}}
+	list, err := l.index(v1.Descriptor{MediaType: media, Digest: digest, Size: size}, m)
+	if err != nil {
+		return err
+	}
+	l.new = verified{Index: digest, Tags: l.o.Tags, Images: l.o.Images, Blobs: map[string]disk.Identity{}}
 	if l.unchanged(list) {
 		return nil
 	}
 	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
 		return err
 	}
-	children, err := l.children(idx, raw)
+	children, err := l.children(idx, m)
 	if err != nil {
 		return err
 	}
@@ -155,9 +163,9 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 
 const indexType = types.OCIImageIndex
 
-// index returns what index.json is to hold: the index under our tags, and what
-// others have added.
-func (l *writer) index(d v1.Descriptor) ([]byte, error) {
+// index returns what index.json is to hold: the index and its images under our
+// tags, and what others have added.
+func (l *writer) index(d v1.Descriptor, of *v1.IndexManifest) ([]byte, error) {
 	m := struct {
 		SchemaVersion int64             `json:"schemaVersion"`
 		MediaType     types.MediaType   `json:"mediaType"`
@@ -171,6 +179,15 @@ func (l *writer) index(d v1.Descriptor) ([]byte, error) {
 	}
 	if len(l.o.Tags) == 0 {
 		m.Manifests = []any{d}
+	}
+	for _, tag := range slices.Sorted(maps.Keys(l.o.Images)) {
+		i := slices.IndexFunc(of.Manifests, func(d v1.Descriptor) bool { return d.Digest == l.o.Images[tag] })
+		if i < 0 {
+			return nil, fmt.Errorf("tag %s: the index has no image %s", tag, l.o.Images[tag])
+		}
+		tagged := of.Manifests[i]
+		tagged.Annotations = map[string]string{RefName: tag}
+		m.Manifests = append(m.Manifests, tagged)
 	}
 	for _, raw := range l.foreign {
 		m.Manifests = append(m.Manifests, raw)
@@ -251,11 +268,7 @@ type child struct {
 }
 
 // children lists what the index refers to.
-func (l *writer) children(idx v1.ImageIndex, raw []byte) ([]child, error) {
-	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
+func (l *writer) children(idx v1.ImageIndex, m *v1.IndexManifest) ([]child, error) {
 	var all []child
 	for _, d := range m.Manifests {
 		if !d.MediaType.IsImage() {

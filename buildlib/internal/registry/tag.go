@@ -5,13 +5,42 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 )
 
-// tagging is the tags of an index, whose states are in upload.out.
+// TagImage makes tags lead to the manifest of that digest, which the repository
+// has, and reads them back. What leads there already is not written. h.Ready is
+// asked before the first is written.
+func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.Hash, tags []string, h Hooks) (Published, error) {
+	defer c.wire.expect(repo.RegistryStr())()
+	u, err := c.upload(ctx, repo, nil)
+	if err != nil {
+		return Published{}, err
+	}
+	t := tagging{upload: u, written: make([]bool, len(tags))}
+	t.out.Digest = digest
+	for _, tag := range tags {
+		t.out.Tags = append(t.out.Tags, TagState{Tag: tag, Pushed: true})
+	}
+	if _, err = t.look(ctx); err != nil || !slices.ContainsFunc(t.out.Tags, func(s TagState) bool { return s.Pushed }) {
+		return t.out, err
+	}
+	t.index, err = t.expect(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
+	if err == nil && h.Ready != nil {
+		err = h.Ready(ctx)
+	}
+	if err == nil {
+		err = t.write(ctx)
+	}
+	return t.out, errors.Join(err, t.readBack(ctx))
+}
+
+// tagging is the tags of an index, or of one image, whose states are in upload.out.
 type tagging struct {
 	*upload
-	index   Manifest
+	index   Manifest // what the tags lead to
 	written []bool
 }
 
