@@ -13,30 +13,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// BenchPlan is what package bench measures.
-type BenchPlan struct {
-	// Host are the host's own platform, or its variants that the project is
-	// built for: the reference lines.
-	Host []BenchPlatform
-	// Platforms are the others, in plan order.
-	Platforms []BenchPlatform
-	Runs      int           // of each build; 0: a first run decides
-	Budget    time.Duration // for all; 0: none
-	Baseline  string        // a file, absolute; empty: none
-	Tolerance float64       // in percent; 0: any
-	// Unmeasured are the project's platforms and binaries that are left out.
-	Unmeasured []string
-}
-
-// BenchPlatform is what is built for a platform.
-type BenchPlatform struct {
-	Platform string
-	// Reference is set if the project isn't built for it: it is the host's, and
-	// there to compare with.
-	Reference bool
-	Compiles  []Compile
-}
-
 // defaultBudget is what a benchmark may take if neither runs nor budget are given.
 const defaultBudget = 30 * time.Minute
 

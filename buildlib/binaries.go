@@ -19,32 +19,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// binary is a resolved Binary.
-type binary struct {
-	Binary
-	field      string // where the Project has it, for mistakes
-	importPath string
-	build      GoBuild // the Project's and its own as one, templates unrendered
-	platforms  []Platform
-	skipped    bool // Overrides leave it no platform: those are its own
-}
-
-func (b binary) String() string { return b.Name }
-
-func (b binary) on(p Platform) bool { return slices.Contains(b.platforms, p) }
-
-// file is what go calls the executable on p, and as which it is published.
-func (b binary) file(p Platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
-func (b binary) published(p Platform) string { return b.Name + suffix(p) }
-
-// suffix is what the go command appends to an executable's name (go help build).
-func suffix(p Platform) string {
-	if p.OS == "windows" {
-		return ".exe"
-	}
-	return ""
-}
-
 // binaryName is what a binary may be called: a file's name on every system.
 var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -92,73 +91,12 @@ type origin interface {
 	reference() name.Reference
 }
 
-// Resolve finds what ref names now: a registry reference ("alpine:3.24",
-// "ghcr.io/x/y@sha256:…"), or an OCI image layout, folder or tar
-// ("oci:PATH", "oci:PATH:TAG", "oci:PATH@sha256:…"). The same reference
-// resolves to the same Source for the life of b. Errors begin with "base" and
-// the reference.
-func (b *Resolver) Resolve(ctx context.Context, ref string) (*Source, error) {
-	s, err := b.flights.Do(ctx, "ref "+ref, func() (any, error) {
-		b.mu.Lock()
-		s := b.resolved[ref]
-		b.mu.Unlock()
-		if s != nil {
-			return s, nil
-		}
-		s = &Source{ref: ref, bases: b, built: map[v1.Hash]*Base{}}
-		if err := s.resolve(ctx); err != nil {
-			return nil, fmt.Errorf("base %s: %w", ref, err)
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.resolved == nil {
-			b.resolved = map[string]*Source{}
-		}
-		b.resolved[ref] = s
-		return s, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.(*Source), nil
-}
-
 func (b *Resolver) start() error {
 	b.once.Do(func() {
 		b.slots = make(chan struct{}, downloads)
 		b.puller, b.startErr = remote.NewPuller(b.Remote...)
 	})
 	return b.startErr
-}
-
-func (s *Source) resolve(ctx context.Context) error {
-	if err := s.bases.start(); err != nil {
-		return err
-	}
-	var raw []byte
-	var err error
-	if p, ok := strings.CutPrefix(s.ref, "oci:"); ok {
-		raw, err = s.resolveLayout(ctx, p)
-	} else {
-		raw, err = s.resolveRegistry(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	mediaType, err := manifestType(raw)
-	if err != nil {
-		return err
-	}
-	if mediaType.IsImage() {
-		s.image = &v1.Descriptor{MediaType: mediaType, Digest: s.Digest, Size: int64(len(raw))}
-		return nil
-	}
-	var index v1.IndexManifest
-	if err := json.Unmarshal(raw, &index); err != nil {
-		return fmt.Errorf("not a valid index: %w", err)
-	}
-	s.index = index.Manifests
-	return nil
 }
 
 // manifestType tells an image manifest from an index by its content. Bytes
@@ -346,4 +284,20 @@ func (b *Resolver) warn(format string, args ...any) {
 	if b.Warn != nil {
 		b.Warn(fmt.Sprintf(format, args...))
 	}
+}
+
+// Base is one platform's image, with what assembly needs of it. It is shared
+// by all who ask for it: don't change what it points to.
+type Base struct {
+	// Name is the Source's.
+	Name string
+	// Index is the digest of the Source, Digest that of this image's
+	// manifest; for a single-platform source they are the same.
+	Index, Digest v1.Hash
+	// Image is the base as it was published, Docker media types included.
+	// Its layers open from the cache, fetched and verified on first use;
+	// those of a registry are *remote.MountableLayer.
+	Image  v1.Image
+	Config *v1.ConfigFile
+	Tree   *filetree.Tree
 }

@@ -4,8 +4,9 @@
 //
 // Its files, each knowing those before it: change, what a layer sets at one path;
 // filesystem, the changes of the layer at hand over what is below; packages, what
-// those of a distribution bring; passwd and user, accounts; ignore and files, what of the project is copied; compress and
-// layer, from changes to a layer in the cache; runtime, what a static program
+// those of a distribution bring; passwd and user, accounts; ignore, what of the project is left out; compress, builder and
+// layer, from changes to a layer in the cache; files, what of the project is
+// copied; spec, what a root file system is made of; runtime, what a static program
 // needs of a system; rootfs, all of them in their order.
 package rootfs
 
@@ -15,83 +16,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/filetree"
-	"github.com/multimage/multimage/buildlib/internal/store"
 )
-
-// Builder makes layers. One serves a whole run, from any number of
-// goroutines; it needs its Cache and nothing else.
-type Builder struct {
-	// Cache keeps layers.
-	Cache store.Cache
-
-	layers   store.Flights // by key
-	contents sync.Map      // host path to content
-	zips     sync.Map      // host path to func() ([]change, error)
-
-	once sync.Once
-	gz   *compressor
-}
-
-func (b *Builder) compressor() *compressor {
-	b.once.Do(func() { b.gz = newCompressor() })
-	return b.gz
-}
-
-// Spec is what the root file system of one image for one platform is made of.
-type Spec struct {
-	// Base is what the base leaves. Nil: scratch.
-	Base *filetree.Tree
-	// BaseUser is the User of the base's config.
-	BaseUser string
-	// Packages are what packages of the base's distribution bring; they get a
-	// layer of their own, below all others.
-	Packages []Entry
-	// Binaries get a layer each, over that of the Files.
-	Binaries []Executable
-	Files    []File
-	User     User
-	// WorkDir and Volumes are folders that are made, as the User's, if they
-	// aren't there. An empty WorkDir is none.
-	WorkDir string
-	Volumes []string
-	// CACerts and TZData add certificate roots and time zones that the base
-	// doesn't have; the zones are from ZoneInfo, the path of Go's
-	// zoneinfo.zip on this machine.
-	CACerts, TZData bool
-	ZoneInfo        string
-}
-
-// Executable is a program to put into an image.
-type Executable struct {
-	Path   string  // in the image, absolute and clean
-	Source string  // the file on this machine
-	Digest v1.Hash // sha256 of its content
-	Size   int64   // in bytes
-	// Identity is that of Source when Digest was taken. Zero, or no longer
-	// true: the content is hashed again while it is compressed.
-	Identity disk.Identity
-}
-
-// Rootfs is what a Builder made of a Spec.
-type Rootfs struct {
-	// Layers come on top of the base's, in this order.
-	Layers []Layer
-	// User is the User of the image's config, by numbers where that can be.
-	User string
-}
-
-// Layer is one layer, and what it holds, for the image's history.
-type Layer struct {
-	v1.Layer
-	Holds string
-}
 
 // part is a layer to be, with what the history says of it.
 type part struct {

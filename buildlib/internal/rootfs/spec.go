@@ -1,0 +1,56 @@
+package rootfs
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/filetree"
+)
+
+// Spec is what the root file system of one image for one platform is made of.
+type Spec struct {
+	// Base is what the base leaves. Nil: scratch.
+	Base *filetree.Tree
+	// BaseUser is the User of the base's config.
+	BaseUser string
+	// Packages are what packages of the base's distribution bring; they get a
+	// layer of their own, below all others.
+	Packages []Entry
+	// Binaries get a layer each, over that of the Files.
+	Binaries []Executable
+	Files    []File
+	User     User
+	// WorkDir and Volumes are folders that are made, as the User's, if they
+	// aren't there. An empty WorkDir is none.
+	WorkDir string
+	Volumes []string
+	// CACerts and TZData add certificate roots and time zones that the base
+	// doesn't have; the zones are from ZoneInfo, the path of Go's
+	// zoneinfo.zip on this machine.
+	CACerts, TZData bool
+	ZoneInfo        string
+}
+
+// Executable is a program to put into an image.
+type Executable struct {
+	Path   string  // in the image, absolute and clean
+	Source string  // the file on this machine
+	Digest v1.Hash // sha256 of its content
+	Size   int64   // in bytes
+	// Identity is that of Source when Digest was taken. Zero, or no longer
+	// true: the content is hashed again while it is compressed.
+	Identity disk.Identity
+}
+
+// Rootfs is what a Builder made of a Spec.
+type Rootfs struct {
+	// Layers come on top of the base's, in this order.
+	Layers []Layer
+	// User is the User of the image's config, by numbers where that can be.
+	User string
+}
+
+// Layer is one layer, and what it holds, for the image's history.
+type Layer struct {
+	v1.Layer
+	Holds string
+}
