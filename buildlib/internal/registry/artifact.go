@@ -92,17 +92,15 @@ func (c *Client) Push(ctx context.Context, repo name.Repository, tag string, m M
 		what, id = "tag "+tag, tag
 	}
 	defer c.wire.expect(repo.RegistryStr())()
-	u, err := c.upload(ctx, repo, h.Progress)
+	u, err := c.upload(ctx, repo, h)
 	if err != nil {
 		return digest, err
 	}
 	if got, err := u.head(ctx, what, id); err != nil || got == digest {
 		return digest, err
 	}
-	if h.Ready != nil {
-		if err := h.Ready(ctx); err != nil {
-			return digest, err
-		}
+	if err := u.ready(ctx); err != nil {
+		return digest, err
 	}
 	return digest, u.pushManifest(ctx, what, id, m)
 }

@@ -18,43 +18,43 @@ func (a *Attachment) digest() (v1.Hash, error) {
 // attach pushes the attachments that their subjects don't have: the children's,
 // then the index's. If that has its own, and a tag leads to it, the children's
 // were attached before, and nobody looks for them.
-func (p *publication) attach(ctx context.Context, published bool) error {
-	err := p.attachAll(ctx, published)
-	if err == nil && p.pushed != nil {
-		err = p.pushed(ctx)
+func (u *upload) attach(ctx context.Context, published bool) error {
+	err := u.attachAll(ctx, published)
+	if err == nil && u.hooks.Pushed != nil {
+		err = u.hooks.Pushed(ctx)
 	}
 	return err
 }
 
-func (p *publication) attachAll(ctx context.Context, published bool) error {
+func (u *upload) attachAll(ctx context.Context, published bool) error {
 	bySubject := map[v1.Hash][]Attachment{}
-	for _, a := range p.attachments {
+	for _, a := range u.hooks.Attach {
 		bySubject[a.Subject] = append(bySubject[a.Subject], a)
 	}
-	index := bySubject[p.out.Digest]
-	delete(bySubject, p.out.Digest)
+	index := bySubject[u.out.Digest]
+	delete(bySubject, u.out.Digest)
 	if published && len(index) > 0 {
-		missing, err := p.missing(ctx, p.out.Digest, index)
+		missing, err := u.missing(ctx, u.out.Digest, index)
 		if err != nil || len(missing) == 0 {
 			return err
 		}
 	}
-	if len(p.attachments) == 0 {
+	if len(u.hooks.Attach) == 0 {
 		return nil
 	}
-	if published && p.ready != nil {
-		if err := p.ready(ctx); err != nil {
+	if published {
+		if err := u.ready(ctx); err != nil {
 			return err
 		}
 	}
-	g, gctx := p.group(ctx)
+	g, gctx := u.group(ctx)
 	for subject, list := range bySubject {
-		g.Go(func() error { return p.attachTo(gctx, subject, list) })
+		g.Go(func() error { return u.attachTo(gctx, subject, list) })
 	}
 	if err := g.Wait(); err != nil || len(index) == 0 {
 		return err
 	}
-	return p.attachTo(ctx, p.out.Digest, index)
+	return u.attachTo(ctx, u.out.Digest, index)
 }
 
 // attachTo attaches one after the other: where the registry lacks the referrers

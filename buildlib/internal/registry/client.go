@@ -51,7 +51,7 @@ func NewClient(ctx context.Context, o Options) *Client {
 	c.wire = newWire(o)
 	c.explainer = &explainer{secrets: &c.wire.secrets}
 	if o.Keychain == nil {
-		c.logins = newLogins(c.wire.secrets.learnAll, o.Warn)
+		c.logins = newLogins(c.wire.secrets.add, o.Warn)
 		c.o.Keychain = c.logins
 	}
 	return c
@@ -96,10 +96,6 @@ var tryOnce = []remote.Option{
 	remote.WithRetryPredicate(func(error) bool { return false }),
 	remote.WithRetryStatusCodes(),
 }
-
-// LoginProblem says what is wrong with the logins of this machine, if one for the
-// repository may be missing for that reason; else it is empty.
-func (c *Client) LoginProblem(repo name.Repository) string { return c.loginProblem(repo) }
 
 // Scrub hides credentials in a text for people: those that went out with
 // requests or might have, however the text spells them, and what URLs hold.

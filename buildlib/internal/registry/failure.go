@@ -17,9 +17,9 @@ type explainer struct {
 	logins  *logins // nil: a keychain was given
 }
 
-// loginProblem says what is wrong with the logins of this machine, if one for
-// repo may be missing for that reason.
-func (x *explainer) loginProblem(repo name.Repository) string {
+// LoginProblem says what is wrong with the logins of this machine, if one for the
+// repository may be missing for that reason; else it is empty.
+func (x *explainer) LoginProblem(repo name.Repository) string {
 	if x.logins == nil {
 		return ""
 	}
@@ -74,7 +74,7 @@ func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 		login += ", or set GITHUB_TOKEN with `permissions: packages: write` in a workflow"
 	}
 	login = "run " + login
-	if problem := x.loginProblem(repo); problem != "" {
+	if problem := x.LoginProblem(repo); problem != "" {
 		login = problem
 	}
 	switch {

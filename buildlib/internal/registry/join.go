@@ -16,17 +16,10 @@ import (
 // them since. It opens none and uploads no blob. Those that the repository
 // doesn't have are a *Missing, and then neither the index nor a tag is written.
 func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
-	p, done, err := c.publication(ctx, repo, idx, tags, h.Progress)
-	if done == nil {
-		return Published{}, err
-	}
-	defer done()
-	p.ready, p.attachments, p.pushed = h.Ready, h.Attach, h.Pushed
-	p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, h.Check) }
-	if err == nil {
-		err = p.run(ctx)
-	}
-	return p.out, err
+	return c.publish(ctx, repo, idx, tags, h, func(p *publication) error {
+		p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, h.Check) }
+		return p.run(ctx)
+	})
 }
 
 // Missing is the error of Join for images that the repository doesn't have.

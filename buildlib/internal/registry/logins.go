@@ -20,7 +20,7 @@ import (
 // looks at Podman's file only if there is none of Docker's. It is an
 // authn.Keychain for pulls, which go on without a login that can't be had.
 type logins struct {
-	learn func(secrets ...string)
+	learn func(secret string) bool
 	warn  func(text string)
 
 	mu      sync.Mutex
@@ -30,7 +30,7 @@ type logins struct {
 	warned  map[string]bool       // by text
 }
 
-func newLogins(learn func(secrets ...string), warn func(text string)) *logins {
+func newLogins(learn func(secret string) bool, warn func(text string)) *logins {
 	return &logins{
 		learn: learn, warn: warn,
 		files: map[string]*loginFile{}, helpers: map[string]helped{}, found: map[string]found{}, warned: map[string]bool{},
@@ -124,7 +124,9 @@ func (l *logins) find(ctx context.Context, r authn.Resource) (f found, err error
 		f.problems = slices.DeleteFunc(f.problems, func(p problem) bool { return !p.broken })
 	}
 	if config, err := f.auth.Authorization(); err == nil {
-		l.learn(config.Password, config.Auth, config.IdentityToken, config.RegistryToken)
+		for _, secret := range []string{config.Password, config.Auth, config.IdentityToken, config.RegistryToken} {
+			l.learn(secret)
+		}
 		if config.Password != "" {
 			l.learn(config.Username + ":" + config.Password)
 		}

@@ -21,61 +21,56 @@ type publication struct {
 	ensure func(ctx context.Context, doubt bool) error
 	// always says that ensure is called even if a tag leads to the index.
 	always bool
-	// ready is asked before anything is pushed, and again before the tags are
-	// written, when all else is there; nil: nobody is asked.
-	ready func(context.Context) error
-	// attachments are pushed before the tags are written.
-	attachments []Attachment
-	pushed      func(context.Context) error // called after that; may be nil
 }
 
-// publication checks what is to be published, announces the work until done is
-// called, and logs in.
-func (c *Client) publication(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, progress func(Event)) (p *publication, done func(), err error) {
-	p = &publication{idx: idx}
-	digest, err := p.parse()
+// publish checks what is to be published, logs in, and does what run says.
+func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks, run func(*publication) error) (Published, error) {
+	p := &publication{idx: idx}
+	out, err := p.parse(repo, tags)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", displayName(repo), err)
+		return Published{}, fmt.Errorf("%s: %w", displayName(repo), err)
 	}
-	states := []TagState{}
-	for _, tag := range tags {
-		if _, err := name.NewTag(repo.Name() + ":" + tag); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", displayName(repo), err)
-		}
-		if !slices.ContainsFunc(states, func(t TagState) bool { return t.Tag == tag }) {
-			states = append(states, TagState{Tag: tag, Pushed: true})
-		}
+	defer c.wire.expect(repo.RegistryStr())()
+	p.upload, err = c.upload(ctx, repo, h)
+	p.out, p.written = out, make([]bool, len(out.Tags))
+	if err == nil {
+		err = run(p)
 	}
-	done = c.wire.expect(repo.RegistryStr())
-	p.upload, err = c.upload(ctx, repo, progress)
-	p.out.Digest, p.out.Tags = digest, states
-	p.written = make([]bool, len(states))
-	return p, done, err
+	return p.out, err
 }
 
-func (p *publication) parse() (digest v1.Hash, err error) {
+// parse reads the index, and returns what is published before anything is done.
+func (p *publication) parse(repo name.Repository, tags []string) (out Published, err error) {
 	if p.index.Raw, err = p.idx.RawManifest(); err != nil {
-		return digest, err
+		return out, err
 	}
 	if p.index.Type, err = p.idx.MediaType(); err != nil {
-		return digest, err
+		return out, err
 	}
-	if digest, _, err = v1.SHA256(bytes.NewReader(p.index.Raw)); err != nil {
-		return digest, err
+	if out.Digest, _, err = v1.SHA256(bytes.NewReader(p.index.Raw)); err != nil {
+		return out, err
 	}
 	m, err := v1.ParseIndexManifest(bytes.NewReader(p.index.Raw))
 	if err != nil {
-		return digest, fmt.Errorf("index %s: %w", digest, err)
+		return out, fmt.Errorf("index %s: %w", out.Digest, err)
 	}
 	for _, d := range m.Manifests {
 		if !d.MediaType.IsImage() {
-			return digest, fmt.Errorf("index %s: child %s is a %s, not an image", digest, d.Digest, d.MediaType)
+			return out, fmt.Errorf("index %s: child %s is a %s, not an image", out.Digest, d.Digest, d.MediaType)
 		}
 		if !slices.ContainsFunc(p.children, func(o v1.Descriptor) bool { return o.Digest == d.Digest }) {
 			p.children = append(p.children, d)
 		}
 	}
-	return digest, nil
+	for _, tag := range tags {
+		if _, err := name.NewTag(repo.Name() + ":" + tag); err != nil {
+			return out, err
+		}
+		if !slices.ContainsFunc(out.Tags, func(t TagState) bool { return t.Tag == tag }) {
+			out.Tags = append(out.Tags, TagState{Tag: tag, Pushed: true})
+		}
+	}
+	return out, nil
 }
 
 func (p *publication) run(ctx context.Context) error {
@@ -87,13 +82,7 @@ func (p *publication) run(ctx context.Context) error {
 	if known && !missing && !p.always {
 		return p.attach(ctx, true)
 	}
-	ready := func() error {
-		if p.ready == nil {
-			return nil
-		}
-		return p.ready(ctx)
-	}
-	if err := ready(); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return err
 	}
 	op := p.operation("push")
@@ -105,7 +94,7 @@ func (p *publication) run(ctx context.Context) error {
 			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.index)
 		}
 		if err == nil {
-			err = ready()
+			err = p.ready(ctx)
 		}
 		if err == nil {
 			err = p.attach(ctx, false)

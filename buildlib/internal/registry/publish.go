@@ -18,34 +18,21 @@ import (
 // nothing else is looked at. Without tags the index is published by digest alone.
 // With an error, what is returned says how far it came.
 func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
-	p, done, err := c.publication(ctx, repo, idx, tags, h.Progress)
-	if done == nil {
-		return Published{}, err
-	}
-	defer done()
-	p.ready, p.ensure, p.attachments, p.pushed = h.Ready, p.pushChildren, h.Attach, h.Pushed
-	if err == nil {
-		err = p.run(ctx)
-	}
-	return p.out, err
+	return c.publish(ctx, repo, idx, tags, h, func(p *publication) error {
+		p.ensure = p.pushChildren
+		return p.run(ctx)
+	})
 }
 
 // PushImages pushes the children of the index, by digest, and neither the index
 // nor a tag: that is for Join, once all of an index are there.
 func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, h Hooks) (Published, error) {
-	p, done, err := c.publication(ctx, repo, idx, nil, h.Progress)
-	if done == nil {
-		return Published{}, err
-	}
-	defer done()
-	p.attachments = h.Attach
-	if err == nil {
-		err = p.pushChildren(ctx, false)
-	}
-	if err == nil {
-		err = p.attach(ctx, false)
-	}
-	return p.out, err
+	return c.publish(ctx, repo, idx, nil, h, func(p *publication) error {
+		if err := p.pushChildren(ctx, false); err != nil {
+			return err
+		}
+		return p.attach(ctx, false)
+	})
 }
 
 // pushChildren pushes the children that the registry doesn't have; with doubt,

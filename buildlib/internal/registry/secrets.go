@@ -88,13 +88,6 @@ var plainParameters = []string{
 	"x-goog-algorithm", "x-goog-date", "x-goog-expires", "x-goog-signedheaders", "expires", "se", "sp", "sr", "sv", "spr", "st", "ns",
 }
 
-// learnAll takes credentials before they go out. Empty ones don't count.
-func (s *secrets) learnAll(all ...string) {
-	for _, secret := range all {
-		s.add(secret)
-	}
-}
-
 // add remembers a secret, and reports whether it is new.
 func (s *secrets) add(secret string) bool {
 	if len(secret) < shortestSecret || !s.remember(secret) {

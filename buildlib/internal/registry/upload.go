@@ -83,7 +83,7 @@ type TagState struct {
 // upload is what one call pushes to one repository.
 type upload struct {
 	*session
-	progress func(Event) // nil: nobody wants to know
+	hooks Hooks
 
 	mu    sync.Mutex
 	event Event
@@ -91,9 +91,17 @@ type upload struct {
 	seen  map[v1.Hash]int // blobs, and how many rounds have seen to them
 }
 
-func (c *Client) upload(ctx context.Context, repo name.Repository, progress func(Event)) (*upload, error) {
+func (c *Client) upload(ctx context.Context, repo name.Repository, h Hooks) (*upload, error) {
 	s, err := c.session(ctx, repo, transport.PushScope)
-	return &upload{session: s, progress: progress, seen: map[v1.Hash]int{}}, err
+	return &upload{session: s, hooks: h, seen: map[v1.Hash]int{}}, err
+}
+
+// ready asks Hooks.Ready.
+func (u *upload) ready(ctx context.Context) error {
+	if u.hooks.Ready == nil {
+		return nil
+	}
+	return u.hooks.Ready(ctx)
 }
 
 // pushManifest pushes a manifest under id, after its blobs. what names it for people.
@@ -185,8 +193,8 @@ func (u *upload) count(f func(*Published)) {
 func (u *upload) tell(sent, total int64) {
 	u.event.Sent += sent
 	u.event.Total += total
-	if u.progress != nil {
-		u.progress(u.event)
+	if u.hooks.Progress != nil {
+		u.hooks.Progress(u.event)
 	}
 }
 
