@@ -8,8 +8,8 @@
 //
 // Its files, each of which knows only those before it:
 //
-//   - options, secrets (what is hidden), fault (what may pass, and how it is
-//     told), limits, patience (operations that take several tries)
+//   - options, secrets (what is hidden), fault (what is transient, and what
+//     errors say), limits, patience (operations that take several tries)
 //   - requests: stall, transport (one try), retry, resume, ping, roundtrip
 //   - the client: helper, loginfile, logins, failure (what to do about errors),
 //     client

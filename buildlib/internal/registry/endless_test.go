@@ -274,9 +274,9 @@ func TestWaitsAreTold(t *testing.T) {
 	if want := "registry " + srv.host + ": 503 Service Unavailable: trying again, for up to 10s"; len(told) != 1 || told[0] != want {
 		t.Errorf("told %q, want %q", told, want)
 	}
-	c.wire.told[srv.host] = time.Now().Add(-tellAgain)
-	c.wire.tell(srv.host, "still down")
-	c.wire.tell(srv.host, "still down")
+	c.wire.reported[srv.host] = time.Now().Add(-reportEvery)
+	c.wire.report(srv.host, "still down")
+	c.wire.report(srv.host, "still down")
 	if len(told) != 2 || !strings.Contains(told[1], "still down") {
 		t.Errorf("told %q", told)
 	}

@@ -60,7 +60,7 @@ func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 		return fmt.Sprintf("%s speaks plain HTTP: add %q to Insecure if you trust it", host, host)
 	}
 	if untrusted(err) {
-		return "make this machine trust the authority that signed the certificate (SSL_CERT_FILE names a file of such)"
+		return "make this machine trust the authority that signed the certificate (SSL_CERT_FILE names a file with its certificate)"
 	}
 	var terr *transport.Error
 	if !errors.As(err, &terr) || redirected(terr) {

@@ -46,7 +46,7 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
-// isFailure reports whether err says already what failed.
+// isFailure reports whether err already says what failed.
 func isFailure(err error) bool {
 	var known *failure
 	return errors.As(err, &known)
@@ -93,7 +93,7 @@ func has(terr *transport.Error, codes ...transport.ErrorCode) bool {
 	})
 }
 
-// transientStatus reports whether the status tells of the moment and not of the
+// transientStatus reports whether the status is about the moment and not about the
 // request. 499 and 52x come from proxies (nginx, Cloudflare).
 func transientStatus(code int) bool {
 	switch code {
@@ -106,8 +106,8 @@ func transientStatus(code int) bool {
 }
 
 // transient reports whether the connection may work next time: it was refused,
-// reset, closed early, timed out. A name that doesn't exist and an invalid
-// certificate stay so.
+// reset, closed early, timed out. A host name that doesn't exist and an invalid
+// certificate won't have changed.
 func (e *netError) transient() bool {
 	var dns *net.DNSError
 	if errors.As(e, &dns) {

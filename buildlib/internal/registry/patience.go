@@ -17,8 +17,8 @@ const (
 	// fewestTries is how often an operation is tried however long that takes:
 	// two minutes are less than one upload over a slow line.
 	fewestTries = 3
-	// tellAgain is how often it is told that a registry is waited for.
-	tellAgain = 30 * time.Second
+	// reportEvery is how often a wait for a registry is reported.
+	reportEvery = 30 * time.Second
 )
 
 // patience is how the operations of a client wait for registries.
@@ -27,21 +27,21 @@ type patience struct {
 	firstWait time.Duration
 	uploads   *slots
 	log       func(format string, args ...any)
-	waiting   func(text string) // a registry is waited for, and why
+	onWait    func(text string) // a registry is waited for, and why
 
-	mu    sync.Mutex
-	holds map[string]hold      // by host
-	told  map[string]time.Time // by host: when it was last told that it is waited for
+	mu       sync.Mutex
+	holds    map[string]hold      // by host
+	reported map[string]time.Time // by host: when a wait for it was last reported
 }
 
-// hold is a registry's wish not to be asked before a time, and the status that
+// hold is a registry's request to be left alone until a time, and the status that
 // it came with.
 type hold struct {
 	until  time.Time
 	status string
 }
 
-// hold keeps all requests from the host for d.
+// hold keeps every request from the host for d.
 func (p *patience) hold(host string, d time.Duration, status string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,27 +50,27 @@ func (p *patience) hold(host string, d time.Duration, status string) {
 	}
 }
 
-// tell says that a host is waited for, and why: at once, and then every now and
+// report says that a host is waited for, and why: at once, and then every now and
 // then, however many requests wait.
-func (p *patience) tell(host, reason string) {
+func (p *patience) report(host, reason string) {
 	if host == "" {
 		return
 	}
 	p.mu.Lock()
 	now := time.Now()
-	last, ok := p.told[host]
-	due := !ok || now.Sub(last) >= tellAgain
+	last, ok := p.reported[host]
+	due := !ok || now.Sub(last) >= reportEvery
 	if due {
-		p.told[host] = now
+		p.reported[host] = now
 	}
 	p.mu.Unlock()
 	if due {
-		p.waiting(fmt.Sprintf("registry %s: %s: trying again, for up to %s", host, reason, p.limit))
+		p.onWait(fmt.Sprintf("registry %s: %s: trying again, for up to %s", host, reason, p.limit))
 	}
 }
 
-// operation is what may take several tries, each of one or more requests: it
-// pushes a blob, say. It travels in the context, so that whatever makes the
+// operation is something that may take several tries, each of one or more
+// requests, such as pushing a blob. It travels in the context, so that whatever makes the
 // requests, all of them share its patience.
 type operation struct {
 	*patience
@@ -78,7 +78,7 @@ type operation struct {
 	registry string // whose slots it uses
 	plain    bool   // whether plain HTTP will do, where the host may speak it
 	pull     bool   // whether it only reads
-	alone    bool   // whether it is one request, whose error has to tell what was tried
+	alone    bool   // whether it is one request, whose error says itself what was tried
 	hasSlot  bool   // for an upload; it is given back while waiting
 	once     bool   // there is no patience left for this registry
 
@@ -133,8 +133,8 @@ func (op *operation) again(ctx context.Context, err error) error {
 	return err
 }
 
-// errImpatient ends an operation.
-var errImpatient = errors.New("patience is at its end")
+// errImpatient says that there is no next try.
+var errImpatient = errors.New("patience has run out")
 
 // wait waits before the next try, because of what went wrong with the host in
 // the last one, at least for as long as the registry asked for. at says more of
@@ -209,7 +209,7 @@ func round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-// gate waits until the host wants to be asked again.
+// gate waits until the host may be asked again.
 func (op *operation) gate(ctx context.Context, host string) error {
 	for {
 		op.patience.mu.Lock()
@@ -232,9 +232,9 @@ func (op *operation) gate(ctx context.Context, host string) error {
 func (op *operation) pause(ctx context.Context, host, reason string, d time.Duration) error {
 	again := op.hasSlot
 	op.release()
-	for ; d > 0; d -= tellAgain {
-		op.tell(host, reason)
-		timer := time.NewTimer(min(d, tellAgain))
+	for ; d > 0; d -= reportEvery {
+		op.report(host, reason)
+		timer := time.NewTimer(min(d, reportEvery))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

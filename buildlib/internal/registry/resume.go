@@ -19,7 +19,7 @@ type resuming struct {
 	body  io.ReadCloser
 	off   int64
 	size  int64 // -1: not known
-	fresh int64 // bytes since the last failure, or since progress was told
+	fresh int64 // bytes since the last failure, or since progress was noted
 }
 
 func (b *resuming) Read(p []byte) (int, error) {

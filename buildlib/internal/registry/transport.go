@@ -48,7 +48,7 @@ func newWire(o Options) *wire {
 	w := &wire{
 		patience: &patience{
 			limit: o.Patience, firstWait: firstWait, uploads: newSlots(o.Jobs),
-			holds: map[string]hold{}, told: map[string]time.Time{},
+			holds: map[string]hold{}, reported: map[string]time.Time{},
 		},
 		base: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -70,7 +70,7 @@ func newWire(o Options) *wire {
 		answer:   answerTime,
 		pings:    map[string]ping{},
 	}
-	w.waiting = func(text string) { o.Wait(w.secrets.scrub(text)) }
+	w.onWait = func(text string) { o.Wait(w.secrets.scrub(text)) }
 	w.log = func(format string, args ...any) {
 		o.Log("%s", w.secrets.scrub(fmt.Sprintf(format, args...)))
 	}

@@ -189,8 +189,8 @@ func (u *upload) count(f func(*Published)) {
 	f(&u.out)
 }
 
-// tell adds to the progress. mu is held.
-func (u *upload) tell(sent, total int64) {
+// advance adds to the progress. mu is held.
+func (u *upload) advance(sent, total int64) {
 	u.event.Sent += sent
 	u.event.Total += total
 	if u.hooks.Progress != nil {
@@ -229,7 +229,7 @@ func (t *transfer) try(ctx context.Context) error {
 	}
 	if !t.wanted {
 		t.wanted = true
-		t.u.count(func(*Published) { t.u.tell(0, t.b.Size) })
+		t.u.count(func(*Published) { t.u.advance(0, t.b.Size) })
 	}
 	if err := t.send(ctx, to); err != nil {
 		t.undo()
@@ -328,7 +328,7 @@ func (t *transfer) open() (io.ReadCloser, error) {
 func (t *transfer) undo() {
 	t.u.mu.Lock()
 	defer t.u.mu.Unlock()
-	t.u.tell(-t.sent, 0)
+	t.u.advance(-t.sent, 0)
 	t.body, t.sent = nil, 0
 }
 
@@ -345,7 +345,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	defer c.t.u.mu.Unlock()
 	if c.t.body == c {
 		c.t.sent += int64(n)
-		c.t.u.tell(int64(n), 0)
+		c.t.u.advance(int64(n), 0)
 	}
 	return n, err
 }
