@@ -13,8 +13,8 @@
 //   - requests: stall, transport (one try), retry, resume, ping, roundtrip
 //   - the client: helper, loginfile, logins, failure (what to do about errors),
 //     client
-//   - repositories: repository (requests), upload, artifact, tag, publication,
-//     attach, publish, join
+//   - repositories: repository (requests), upload, artifact, tag, attach,
+//     publication, publish, join
 package registry
 
 import (
