@@ -15,7 +15,7 @@ import (
 // asked before the first is written.
 func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.Hash, tags []string, h Hooks) (Published, error) {
 	defer c.wire.expect(repo.RegistryStr())()
-	u, err := c.upload(ctx, repo, nil)
+	u, err := c.upload(ctx, repo, h)
 	if err != nil {
 		return Published{}, err
 	}
@@ -28,8 +28,8 @@ func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.H
 		return t.out, err
 	}
 	t.index, err = t.expect(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
-	if err == nil && h.Ready != nil {
-		err = h.Ready(ctx)
+	if err == nil {
+		err = u.ready(ctx)
 	}
 	if err == nil {
 		err = t.write(ctx)
