@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/multimage/multimage/buildlib"
 	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
@@ -26,7 +27,8 @@ type follower struct {
 	prebuilt map[string]*mainPackage
 	stages   []*stage
 	accounts accounts
-	user     string // of the last USER
+	user     string   // of the last USER
+	shell    []string // that runs a CMD or ENTRYPOINT without brackets
 	owners   []owner
 }
 
@@ -93,7 +95,7 @@ func (p *project) follow(name string, prebuilt map[string]*mainPackage) (*follow
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{p: p, img: &image{from: name}, prebuilt: prebuilt, context: "."}
+	f := &follower{p: p, img: &image{from: name}, prebuilt: prebuilt, context: ".", shell: []string{"/bin/sh", "-c"}}
 	if f.file, err = dockerfile.Parse(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -283,9 +285,9 @@ func (f *follower) instruction(s *stage, i dockerfile.Instruction) {
 	case "STOPSIGNAL":
 		img.StopSignal, _ = plain(f.lexer(s).Value(i.Text))
 	case "HEALTHCHECK":
-		f.lost(i, "images have the base's health check.")
+		f.healthcheck(i)
 	case "SHELL":
-		f.lost(i, "a CMD or ENTRYPOINT without brackets runs in /bin/sh.")
+		f.shell, _ = i.List()
 	case "ONBUILD":
 		f.lost(i, "images have no triggers: say it in the images that stand on this one.")
 	default:
@@ -297,12 +299,35 @@ func (f *follower) instruction(s *stage, i dockerfile.Instruction) {
 func (f *follower) command(i dockerfile.Instruction) []string {
 	list, ok := i.List()
 	if !ok {
-		list = []string{"/bin/sh", "-c", i.Text}
+		list = append(slices.Clone(f.shell), i.Text)
 	}
 	for n, word := range list {
 		list[n], _ = template(word)
 	}
 	return list
+}
+
+func (f *follower) healthcheck(i dockerfile.Instruction) {
+	check := &f.img.Healthcheck
+	kind, text, _ := strings.Cut(i.Text, " ")
+	i.Text = strings.TrimSpace(text)
+	switch list, ok := i.List(); {
+	case strings.EqualFold(kind, "NONE"):
+		check.Test = []string{}
+		return
+	case ok:
+		check.Test = append([]string{"CMD"}, list...)
+	default:
+		check.Test = []string{"CMD-SHELL", i.Text}
+	}
+	for n, word := range check.Test {
+		check.Test[n], _ = template(word)
+	}
+	check.Interval, _ = time.ParseDuration(i.Flags["interval"])
+	check.Timeout, _ = time.ParseDuration(i.Flags["timeout"])
+	check.StartPeriod, _ = time.ParseDuration(i.Flags["start-period"])
+	check.StartInterval, _ = time.ParseDuration(i.Flags["start-interval"])
+	check.Retries, _ = strconv.Atoi(i.Flags["retries"])
 }
 
 func (f *follower) arg(s *stage, i dockerfile.Instruction) {

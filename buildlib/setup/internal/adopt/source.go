@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // source writes the project as Go.
@@ -31,9 +32,13 @@ func (p *project) source() ([]byte, error) {
 		}
 	}
 	b.WriteString("\t}\n}\n")
-	formatted, err := format.Source(b.Bytes())
+	text := b.String()
+	if strings.Contains(text, " * time.") {
+		text = strings.Replace(text, "import (\n", "import (\n\t\"time\"\n\n", 1)
+	}
+	formatted, err := format.Source([]byte(text))
 	if err != nil {
-		return nil, fmt.Errorf("write project.go: %w\n%s", err, b.Bytes())
+		return nil, fmt.Errorf("write project.go: %w\n%s", err, text)
 	}
 	return formatted, nil
 }
@@ -114,6 +119,11 @@ func literal(v reflect.Value, short bool) string {
 	case reflect.Uint32: // permissions
 		return fmt.Sprintf("%#o", v.Uint())
 	default:
+		if d, ok := v.Interface().(time.Duration); ok && d%time.Second == 0 {
+			return fmt.Sprintf("%d * time.Second", d/time.Second)
+		} else if ok {
+			return fmt.Sprintf("%d * time.Millisecond", d/time.Millisecond)
+		}
 		return fmt.Sprintf("%#v", v.Interface())
 	}
 }
