@@ -85,7 +85,7 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range r.defaults {
 		g.Go(func() (err error) {
-			lists[i], err = r.list(gctx, p, r.project.Go, pattern)
+			lists[i], err = r.list(gctx, "", p, r.project.Go, pattern)
 			return err
 		})
 	}
@@ -180,7 +180,7 @@ func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]g
 		return err
 	}
 	for i, p := range r.defaults {
-		more, err := r.list(ctx, p, r.project.Go, missed...)
+		more, err := r.list(ctx, "", p, r.project.Go, missed...)
 		if err != nil {
 			return err
 		}
@@ -228,11 +228,12 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		if !ok {
 			continue
 		}
-		found[i] = binary{Binary: b, field: field, build: settings, platforms: on, skipped: skipped}
+		module, pattern := r.moduleOf(b.Package)
+		found[i] = binary{Binary: b, field: field, build: settings, platforms: on, skipped: skipped, module: module}
 		listed[i] = make([]gotool.Package, len(on))
 		for j, p := range on {
 			g.Go(func() error {
-				pkgs, err := r.list(gctx, p, found[i].build, b.Package)
+				pkgs, err := r.list(gctx, module, p, found[i].build, pattern)
 				if err != nil {
 					return err
 				}
@@ -294,13 +295,37 @@ func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 	return true
 }
 
-// list asks go for the packages that patterns match on p, built as b says.
-func (r *resolver) list(ctx context.Context, p Platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
+// list asks go for the packages that patterns match on p, built as b says, in the
+// folder of a module.
+func (r *resolver) list(ctx context.Context, module string, p Platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
 	rendered, err := b.render(p.onto(r.tags))
 	if err != nil {
 		return nil, nil // noted by renders
 	}
-	return r.tool.List(ctx, rendered.environ(p), rendered.args(), patterns...)
+	tool := gotool.Go{Dir: filepath.Join(r.plan.Dir, module)}
+	return tool.List(ctx, rendered.environ(p), rendered.args(), patterns...)
+}
+
+// moduleOf returns the folder of the module that has a package, relative to the
+// plan's, and the package as go is asked for it there. It is "" unless the package
+// is a path into another module, which go finds from within alone; where there is
+// a workspace, it finds it anyway.
+func (r *resolver) moduleOf(pkg string) (module, pattern string) {
+	rel := filepath.Clean(filepath.FromSlash(pkg))
+	if !strings.HasPrefix(pkg, "./") || !filepath.IsLocal(rel) || r.env.Work != "" && r.env.Work != "off" {
+		return "", pkg
+	}
+	for dir := rel; dir != "."; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(r.plan.Dir, dir, "go.mod")); err != nil {
+			continue
+		}
+		inside, err := filepath.Rel(dir, rel)
+		if err != nil {
+			break
+		}
+		return filepath.ToSlash(dir), "./" + filepath.ToSlash(inside)
+	}
+	return "", pkg
 }
 
 // excluded reports whether build constraints leave a package no file, or none

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multimage/multimage/buildlib/internal/gocache"
+	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
@@ -143,7 +144,7 @@ func (c *buildCache) warn(p *cachePart, err error) {
 
 // restore restores all parts. Whichever has what it needs is ready.
 func (c *buildCache) restore(ctx context.Context) {
-	folder, err := c.w.goTool().Cache(ctx)
+	folder, err := gotool.Go{Dir: c.w.plan.Dir}.Cache(ctx)
 	if err == nil && folder != "" {
 		c.repo, err = c.w.client.Repository(c.w.plan.BuildCache)
 	}

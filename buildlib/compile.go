@@ -89,7 +89,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 	}
 	subject := strings.Join(names, ", ")
 	step := w.begin(StepCompile, subject, c.Platform.String())
-	executables, err := w.goTool().Build(ctx, build)
+	executables, err := w.goTool(c.Compile).Build(ctx, build)
 	if err != nil {
 		step.Failed(err)
 		return fmt.Errorf("%s: go build %s: %w%s", c.Platform, packagesOf(c.Mains), err, cgoHint(err, c.inputs))
@@ -142,7 +142,7 @@ func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) er
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	executables, err := w.goTool().Build(ctx, c.build)
+	executables, err := w.goTool(c.Compile).Build(ctx, c.build)
 	if err != nil {
 		return fmt.Errorf("%s: go build %s: %w", c.Platform, packagesOf(c.Mains), err)
 	}

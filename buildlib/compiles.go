@@ -64,7 +64,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 	var keys []string // of calls
 	folders := map[string]int{}
 	for _, b := range binaries {
-		key, name := b.build.key(), b.file(p)
+		key, name := b.module+" "+b.build.key(), b.file(p)
 		at := -1
 		for i, c := range calls {
 			if keys[i] != key {
@@ -100,6 +100,7 @@ func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
 	}
 	return &Compile{
 		Platform:     p,
+		Module:       b.module,
 		Env:          rendered.environ(p),
 		Args:         rendered.args(),
 		PackageFlags: b.build.packageFlags(),

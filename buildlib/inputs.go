@@ -23,6 +23,9 @@ func (p *Plan) build(c Compile, temp string) gotool.Build {
 	return b
 }
 
+// ModuleDir is the folder, absolute, where go builds c.
+func (p *Plan) ModuleDir(c Compile) string { return filepath.Join(p.Dir, filepath.FromSlash(c.Module)) }
+
 // inputs are what the plan's Compiles are made of, each as it is now.
 func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
 	all := make([]gotool.Inputs, len(p.Compiles))
@@ -30,7 +33,11 @@ func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
 	g.SetLimit(min(4, runtime.NumCPU()))
 	for i, c := range p.Compiles {
 		g.Go(func() (err error) {
-			all[i], err = gotool.Go{Dir: p.Dir}.Inputs(ctx, p.build(c, ""), p.Go.env())
+			env := p.Go.env()
+			if c.Module != "" {
+				env.Mod = filepath.Join(p.ModuleDir(c), "go.mod")
+			}
+			all[i], err = gotool.Go{Dir: p.ModuleDir(c)}.Inputs(ctx, p.build(c, ""), env)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", c.Platform, packagesOf(c.Mains), err)
 			}

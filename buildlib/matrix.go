@@ -49,7 +49,7 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	if err := p.hasImages(); err != nil {
 		return Matrix{}, err
 	}
-	modules, err := p.Go.modules(ctx, gotool.Go{Dir: p.Dir})
+	modules, err := p.modules(ctx)
 	if err != nil {
 		return Matrix{}, fmt.Errorf("cache key: %w", err)
 	}
@@ -143,9 +143,15 @@ func fields(flags string) []string {
 
 // modules names the versions of the modules that a build needs, and their sums.
 // What else go.mod files say changes no compiled package of another module.
-func (t Toolchain) modules(ctx context.Context, g gotool.Go) (string, error) {
+func (p *Plan) modules(ctx context.Context) (string, error) {
 	var said []string
+	t, g := p.Go, gotool.Go{Dir: p.Dir}
 	mods := []string{t.Module}
+	for _, c := range p.Compiles {
+		if mod := filepath.Join(p.ModuleDir(c), "go.mod"); c.Module != "" && !slices.Contains(mods, mod) {
+			mods = append(mods, mod)
+		}
+	}
 	if t.Workspace != "" && t.Workspace != "off" {
 		work, err := g.Workspace(ctx, t.Workspace)
 		if err != nil {

@@ -93,6 +93,9 @@ type Compile struct {
 	Env      []string `json:"env"`  // over the environment's own
 	Args     []string `json:"args"` // of go build, but -o and the packages
 	Mains    []Main   `json:"mains"`
+	// Module is the folder of the Go module, relative to Plan.Dir, where that
+	// lies in another one. Empty: Plan.Dir.
+	Module string `json:"module,omitempty"`
 
 	// Folder is where go builds to, below a folder that is kept.
 	Folder string `json:"folder"`

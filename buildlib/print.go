@@ -42,6 +42,9 @@ func (p *Plan) String() string {
 	field("output", "%s", output)
 	for _, c := range p.Compiles {
 		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
+		if c.Module != "" {
+			fmt.Fprintf(&b, "  in %s\n", c.Module)
+		}
 		if env := notable(c.Env); len(env) > 0 {
 			fmt.Fprintf(&b, "  with %s\n", shellWords(env))
 		}

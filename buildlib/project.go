@@ -95,8 +95,8 @@ type Binary struct {
 	// platforms. Zero: the go command's default, the last element of the import
 	// path.
 	Name string
-	// Package is the main package: a path like ./cmd/NAME, or an import
-	// path. Zero: ./cmd/NAME.
+	// Package is the main package: a path like ./cmd/NAME, which may lead into
+	// another module below Dir, or an import path. Zero: ./cmd/NAME.
 	Package string
 	// Path is the executable's path in images. Zero: BinDir/Name.
 	Path string

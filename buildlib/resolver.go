@@ -63,6 +63,7 @@ type binary struct {
 	Binary
 	field      string // where the Project has it, for mistakes
 	importPath string
+	module     string  // its folder, relative to the plan's, if that is another module's
 	build      GoBuild // the Project's and its own as one, templates unrendered
 	platforms  []Platform
 	skipped    bool // Overrides leave it no platform: those are its own

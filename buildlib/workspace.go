@@ -129,7 +129,7 @@ func (w *workspace) leave(err error) {
 	}
 }
 
-func (w *workspace) goTool() gotool.Go { return gotool.Go{Dir: w.plan.Dir} }
+func (w *workspace) goTool(c Compile) gotool.Go { return gotool.Go{Dir: w.plan.ModuleDir(c)} }
 
 // outputs are the folders that runs write to in OUTPUT.
 var outputs = []string{"bench", "bin", "digests", "evidence", "oci"}

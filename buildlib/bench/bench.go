@@ -162,7 +162,7 @@ var caseNames = [2]string{report.Cold, report.Warm}
 // modules, toolchains, the sources in memory.
 func (b *bench) prepare(ctx context.Context) error {
 	p := b.plan
-	env, err := b.goTool().Env(ctx)
+	env, err := gotool.Go{Dir: b.plan.Dir}.Env(ctx)
 	if err != nil {
 		return err
 	}
@@ -214,8 +214,6 @@ func (b *bench) emulateAll(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) goTool() gotool.Go { return gotool.Go{Dir: b.plan.Dir} }
-
 // log is for those who want to see all.
 func (b *bench) log(format string, args ...any) {
 	b.Report(buildlib.Event{Step: buildlib.StepDetail, Subject: fmt.Sprintf(format, args...), Done: true})
@@ -251,14 +249,15 @@ func (b *bench) describe() {
 // packages, which also brings the sources into memory.
 func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 	for _, c := range l.Compiles {
+		tool := gotool.Go{Dir: b.plan.ModuleDir(c)}
 		var mains []string
 		for _, m := range c.Mains {
 			mains = append(mains, m.Package)
 		}
-		if err := b.goTool().Fetch(ctx, c.Env, c.Args, mains...); err != nil {
+		if err := tool.Fetch(ctx, c.Env, c.Args, mains...); err != nil {
 			return err
 		}
-		pkgs, err := b.goTool().List(ctx, c.Env, c.Args, mains...)
+		pkgs, err := tool.List(ctx, c.Env, c.Args, mains...)
 		if err != nil {
 			return err
 		}

@@ -236,7 +236,7 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		}
 		var said bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
-		cmd.Dir = b.plan.Dir
+		cmd.Dir = b.plan.ModuleDir(c)
 		cmd.Env = slices.Concat(process.Environ(), b.env, c.Env, b.pins, t.side.env, []string{
 			"GOCACHE=" + filepath.Join(dir, "cache"), "GOTMPDIR=" + filepath.Join(dir, "tmp"), "PWD=" + cmd.Dir})
 		cmd.Stdout, cmd.Stderr = &said, &said
