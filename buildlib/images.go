@@ -232,7 +232,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 	pp.command(img.Image)
 	for i, f := range img.Files {
 		if f.Source != "" {
-			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source)
+			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source, f.Path)
 		}
 		pp.Files = append(pp.Files, f)
 	}

@@ -214,10 +214,11 @@ type User struct {
 // File is a file or folder of the project to put into an image.
 type File struct {
 	// Source is the file or folder, relative to the Project's Dir; a folder
-	// is copied with all below it. Empty: Path is a folder to make.
+	// is copied with all below it. A pattern (path.Match), like conf/*.yaml, is
+	// copied as each that matches would be. Empty: Path is a folder to make.
 	Source string `json:"source,omitempty"`
 	// Path is where it goes in the image, absolute. With a slash at its end
-	// it is the folder that a file goes into.
+	// it is the folder that a file, or the files of a pattern, go into.
 	Path string `json:"path"`
 	// Mode is the permissions of what is copied. Zero: 0755 for folders and
 	// executables, 0644 for other files.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
@@ -25,8 +26,9 @@ func (a *absent) Error() string {
 	return fmt.Sprintf("%s: %q: no such file or folder in %s: correct it, or make it first", a.Field, a.Source, a.dir)
 }
 
-// source checks a file's source and returns it relative to the project.
-func (r *resolver) source(field, source string) string {
+// source checks the source of a file that goes to path, and returns it relative to
+// the project.
+func (r *resolver) source(field, source, path string) string {
 	at := source
 	if !filepath.IsAbs(at) {
 		at = filepath.Join(r.plan.Dir, at)
@@ -52,6 +54,18 @@ func (r *resolver) source(field, source string) string {
 		return source
 	}
 	defer root.Close()
+	list, several, err := ignore.Glob(root, rel)
+	if several {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
+		case err != nil:
+			r.mistake(field, "%q %w", source, err)
+		case len(list) > 1 && !strings.HasSuffix(path, "/"):
+			r.mistake(field, "%q %w", source, rootfs.ManyInOne(list, path))
+		}
+		return filepath.ToSlash(rel)
+	}
 	info, err := root.Stat(rel)
 	pattern := ignore.Excluded(filepath.ToSlash(rel), err == nil && info.IsDir())
 	switch {
@@ -80,13 +94,24 @@ func (r *resolver) allowAbsent() {
 
 // hasSources is an error if a file that images are made of isn't there by now.
 func (p *Plan) hasSources() error {
+	if len(p.Absent) == 0 {
+		return nil
+	}
+	ignore, err := p.ignore(p.Cache)
+	if err != nil {
+		return err
+	}
 	var missing []error
 	for _, a := range p.Absent {
 		root, err := os.OpenRoot(p.Dir)
 		if err != nil {
 			return err
 		}
-		if _, err := root.Stat(a.Path); errors.Is(err, fs.ErrNotExist) {
+		_, pattern, err := ignore.Glob(root, a.Path)
+		if !pattern {
+			_, err = root.Stat(a.Path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, &absent{a, p.Dir})
 		} else if err != nil {
 			missing = append(missing, fmt.Errorf("%s: %q: %w", a.Field, a.Source, err))

@@ -19,11 +19,13 @@ import (
 
 // File is something to copy into an image.
 type File struct {
-	// Source is the file or folder on this machine; a folder is copied with
-	// all below it. Empty: Path is a directory to make.
+	// Source is the file or folder on this machine, or a pattern of several, as
+	// Ignore.Glob reads it; a folder is copied with all below it. Empty: Path is a
+	// directory to make.
 	Source string
 	// Path is where it goes in the image, absolute and clean. With a slash at
-	// its end it is the folder that a Source that is a file goes into.
+	// its end it is the folder that a Source that is a file goes into, and one that
+	// several match.
 	Path string
 	// Mode is that of the file, or of all files of a folder, whose
 	// directories are 0755, or of the directory to make. Zero: 0755 for
@@ -86,7 +88,7 @@ func (a *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
 	if s.filter, err = newFilter(f.Ignore); err != nil {
 		return fmt.Errorf(".dockerignore: %w", err)
 	}
-	if err := s.start(ctx, filepath.ToSlash(rel)); err != nil {
+	if err := s.all(ctx, rel); err != nil {
 		return fmt.Errorf("source %s: %w", f.Source, err)
 	}
 	return nil
@@ -109,7 +111,32 @@ type sources struct {
 	copied  bool // anything
 }
 
-// start looks at the source itself, which may be a link within the project.
+// all copies what the source names, which may be a pattern.
+func (s *sources) all(ctx context.Context, rel string) error {
+	list, pattern, err := s.file.Ignore.Glob(s.root, rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("matches no file or folder")
+	case err != nil:
+		return err
+	case len(list) > 1 && !s.into:
+		return ManyInOne(list, s.file.Path)
+	}
+	for _, rel := range list {
+		if err := s.start(ctx, rel); err != nil {
+			if pattern {
+				err = fmt.Errorf("%s: %w", rel, err)
+			}
+			return err
+		}
+	}
+	if !s.copied && s.filter.left != "" {
+		return s.file.Ignore.nothing(s.filter.left)
+	}
+	return nil
+}
+
+// start looks at one source, which may be a link within the project.
 func (s *sources) start(ctx context.Context, rel string) error {
 	info, err := s.root.Stat(filepath.FromSlash(rel))
 	switch {
@@ -127,10 +154,7 @@ func (s *sources) start(ctx context.Context, rel string) error {
 	}
 	switch {
 	case info.IsDir():
-		if err := s.folder(ctx, rel, s.file.Path, v); err != nil || s.copied || s.filter.left == "" {
-			return err
-		}
-		return fmt.Errorf(".dockerignore leaves nothing of it: %q excludes %s", s.file.Ignore.pattern(s.filter.left), s.filter.left)
+		return s.folder(ctx, rel, s.file.Path, v)
 	case v.excluded:
 		return fmt.Errorf(".dockerignore excludes it with %q: add !%s there", s.file.Ignore.pattern(rel), rel)
 	case info.Mode().IsRegular():
@@ -138,6 +162,7 @@ func (s *sources) start(ctx context.Context, rel string) error {
 		if s.into {
 			dst = path.Join(dst, path.Base(rel))
 		}
+		s.copied = true
 		return s.regular(ctx, rel, dst, info)
 	}
 	return fmt.Errorf("is %s, and only files, folders and links can be copied", kind(info.Mode()))

@@ -4,10 +4,11 @@
 //
 // Its files, each knowing those before it: change, what a layer sets at one path;
 // filesystem, the changes of the layer at hand over what is below; packages, what
-// those of a distribution bring; passwd and user, accounts; ignore, what of the project is left out; compress, builder and
-// layer, from changes to a layer in the cache; files, what of the project is
-// copied; spec, what a root file system is made of; runtime, what a static program
-// needs of a system; rootfs, all of them in their order.
+// those of a distribution bring; passwd and user, accounts; ignore and glob, what of
+// the project is left out, and what a pattern names; compress, builder and layer,
+// from changes to a layer in the cache; files, what of the project is copied; spec,
+// what a root file system is made of; runtime, what a static program needs of a
+// system; rootfs, all of them in their order.
 package rootfs
 
 import (
