@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -16,46 +15,25 @@ import (
 
 	"github.com/multimage/multimage/buildlib/internal/base"
 	"github.com/multimage/multimage/buildlib/internal/packages"
-	"github.com/multimage/multimage/buildlib/internal/packages/deb"
+	"github.com/multimage/multimage/buildlib/internal/packages/distro"
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
-
-// manager is a base's package manager.
-type manager interface {
-	Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error)
-	Install(ctx context.Context, client *packages.Client, list []packages.Package, wanted, ignore []string, to *packages.Contents) error
-}
 
 // packagesFormat is counted up when other files come of the same packages.
 const packagesFormat = 1
 
-// managerFolders are where package managers and the scripts of packages look.
-var managerFolders = []string{"/etc", "/lib/apk", "/usr/lib/apk", "/var/lib/dpkg", "/var/lib/apt/extended_states", "/usr/share/keyrings", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"}
-
 // manager finds the package manager of a base.
-func (a *assembly) manager(ctx context.Context, from *base.Base, p v1.Platform) (manager, error) {
+func (a *assembly) manager(ctx context.Context, from *base.Base, p v1.Platform) (distro.Manager, error) {
 	layers, err := from.Image.Layers()
 	if err != nil {
 		return nil, err
 	}
-	files, err := from.Tree.ReadContents(ctx, len(layers), func(i int) (io.ReadCloser, error) { return layers[i].Compressed() }, managerFolders)
+	files, err := from.Tree.ReadContents(ctx, len(layers), func(i int) (io.ReadCloser, error) { return layers[i].Compressed() }, distro.Folders)
 	if err != nil {
 		return nil, err
 	}
-	if deb.Is(files) {
-		arch := deb.Arch(p.OS, p.Architecture, p.Variant)
-		if arch == "" {
-			return nil, fmt.Errorf("Debian has no architecture for %s", p)
-		}
-		return deb.Open(files, arch)
-	}
-	if _, err := fs.Stat(files, "var/lib/dpkg/status.d"); err == nil {
-		return nil, errors.New("the base has packages of Debian's and no package manager, as distroless images do: choose a base that has apt, like debian:12-slim")
-	}
-	return nil, errNoManager
+	return distro.Open(files, p.Architecture, p.Variant)
 }
-
-var errNoManager = errors.New("there is no package manager that multimage knows: Packages need a base with apt (Debian, Ubuntu) or apk (Alpine)")
 
 func (a *assembly) packageClient() *packages.Client {
 	return &packages.Client{Cache: a.w.store, Transport: a.w.options.Transport}
@@ -69,7 +47,7 @@ func (a *assembly) choosePackages(ctx context.Context, pp PlatformPlan) ([]packa
 		return nil, "", err
 	}
 	if from == nil {
-		return nil, "", errNoManager
+		return nil, "", distro.ErrNone
 	}
 	m, err := a.manager(ctx, from, pp.Platform.spec())
 	if err != nil {
@@ -104,7 +82,7 @@ func (a *assembly) packages(ctx context.Context, pp PlatformPlan, from *base.Bas
 		return nil, nil
 	}
 	if from == nil {
-		return nil, errNoManager
+		return nil, distro.ErrNone
 	}
 	if err := pp.checkLock(from); err != nil {
 		return nil, err

@@ -19,9 +19,9 @@ import (
 
 // Certificates makes the bundle /etc/ssl/certs/ca-certificates.crt of the
 // certificates in /usr/share/ca-certificates and /usr/local/share/ca-certificates,
-// of packages and base, and of each a link, as update-ca-certificates(8) does.
+// of packages and base, and of each a link, whose name starts with prefix, as update-ca-certificates(8) does.
 // OpenSSL looks for them by hash, so there is a link of that name, too.
-func (c *Contents) Certificates(base fs.FS) error {
+func (c *Contents) Certificates(base fs.FS, prefix string) error {
 	certs := map[string]string{} // by path
 	for _, folder := range []string{"usr/share/ca-certificates", "usr/local/share/ca-certificates"} {
 		err := fs.WalkDir(base, folder, func(p string, d fs.DirEntry, err error) error {
@@ -58,7 +58,7 @@ func (c *Contents) Certificates(base fs.FS) error {
 	var bundle, conf strings.Builder
 	for _, p := range names {
 		bundle.WriteString(strings.TrimRight(certs[p], "\n") + "\n")
-		link := "/etc/ssl/certs/" + strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(p), ".crt")) + ".pem"
+		link := "/etc/ssl/certs/" + prefix + strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(p), ".crt")) + ".pem"
 		if err := c.Add(Entry{Path: link, Type: tar.TypeSymlink, Mode: 0o777, Link: p}, nil); err != nil {
 			return err
 		}

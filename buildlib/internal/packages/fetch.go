@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,4 +122,20 @@ func (c *Client) Open(ctx context.Context, at, sha256 string) (io.ReadCloser, er
 		}
 	}
 	return c.Cache.Open(want)
+}
+
+// Read returns all bytes of a URL, of which nothing is known but that they are
+// no more than most, and keeps them in the cache.
+func (c *Client) Read(ctx context.Context, at string, most int64) (data []byte, err error) {
+	err = c.Get(ctx, at, func(r io.Reader) error {
+		if data, err = io.ReadAll(io.LimitReader(r, most+1)); err == nil && int64(len(data)) > most {
+			err = fmt.Errorf("has more than %d bytes", most)
+		}
+		if err != nil {
+			return err
+		}
+		_, _, err = c.Cache.Put(v1.Hash{}, bytes.NewReader(data))
+		return err
+	})
+	return data, err
 }

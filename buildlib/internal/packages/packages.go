@@ -1,9 +1,11 @@
 // Package packages is what the package managers of Alpine and Debian have in
 // common for multimage: what a package is, how it is fetched, the lock file,
-// and what packages leave in a file system. Packages deb and apk choose and
-// unpack; nothing here runs a program of an image.
+// and what packages leave in a file system. Package distro chooses and
+// unpacks; nothing here runs a program of an image.
 //
-// Its files, in order: packages, lock, fetch, contents, accounts, archive.
+// Its files, in order: packages, lock, fetch; contents, archive, what packages hold; accounts,
+// capability, files, certificates, what commands of their scripts do; script, shell,
+// which of those a script would run.
 package packages
 
 import "fmt"

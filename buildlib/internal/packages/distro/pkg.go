@@ -1,8 +1,9 @@
-package deb
+package distro
 
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,10 @@ type pkg struct {
 	depends           []group // Pre-Depends too
 	conflicts, breaks []relation
 	replaces          []relation
-	bad               error // why its relations can't be read
+	exclusive         []string // what no other package may provide with it (apk)
+	installIf         []group  // installed when all of these are (apk)
+	checksum          string   // of an .apk's control part
+	bad               error    // why its relations can't be read
 	relations         [5]string
 	parsed            bool
 }
@@ -87,6 +91,11 @@ func (p *pkg) parse() error {
 func (p *pkg) excludes(q *pkg) bool {
 	if p.name == q.name {
 		return false
+	}
+	for _, name := range p.exclusive {
+		if slices.Contains(q.exclusive, name) {
+			return true
+		}
 	}
 	for _, list := range [][]relation{p.conflicts, p.breaks} {
 		for _, r := range list {

@@ -1,32 +1,19 @@
-package deb
+package distro
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/multimage/multimage/buildlib/internal/packages"
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// Choose returns the packages that have to be added to the base, sorted by
-// name, for those wanted (NAME or NAME=VERSION) to be installed: what they
-// depend on, without what they only recommend, in the newest versions that fit.
-// A base's package is replaced by a newer one where that is needed, and never
-// removed.
-func (s *System) Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error) {
-	u, err := s.universe(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	return s.choose(u, wanted)
-}
-
-func (s *System) choose(u *universe, wanted []string) ([]packages.Package, error) {
-	c := &chooser{universe: u, installed: s.installed, chosen: map[string]*pkg{}, left: maxTries}
-	for _, p := range s.installed {
+// choose finds packages for those wanted.
+func choose(u *universe, installed map[string]*pkg, wanted []string) ([]*pkg, error) {
+	c := &chooser{universe: u, installed: installed, chosen: map[string]*pkg{}, left: maxTries}
+	for _, p := range installed {
 		if err := p.parse(); err != nil {
 			return nil, fmt.Errorf("base: %w", err)
 		}
@@ -41,15 +28,29 @@ func (s *System) choose(u *universe, wanted []string) ([]packages.Package, error
 			d.next, first = first, d
 		}
 	}
-	if err := c.solve(first); err != nil {
-		return nil, err
+	for first != nil {
+		if err := c.solve(first); err != nil {
+			return nil, err
+		}
+		first = c.companion()
 	}
-	var list []packages.Package
-	for _, p := range c.chosen {
-		list = append(list, p.locked())
+	return slices.Collect(maps.Values(c.chosen)), nil
+}
+
+// companion is the demand of a package that is to be installed with those that
+// there are by now (apk's install_if); nil: of none.
+func (c *chooser) companion() *demand {
+	for _, p := range c.companions {
+		missing := func(g group) bool { return !c.met(g) }
+		if c.chosen[p.name] != nil || c.installed[p.name] != nil || slices.ContainsFunc(p.installIf, missing) {
+			continue
+		}
+		if slices.ContainsFunc(slices.Collect(maps.Values(c.chosen)), p.excludes) {
+			continue
+		}
+		return &demand{group: group{{name: p.name, op: "=", version: p.version, compare: c.compare}}}
 	}
-	slices.SortFunc(list, func(a, b packages.Package) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
+	return nil
 }
 
 // maxTries bounds the search: real choices need a few more tries than packages.
@@ -88,16 +89,16 @@ func (d *demand) chain() string {
 // newest version.
 func (c *chooser) wanted(want string) (*demand, error) {
 	name, version, exact := strings.Cut(want, "=")
-	if !validName.MatchString(name) || exact && !validVersion.MatchString(version) {
+	if name == "" || exact && version == "" {
 		return nil, fmt.Errorf("%q is not the name of a package; write NAME or NAME=VERSION", want)
 	}
-	r := relation{name: name}
+	r := relation{name: name, compare: c.compare}
 	versions := c.named[name]
 	base := c.installed[name]
 	switch {
 	case exact:
 		r.op, r.version = "=", version
-	case len(versions) > 0 && base != nil && Compare(base.version, versions[0].version) < 0:
+	case len(versions) > 0 && base != nil && c.compare(base.version, versions[0].version) < 0:
 		r.op, r.version = "=", versions[0].version // as apt-get install does
 	case base != nil:
 		return nil, nil
@@ -188,7 +189,7 @@ func (c *chooser) options(g group) []*pkg {
 	for _, r := range g {
 		for _, list := range [][]*pkg{c.named[r.name], c.provided[r.name]} {
 			for _, p := range list {
-				older := c.installed[p.name] != nil && Compare(p.version, c.installed[p.name].version) <= 0
+				older := c.installed[p.name] != nil && c.compare(p.version, c.installed[p.name].version) <= 0
 				if r.by(p) && !older && !slices.Contains(all, p) {
 					all = append(all, p)
 				}
@@ -241,10 +242,10 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 	// newer asks for a newer version of a base's package that doesn't go
 	// with p.
 	newer := func(q *pkg) error {
-		if len(c.named[q.name]) == 0 || Compare(c.named[q.name][0].version, q.version) <= 0 {
+		if len(c.named[q.name]) == 0 || c.compare(c.named[q.name][0].version, q.version) <= 0 {
 			return no(q, ", which the base has, and there is no newer one")
 		}
-		rest = &demand{group{{q.name, ">>", q.version}}, p, d, rest}
+		rest = &demand{group{{name: q.name, op: ">>", version: q.version, compare: c.compare}}, p, d, rest}
 		return nil
 	}
 	old := c.installed[p.name]

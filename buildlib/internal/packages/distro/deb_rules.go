@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"archive/tar"
@@ -43,7 +43,10 @@ func readRules(base fs.FS) (*rules, error) {
 			return nil, err
 		}
 		for _, line := range lines {
-			key, pattern, _ := strings.Cut(line, "=")
+			key, pattern := line, ""
+			if at := strings.IndexAny(line, "= "); at >= 0 {
+				key, pattern = line[:at], line[at+1:]
+			}
 			if key == "path-exclude" || key == "path-include" {
 				r.filters = append(r.filters, newFilter(key == "path-include", strings.TrimSpace(pattern)))
 			}
@@ -95,27 +98,16 @@ func readLines(base fs.FS, name string) ([]string, error) {
 }
 
 func newFilter(include bool, pattern string) filter {
-	// As fnmatch(3) without flags: * matches slashes, too.
-	var re strings.Builder
-	for _, c := range pattern {
-		switch c {
-		case '*':
-			re.WriteString(".*")
-		case '?':
-			re.WriteString(".")
-		case '[', ']', '-':
-			re.WriteRune(c)
-		default:
-			re.WriteString(regexp.QuoteMeta(string(c)))
-		}
+	f := filter{include: include, literal: pattern}
+	if at := strings.IndexAny(pattern, `*?[\`); at >= 0 {
+		f.literal = pattern[:at]
 	}
-	f := filter{include: include, literal: strings.TrimRight(pattern[:len(pattern)-len(strings.TrimLeftFunc(pattern, func(r rune) bool { return !strings.ContainsRune("*?[\\", r) }))], "/")}
-	if f.match = nil; true {
-		m, err := regexp.Compile("^(?s:" + re.String() + ")$")
-		if err != nil {
-			m = regexp.MustCompile("^" + regexp.QuoteMeta(pattern) + "$")
-		}
-		f.match = m
+	f.literal = strings.TrimRight(f.literal, "/")
+	// As fnmatch(3) without flags: * matches slashes, too.
+	quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".", `\[`, "[", `\]`, "]").Replace(regexp.QuoteMeta(pattern))
+	var err error
+	if f.match, err = regexp.Compile("^(?s:" + quoted + ")$"); err != nil {
+		f.match = regexp.MustCompile("^" + regexp.QuoteMeta(pattern) + "$")
 	}
 	return f
 }

@@ -1,9 +1,4 @@
-// Package deb chooses and unpacks Debian packages on a base, as apt-get and
-// dpkg would, without running anything of the base.
-//
-// Its files, in order: version, control, relation, pkg, system, sources,
-// release, index, choose; archive, script, install, database.
-package deb
+package distro
 
 import (
 	"errors"
@@ -12,8 +7,8 @@ import (
 	"strings"
 )
 
-// System is a base whose packages dpkg manages.
-type System struct {
+// debSystem is a base whose packages dpkg manages.
+type debSystem struct {
 	base      fs.FS
 	arch      string
 	installed map[string]*pkg
@@ -22,17 +17,8 @@ type System struct {
 // statusPath is dpkg's database.
 const statusPath = "var/lib/dpkg/status"
 
-// Is tells whether dpkg manages the base.
-func Is(base fs.FS) bool {
-	_, err := fs.Stat(base, statusPath)
-	return err == nil
-}
-
-// Arch returns Debian's name of a platform; empty: it has none.
-func Arch(os, arch, variant string) string {
-	if os != "linux" {
-		return ""
-	}
+// debArch returns Debian's name of a platform; empty: it has none.
+func debArch(arch, variant string) string {
 	switch arch {
 	case "arm":
 		if variant == "v5" || variant == "v6" {
@@ -53,10 +39,10 @@ func Arch(os, arch, variant string) string {
 	return ""
 }
 
-// Open reads what the base has installed, for the architecture arch, by
+// openDeb reads what the base has installed, for the architecture arch, by
 // Debian's name.
-func Open(base fs.FS, arch string) (*System, error) {
-	s := &System{base: base, arch: arch, installed: map[string]*pkg{}}
+func openDeb(base fs.FS, arch string) (*debSystem, error) {
+	s := &debSystem{base: base, arch: arch, installed: map[string]*pkg{}}
 	f, err := base.Open(statusPath)
 	if err != nil {
 		return nil, fmt.Errorf("base: dpkg's database: %w", err)

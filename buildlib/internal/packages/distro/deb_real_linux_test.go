@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"archive/tar"
@@ -82,7 +82,7 @@ func realClient(t *testing.T) *packages.Client {
 func bootstrap(t *testing.T, client *packages.Client, arch string) string {
 	t.Helper()
 	root := t.TempDir()
-	all, err := (&System{base: os.DirFS("/"), arch: arch}).sources()
+	all, err := (&debSystem{base: os.DirFS("/"), arch: arch}).sources()
 	if err != nil {
 		testenv.Missing(t, "apt", err.Error())
 	}
@@ -120,7 +120,7 @@ func bootstrap(t *testing.T, client *packages.Client, arch string) string {
 	if err := os.Chmod(root+"/dev/null", 0o666); err != nil {
 		t.Fatal(err)
 	}
-	s := &System{base: os.DirFS(root), arch: arch, installed: map[string]*pkg{}}
+	s := &debSystem{base: os.DirFS(root), arch: arch, installed: map[string]*pkg{}}
 	u, err := s.universe(t.Context(), client)
 	if err != nil {
 		testenv.Missing(t, "apt", err.Error())
@@ -132,7 +132,8 @@ func bootstrap(t *testing.T, client *packages.Client, arch string) string {
 		}
 	}
 	slices.Sort(wanted)
-	list, err := s.choose(u, wanted)
+	chosen, err := choose(u, s.installed, wanted)
+	list := locked(chosen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func bootstrap(t *testing.T, client *packages.Client, arch string) string {
 // install adds packages to the system in the folder root.
 func install(t *testing.T, client *packages.Client, root, arch string, wanted, ignore []string) {
 	t.Helper()
-	s, err := Open(os.DirFS(root), arch)
+	s, err := openDeb(os.DirFS(root), arch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func install(t *testing.T, client *packages.Client, root, arch string, wanted, i
 	unpackInto(t, client, s, root, list, wanted, ignore)
 }
 
-func unpackInto(t *testing.T, client *packages.Client, s *System, root string, list []packages.Package, wanted, ignore []string) {
+func unpackInto(t *testing.T, client *packages.Client, s *debSystem, root string, list []packages.Package, wanted, ignore []string) {
 	t.Helper()
 	c, err := packages.NewContents(t.TempDir())
 	if err != nil {

@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"archive/tar"
@@ -40,7 +40,7 @@ func infoName(p *pkg) string {
 
 // installer unpacks packages onto a base.
 type installer struct {
-	*System
+	*debSystem
 	to       *packages.Contents
 	rules    *rules
 	accounts *packages.Accounts
@@ -51,12 +51,9 @@ type installer struct {
 	written  map[string]string    // database files that were changed
 }
 
-// Install puts the packages, which are fetched by the client, into the
-// contents, with what dpkg would write of them and what is known of their
-// maintainer scripts. Those wanted were asked for, others are automatic to
-// apt. Scripts of packages in ignore are passed over.
-func (s *System) Install(ctx context.Context, client *packages.Client, list []packages.Package, wanted, ignore []string, to *packages.Contents) error {
-	in := &installer{System: s, to: to, owners: map[string]string{}, done: map[string]*unpacked{}, by: map[string]*unpacked{}, written: map[string]string{}}
+// Install implements Manager.
+func (s *debSystem) Install(ctx context.Context, client *packages.Client, list []packages.Package, wanted, ignore []string, to *packages.Contents) error {
+	in := &installer{debSystem: s, to: to, owners: map[string]string{}, done: map[string]*unpacked{}, by: map[string]*unpacked{}, written: map[string]string{}}
 	var err error
 	if in.rules, err = readRules(s.base); err != nil {
 		return fmt.Errorf("base: %w", err)

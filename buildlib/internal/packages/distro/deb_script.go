@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"archive/tar"
@@ -41,7 +41,7 @@ var readScripts = []struct {
 	{regexp.MustCompile(`^(lib)?python3(\.\d+)?(-minimal|-stdlib)?$`), nil}, // byte-compile
 	{regexp.MustCompile(`^ca-certificates$`), func(in *installer, _ *unpacked) error {
 		in.to.Command([]string{"mkdir", "/usr/local/share/ca-certificates"}, in.accounts)
-		return in.to.Certificates(in.base)
+		return in.to.Certificates(in.base, "")
 	}},
 	{regexp.MustCompile(`^iputils-ping$`), func(in *installer, _ *unpacked) error {
 		ping := in.rules.diverted("/bin/ping", "")
@@ -125,7 +125,7 @@ func (in *installer) test(words []string) (holds, known bool) {
 		return false, false
 	}
 	op, nl := strings.CutSuffix(words[3], "-nl")
-	c := Compare(words[2], words[4])
+	c := compareDeb(words[2], words[4])
 	if words[2] == "" || words[4] == "" { // an empty one is the oldest, or with -nl the newest
 		c = strings.Compare(words[2], words[4])
 		if nl {
@@ -177,7 +177,7 @@ func (in *installer) do(u *unpacked, words []string) bool {
 	case "update-alternatives":
 		return in.alternative(words[1:])
 	case "update-ca-certificates":
-		return in.to.Certificates(in.base) == nil
+		return in.to.Certificates(in.base, "") == nil
 	}
 	return in.accounts.Command(words, in.to)
 }

@@ -1,10 +1,10 @@
-package deb
+package distro
 
 import "strings"
 
-// Compare tells whether version a comes before b (negative), after it
+// compareDeb tells whether version a comes before b (negative), after it
 // (positive), or is the same (deb-version(7), "Sorting algorithm").
-func Compare(a, b string) int {
+func compareDeb(a, b string) int {
 	epochA, upstreamA, revisionA := split(a)
 	epochB, upstreamB, revisionB := split(b)
 	if c := comparePart(epochA, epochB); c != 0 {

@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"encoding/base64"
@@ -23,7 +23,7 @@ type source struct {
 }
 
 // sources reads the base's apt sources.
-func (s *System) sources() ([]source, error) {
+func (s *debSystem) sources() ([]source, error) {
 	files, err := fs.Glob(s.base, "etc/apt/sources.list.d/*")
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (s source) indexes(arch string) []string {
 }
 
 // keys returns the keyrings that may sign the source, without armour.
-func (s *System) keys(src source) ([][]byte, error) {
+func (s *debSystem) keys(src source) ([][]byte, error) {
 	var names []string
 	switch {
 	case strings.HasPrefix(src.signedBy, "-----"), strings.HasPrefix(src.signedBy, "\n-----"):

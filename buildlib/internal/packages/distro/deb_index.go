@@ -1,28 +1,21 @@
-package deb
+package distro
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// universe is what can be chosen from.
-type universe struct {
-	named    map[string][]*pkg // by name, the best version first
-	provided map[string][]*pkg // by what they provide
-}
-
 // universe fetches the lists of the base's sources.
-func (s *System) universe(ctx context.Context, client *packages.Client) (*universe, error) {
+func (s *debSystem) universe(ctx context.Context, client *packages.Client) (*universe, error) {
 	sources, err := s.sources()
 	if err != nil {
 		return nil, err
 	}
-	u := &universe{named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
+	u := &universe{compare: compareDeb, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
 	releases, read := map[string]*release{}, map[string]bool{}
 	for _, src := range sources {
 		r := releases[src.folder()]
@@ -83,37 +76,12 @@ func (u *universe) read(list io.Reader, arch string, src source, r *release) err
 	})
 }
 
-func (u *universe) add(p *pkg) {
-	u.named[p.name] = append(u.named[p.name], p)
-	for _, given := range p.provides {
-		u.provided[given.name] = append(u.provided[given.name], p)
+// Choose implements Manager.
+func (s *debSystem) Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error) {
+	u, err := s.universe(ctx, client)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// sort puts the best first: of a name the newest version, of those that provide
-// one the most important.
-func (u *universe) sort() {
-	newest := func(a, b *pkg) int {
-		if a.last != b.last {
-			if a.last {
-				return 1
-			}
-			return -1
-		}
-		return Compare(b.version, a.version)
-	}
-	for _, list := range u.named {
-		slices.SortStableFunc(list, newest)
-	}
-	for _, list := range u.provided {
-		slices.SortStableFunc(list, func(a, b *pkg) int {
-			if a.name == b.name {
-				return newest(a, b)
-			}
-			if a.rank != b.rank {
-				return a.rank - b.rank
-			}
-			return strings.Compare(a.name, b.name)
-		})
-	}
+	chosen, err := choose(u, s.installed, wanted)
+	return locked(chosen), err
 }

@@ -1,4 +1,4 @@
-package deb
+package distro
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ type release struct {
 const maxRelease = 16 << 20
 
 // release fetches the source's InRelease, checks its signature and its dates.
-func (s *System) release(ctx context.Context, client *packages.Client, src source) (*release, error) {
+func (s *debSystem) release(ctx context.Context, client *packages.Client, src source) (*release, error) {
 	at := src.folder() + "/InRelease"
 	var signed []byte
 	err := client.Get(ctx, at, func(r io.Reader) (err error) {

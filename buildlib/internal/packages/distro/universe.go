@@ -1,0 +1,55 @@
+package distro
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// universe is what can be chosen from.
+type universe struct {
+	compare  func(a, b string) int // versions
+	named    map[string][]*pkg     // by name, the best version first
+	provided map[string][]*pkg     // by what they provide
+	// companions are those with an install_if, sorted by name and newest first.
+	companions []*pkg
+}
+
+func (u *universe) add(p *pkg) {
+	u.named[p.name] = append(u.named[p.name], p)
+	if len(p.installIf) > 0 {
+		u.companions = append(u.companions, p)
+	}
+	for _, given := range p.provides {
+		u.provided[given.name] = append(u.provided[given.name], p)
+	}
+}
+
+// sort puts the best first: of a name the newest version, of those that provide
+// one the most important.
+func (u *universe) sort() {
+	newest := func(a, b *pkg) int {
+		if a.last != b.last {
+			if a.last {
+				return 1
+			}
+			return -1
+		}
+		return u.compare(b.version, a.version)
+	}
+	slices.SortStableFunc(u.companions, func(a, b *pkg) int { return cmp.Or(strings.Compare(a.name, b.name), newest(a, b)) })
+	for _, list := range u.named {
+		slices.SortStableFunc(list, newest)
+	}
+	for _, list := range u.provided {
+		slices.SortStableFunc(list, func(a, b *pkg) int {
+			if a.name == b.name {
+				return newest(a, b)
+			}
+			if a.rank != b.rank {
+				return a.rank - b.rank
+			}
+			return strings.Compare(a.name, b.name)
+		})
+	}
+}
