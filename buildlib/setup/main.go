@@ -92,14 +92,14 @@ func setup(ctx context.Context) error {
 	if tidied != nil {
 		fmt.Println("go -C magefiles mod tidy")
 	}
-	for _, command := range next(dir, work, mage) {
+	for _, command := range next(dir, work, mage, strings.Contains(string(project), " Packages: ")) {
 		fmt.Println(command)
 	}
 	return nil
 }
 
 // next are the commands that make the first images.
-func next(dir, work, mage string) []string {
+func next(dir, work, mage string, packages bool) []string {
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
 		return []string{"go -C magefiles tool mage -w .. images"}
 	}
@@ -110,6 +110,9 @@ func next(dir, work, mage string) []string {
 		commands = append(commands, "go work vendor")
 	case err == nil:
 		commands = append(commands, "go mod vendor")
+	}
+	if packages {
+		commands = append(commands, "go tool mage lock")
 	}
 	return append(commands, "go tool mage images")
 }

@@ -118,6 +118,8 @@ func (p *project) goreleaser() ([]string, error) {
 		}
 		if references == nil {
 			references = images
+		} else {
+			i.note("goreleaser tags each platform's image, too. If somebody uses these tags, set PlatformTags.")
 		}
 		if err := add(i, d.Dockerfile, d.IDs, references); err != nil {
 			return nil, err

@@ -106,7 +106,6 @@ func (f *follower) packages(i dockerfile.Instruction, words []string) bool {
 	if found == "" {
 		return false
 	}
-	var names []string
 	rest := strings.Fields(text[len(found):])
 	for n := 0; n < len(rest); n++ {
 		name, _, _ := strings.Cut(rest[n], "=")
@@ -119,19 +118,16 @@ func (f *follower) packages(i dockerfile.Instruction, words []string) bool {
 		case name == "tzdata":
 			f.img.TZData = true
 		default:
-			plainName, _ := plain(rest[n])
-			names = append(names, plainName)
+			if name, _ = plain(rest[n]); strings.ContainsAny(name, "~<>") {
+				name = strings.TrimRight(name[:strings.IndexAny(name, "~<>")], "=")
+				f.img.note("line %d: the bound of %s is not carried over: multimage.lock keeps one version.", i.Line, rest[n])
+			}
+			if !slices.Contains(f.img.Packages, name) {
+				f.img.Packages = append(f.img.Packages, name)
+			}
 		}
 	}
-	if len(names) > 0 {
-		f.install(i, names)
-	}
 	return true
-}
-
-// install notes packages: nothing installs them yet.
-func (f *follower) install(i dockerfile.Instruction, names []string) {
-	f.img.note("line %d: the packages %s are not carried over: multimage installs none. Build a base that has them once, and name it in Base (README, \"A base with packages\").", i.Line, strings.Join(names, ", "))
 }
 
 // folder makes a folder in the image.
