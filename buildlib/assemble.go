@@ -203,7 +203,11 @@ func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]go
 		if e.Loader != "" && !hasFile(spec, e.Loader) {
 			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): build it without -buildmode=pie (in GOFLAGS or Go.Flags) and without flags of the linker that link it dynamically, or choose a Base that has the loader", b.Binary, e.Loader, pp.Base)
 		}
-		spec.Binaries = append(spec.Binaries, rootfs.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity})
+		attrs, err := xattrs(b.Capabilities)
+		if err != nil {
+			return fmt.Errorf("binary %s: %w", b.Binary, err)
+		}
+		spec.Binaries = append(spec.Binaries, rootfs.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity, Xattrs: attrs})
 	}
 	return nil
 }
@@ -264,11 +268,14 @@ func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error)
 	}
 	for _, f := range pp.Files {
 		file := rootfs.File{Path: f.Path, Mode: f.Mode, UID: f.UID, GID: f.GID, Root: a.w.plan.Dir, Ignore: a.ignore}
+		var err error
+		if file.Xattrs, err = xattrs(f.Capabilities); err != nil {
+			return spec, fmt.Errorf("file %s: %w", f.Path, err)
+		}
 		if f.Source != "" {
 			file.Source = filepath.Join(a.w.plan.Dir, filepath.FromSlash(f.Source))
 		}
 		if f.Source != "" && f.Mode == 0 {
-			var err error
 			if file.Executables, err = a.modes(); err != nil {
 				return spec, fmt.Errorf("file %s: its mode: %w", f.Path, err)
 			}

@@ -199,6 +199,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 	for i, b := range r.project.Binaries {
 		field := fmt.Sprintf("Binaries[%d]", i)
 		r.renderPath(field+".Path", b.Path, nil)
+		r.checkCapabilities(field+".Capabilities", b.Capabilities)
 		on, skipped := r.defaults, false
 		if b.Platforms != nil {
 			on = r.parsePlatforms(field+".Platforms", b.Platforms)

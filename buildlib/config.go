@@ -70,6 +70,10 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 		}
 		r.checkID(field+".UID", f.UID)
 		r.checkID(field+".GID", f.GID)
+		r.checkCapabilities(field+".Capabilities", f.Capabilities)
+		if f.Source == "" && len(f.Capabilities) > 0 {
+			r.mistake(field+".Capabilities", "a folder has none: name the file that is to have them as Source")
+		}
 	}
 }
 

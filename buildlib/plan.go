@@ -164,6 +164,8 @@ type PlatformPlan struct {
 type PlacedBinary struct {
 	Binary string `json:"binary"`
 	Path   string `json:"path"`
+	// Capabilities are as a Binary's.
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // on is a binary or an image, by its name, for one platform.

@@ -104,6 +104,9 @@ type Binary struct {
 	Platforms []string
 	// Go replaces, field by field, the Project's.
 	Go GoBuild
+	// Capabilities are those that the executable has in images, though its
+	// user is not root: cap_net_bind_service=ep, as setcap takes it.
+	Capabilities []string
 }
 
 // Image is one container image: an index with an image per platform.
@@ -226,6 +229,8 @@ type File struct {
 	// UID and GID own it. Zero: root.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
+	// Capabilities are as a Binary's, of each file that is copied.
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // Bench says what package bench measures, and when it fails.

@@ -132,6 +132,22 @@ func (c *console) locked(changes []buildlib.PackageChange) error {
 	return c.result("")
 }
 
+// outdated prints tables of bases and packages that would change, and all of it
+// as JSON.
+func (c *console) outdated(found buildlib.Outdated, data string) error {
+	var bases func(w io.Writer)
+	if len(found.Bases) > 0 {
+		bases = func(w io.Writer) {
+			fmt.Fprintln(w, "IMAGE\tPLATFORM\tBASE\tWAS\tIS")
+			for _, b := range found.Bases {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Image, b.Platform, b.Base, b.Old, b.New)
+			}
+		}
+	}
+	c.write(bases, packageTable(found.Packages))
+	return c.result(clean(data))
+}
+
 // packageTable is a table of packages with their old and new versions; nil if
 // there are none.
 func packageTable(changes []buildlib.PackageChange) func(w io.Writer) {

@@ -34,6 +34,8 @@ type File struct {
 	// UID and GID own all that is made for this File but not the
 	// directories above Path.
 	UID, GID int
+	// Xattrs are extended attributes of each file that is copied (xattr(7)).
+	Xattrs map[string]string
 	// Root is the folder that holds Source, and that no link may leave.
 	Root string
 	// Ignore is what isn't copied of a Source that is a folder.
@@ -283,7 +285,7 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	}
 	return s.to.put(change{
 		Path: dst, Type: tar.TypeReg, Mode: mode, UID: s.file.UID, GID: s.file.GID,
-		Size: known.size, Digest: known.digest, Source: host, Identity: known.id, Open: open,
+		Size: known.size, Digest: known.digest, Source: host, Identity: known.id, Open: open, Xattrs: s.file.Xattrs,
 	}, "the file "+host)
 }
 

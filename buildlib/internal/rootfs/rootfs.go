@@ -91,7 +91,7 @@ func (e Executable) addTo(to *fileSystem) error {
 		return fmt.Errorf("%s: its digest %q is not a sha256", e.Path, e.Digest)
 	}
 	return to.put(change{
-		Path: e.Path, Type: tar.TypeReg, Mode: 0o755, Size: e.Size, Digest: e.Digest, Source: e.Source, Identity: e.Identity,
+		Path: e.Path, Type: tar.TypeReg, Mode: 0o755, Size: e.Size, Digest: e.Digest, Source: e.Source, Identity: e.Identity, Xattrs: e.Xattrs,
 		Open: func() (io.ReadCloser, error) { return os.Open(e.Source) },
 	}, "binary "+e.Path)
 }

@@ -39,6 +39,7 @@ type Executable struct {
 	// Identity is that of Source when Digest was taken. Zero, or no longer
 	// true: the content is hashed again while it is compressed.
 	Identity disk.Identity
+	Xattrs   map[string]string // extended attributes (xattr(7))
 }
 
 // Rootfs is what a Builder made of a Spec.

@@ -1,0 +1,37 @@
+package targets
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/magefile/mage/mg"
+
+	"github.com/multimage/multimage/buildlib"
+)
+
+// Base holds the targets for what images stand on.
+type Base mg.Namespace
+
+// statusOutdated is mage's exit status if something would change.
+const statusOutdated = 2
+
+// Outdated tells which bases and packages lock would change, also as JSON; exit status 2: some
+func (Base) Outdated(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		found, err := b.Outdated(ctx)
+		if err != nil {
+			return err
+		}
+		data, err := json.MarshalIndent(found, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := out.outdated(found, string(data)+"\n"); err != nil {
+			return err
+		}
+		if len(found.Bases)+len(found.Packages) > 0 {
+			return mg.Fatalf(statusOutdated, "%d bases and %d packages are outdated: run mage lock", len(found.Bases), len(found.Packages))
+		}
+		return nil
+	})
+}
