@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BUILD_CACHE", "BUILD_CACHE_WRITE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 

@@ -29,6 +29,7 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_ALLOW_DIRTY=1", buildlib.Overrides{AllowDirty: true}},
 		{"MULTIMAGE_ALLOW_DIRTY= false ", buildlib.Overrides{}},
 		{"MULTIMAGE_CACHE=/cache", buildlib.Overrides{Cache: "/cache"}},
+		{"MULTIMAGE_BUILD_CACHE= ghcr.io/acme/cache |MULTIMAGE_TRACE=/t.json", buildlib.Overrides{BuildCache: "ghcr.io/acme/cache"}},
 		// CI sets variables to nothing where it has no value for them.
 		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},
 		{"MULTIMAGE_BENCH_RUNS=6|MULTIMAGE_BENCH_BUDGET= 1h30m |MULTIMAGE_BENCH_BASELINE=/b.json|MULTIMAGE_BENCH_TOLERANCE=2.5",
@@ -55,6 +56,12 @@ func TestOptions(t *testing.T) {
 	if err != nil || how.Jobs != 3 {
 		t.Errorf("options %#v, %v", how, err)
 	}
+	for value, want := range map[string]bool{"1": true, "0": false, "": false} {
+		_, how, err := overrides([]string{"MULTIMAGE_BUILD_CACHE_WRITE=" + value})
+		if err != nil || how.WriteBuildCache != want {
+			t.Errorf("%q: options %#v, %v", value, how, err)
+		}
+	}
 }
 
 func TestOverridesRefused(t *testing.T) {
@@ -71,7 +78,7 @@ func TestOverridesRefused(t *testing.T) {
 		// Even if it is empty: it says what somebody wants.
 		{"MULTIMAGE_TAG=", []string{"MULTIMAGE_TAG: no such variable; did you mean MULTIMAGE_TAGS?"}},
 		{"MULTIMAGE_DEBUG=1", []string{"MULTIMAGE_DEBUG: no such variable: there are MULTIMAGE_PLATFORMS, MULTIMAGE_REGISTRIES, MULTIMAGE_TAGS, MULTIMAGE_IMAGES, " +
-			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_ALLOW_DIRTY, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
+			"MULTIMAGE_VERSION, MULTIMAGE_OUTPUT, MULTIMAGE_JOBS, MULTIMAGE_CACHE, MULTIMAGE_BUILD_CACHE, MULTIMAGE_BUILD_CACHE_WRITE, MULTIMAGE_TRACE, MULTIMAGE_ALLOW_DIRTY, MULTIMAGE_EVIDENCE, MULTIMAGE_SIGN, MULTIMAGE_BENCH_RUNS, MULTIMAGE_BENCH_BUDGET, MULTIMAGE_BENCH_BASELINE, MULTIMAGE_BENCH_TOLERANCE"}},
 		{"MULTIMAGE_JOBS=0", []string{`MULTIMAGE_JOBS: "0" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_JOBS=-1", []string{`MULTIMAGE_JOBS: "-1" is not a number of jobs: want 1 or more`}},
 		{"MULTIMAGE_BENCH_RUNS=0|MULTIMAGE_BENCH_BUDGET=20|MULTIMAGE_BENCH_TOLERANCE=0", []string{

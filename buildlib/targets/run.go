@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/signal"
 	"slices"
@@ -63,7 +64,7 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 	for _, w := range plan.Warnings {
 		shared().warn(w)
 	}
-	options.Progress = shared().event
+	options.Progress = traced(os.Getenv(prefix+"TRACE"), shared().event)
 	// Later targets use it, too, when this one's context has ended.
 	b, err := buildlib.Open(context.WithoutCancel(ctx), plan, options)
 	if err != nil {
@@ -112,7 +113,7 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *co
 		out := shared()
 		out.start()
 		defer out.stop()
-		err = stage(ctx, b, out)
+		err = errors.Join(stage(ctx, b, out), keepTrace())
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // what was cut off has nothing to say
