@@ -44,7 +44,7 @@ func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore root
 		w:      w,
 		layers: &rootfs.Builder{Cache: w.store},
 		bases: &base.Resolver{
-			Cache: w.store, Dir: w.plan.Dir,
+			Cache: w.store, Dir: w.plan.Dir, Pins: w.pins,
 			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
 			Warn: func(text string) { w.tell(StepWarn, w.client.Scrub(text)) },
 		},

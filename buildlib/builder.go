@@ -51,6 +51,8 @@ type Builder struct {
 	ctx   context.Context // ends with Open's, and with Close
 	close context.CancelFunc
 
+	pins map[string]v1.Hash // of bases, instead of what their references name now
+
 	mu  sync.Mutex // held by the stage that runs
 	run runState
 }

@@ -113,6 +113,14 @@ func (p *Plan) statements(b *built) ([]statement, error) {
 // platformFile is a platform as a part of a file's name.
 func platformFile(platform string) string { return strings.ReplaceAll(platform, "/", "-") }
 
+// parametersGo is the toolchain, as parameters say it.
+type parametersGo struct {
+	Version    string `json:"version"`
+	Flags      string `json:"flags,omitempty"`
+	Experiment string `json:"experiment,omitempty"`
+	FIPS140    string `json:"fips140,omitempty"`
+}
+
 // parameters are what decided how a platform's image was made, as provenance
 // says it: nothing of this machine.
 func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
@@ -122,17 +130,11 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		Packages []string `json:"packages"`
 	}
 	var all struct {
-		Go struct {
-			Version    string `json:"version"`
-			Flags      string `json:"flags,omitempty"`
-			Experiment string `json:"experiment,omitempty"`
-			FIPS140    string `json:"fips140,omitempty"`
-		} `json:"go"`
+		Go     parametersGo `json:"go"`
 		Builds []call       `json:"builds,omitempty"`
 		Image  PlatformPlan `json:"image"`
 	}
-	all.Image = pp
-	all.Go.Version, all.Go.Flags, all.Go.Experiment, all.Go.FIPS140 = p.Go.Version, p.Go.Flags, p.Go.Experiment, p.Go.FIPS140
+	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.Go.Flags, p.Go.Experiment, p.Go.FIPS140}
 	for _, c := range p.Compiles {
 		used := func(m Main) bool {
 			return slices.ContainsFunc(pp.Binaries, func(b PlacedBinary) bool { return b.Binary == m.Binary })

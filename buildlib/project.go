@@ -274,6 +274,9 @@ type Overrides struct {
 	// AllowDirty lets Manifest and Merge publish a checkout with uncommitted
 	// changes under tags that don't say so.
 	AllowDirty bool
+	// Epoch is the time that goes into images. Zero: SOURCE_DATE_EPOCH, else the
+	// commit's.
+	Epoch time.Time
 	// Version and Output replace the Project's.
 	Version string
 	Output  string

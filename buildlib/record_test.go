@@ -218,7 +218,7 @@ func TestGather(t *testing.T) {
 	if want := []string{"a/renamed.json", "b/c/d e/f/team+router+linux-arm-v7.json"}; !slices.Equal(paths, want) {
 		t.Errorf("records %q, want %q", paths, want)
 	}
-	if len(damaged) != 1 || !strings.Contains(damaged[0].Error(), "x+linux-amd64.json: the record is damaged: more than 1048576 bytes") {
+	if len(damaged) != 1 || !strings.Contains(damaged[0].Error(), "x+linux-amd64.json: the record is damaged: more than 16777216 bytes") {
 		t.Errorf("damaged %v", damaged)
 	}
 }

@@ -26,6 +26,9 @@ const (
 	signEnv     = "env://"
 )
 
+// environment is of what Sign names, and of others' identities.
+var environment = os.Getenv
+
 // keyFile reports whether sign names a file.
 func keyFile(sign string) bool {
 	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
@@ -38,7 +41,7 @@ func (p *Plan) key() (*evidence.Key, error) {
 	}
 	var data []byte
 	if variable, ok := strings.CutPrefix(p.Sign, signEnv); ok {
-		if data = []byte(os.Getenv(variable)); len(data) == 0 {
+		if data = []byte(environment(variable)); len(data) == 0 {
 			return nil, fmt.Errorf("Sign: %s: the variable is empty: set it to the private key, in PEM", p.Sign)
 		}
 	} else {
@@ -73,7 +76,7 @@ func (p *Plan) signer() (s signer, err error) {
 	}
 	// Without one, cosign would open a browser and wait.
 	for _, identity := range []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN", "GOOGLE_SERVICE_ACCOUNT_NAME", "BUILDKITE_AGENT_ACCESS_TOKEN"} {
-		if os.Getenv(identity) != "" {
+		if environment(identity) != "" {
 			return s, nil
 		}
 	}

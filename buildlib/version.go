@@ -81,6 +81,10 @@ func (r *resolver) facts() {
 // epoch settles the time of images.
 func (r *resolver) epoch() {
 	r.plan.Epoch = time.Unix(0, 0).UTC()
+	if !r.over.Epoch.IsZero() {
+		r.plan.Epoch = r.over.Epoch.UTC()
+		return
+	}
 	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
 		if err != nil || seconds < 0 || seconds > maxEpoch {

@@ -42,6 +42,8 @@ type Resolver struct {
 	// Reference parses a registry reference; it decides which hosts may be
 	// insecure. nil: name.ParseReference.
 	Reference func(string) (name.Reference, error)
+	// Pins are digests that count instead of what references name now.
+	Pins map[string]v1.Hash
 	// Remote holds the transport, the keychain, and with remote.WithContext
 	// the context that the layers' later reads obey.
 	Remote []remote.Option

@@ -1,0 +1,334 @@
+package buildlib
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
+	"github.com/multimage/multimage/buildlib/internal/git"
+)
+
+// Results of a Verification.
+const (
+	Same    = "same"
+	Differs = "differs"
+	Unknown = "unknown" // it can't be told here: another Go, a base or commit that is gone
+)
+
+// Verification says whether a published index is what its source makes.
+type Verification struct {
+	Ref      string  `json:"ref"` // by digest
+	Image    string  `json:"image,omitempty"`
+	Revision string  `json:"revision,omitempty"`
+	Version  string  `json:"version,omitempty"`
+	Digest   v1.Hash `json:"digest"`
+	Result   string  `json:"result"`
+	// Difference is the first one, or why it can't be told. Nil if Same.
+	Difference *evidence.Difference `json:"difference,omitempty"`
+	// Checked says what was looked at of what is attached.
+	Checked []string `json:"checked,omitempty"`
+	File    string   `json:"-"` // the JSON, absolute; empty: none was written
+}
+
+// Status is 0 if the two are the same, 1 if they differ, and 3 if that can't be
+// told.
+func (v *Verification) Status() int { return map[string]int{Same: 0, Differs: 1, Unknown: 3}[v.Result] }
+
+// differ settles the result.
+func (v *Verification) differ(d *evidence.Difference) {
+	v.Result, v.Difference = Differs, d
+	if d == nil {
+		v.Result = Same
+	} else if d.Class == evidence.Environment {
+		v.Result = Unknown
+	}
+}
+
+func (v *Verification) unknown(format string, args ...any) *Verification {
+	v.differ(&evidence.Difference{Class: evidence.Environment, Path: []string{"index"}, Detail: fmt.Sprintf(format, args...)})
+	return v
+}
+
+// Verify rebuilds the index that ref names from the commit that it says it is of,
+// with an empty build cache and cache, and with bases by digest, and finds the
+// first difference. The Project, which is not part of the commit, is this one. If
+// Sign names a key, private or public, the index must have a signature by it. The
+// result is kept in OUTPUT/evidence/NAME/verify.json. An error, too, means that
+// it can't be told.
+func (p Project) Verify(ctx context.Context, ref string, o Overrides, opts Options) (*Verification, error) {
+	plan, err := p.Plan(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	key, err := plan.key()
+	if err != nil {
+		return nil, err
+	}
+	b, err := Open(ctx, plan, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return within(ctx, b, func(ctx context.Context, w *workspace) (*Verification, error) {
+		at, err := w.client.Reference(ref)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not an image reference: %w", ref, err)
+		}
+		digest, _, err := w.client.Manifest(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		r := &rebuild{w: w, at: at.Context().Digest(digest.String()), key: key}
+		r.Ref, r.Digest = at.Context().Name()+"@"+digest.String(), digest
+		if err := r.verify(ctx, p, o, opts); err != nil {
+			return nil, err
+		}
+		data, err := json.MarshalIndent(&r.Verification, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		dir := plan.evidenceDir(r.Image)
+		r.File = filepath.Join(dir, "verify.json")
+		return &r.Verification, errors.Join(w.folder(dir), disk.WriteBytes(r.File, w.scratch.Dir, 0o644, append(data, '\n')))
+	})
+}
+
+// rebuild is a verification at work.
+type rebuild struct {
+	Verification
+	w     *workspace // of the checkout here, for its plan and client
+	at    name.Digest
+	key   *evidence.Key
+	there v1.ImageIndex
+}
+
+// emptyCache is the folder for the build cache: one for all is for tests.
+var emptyCache = func(temp string) string { return filepath.Join(temp, "gocache") }
+
+var fullRevision = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+
+func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Options) error {
+	var err error
+	if r.there, err = remote.Index(r.at, append(r.w.client.Remote(), remote.WithContext(ctx))...); err != nil {
+		return fmt.Errorf("%s: it is no index that can be read: %w", r.Ref, err)
+	}
+	m, err := r.there.IndexManifest()
+	if err != nil {
+		return err
+	}
+	r.Revision, r.Version = m.Annotations[ociKeys+"revision"], m.Annotations[ociKeys+"version"]
+	plan := r.w.plan
+	i := slices.IndexFunc(plan.ImagePlans, func(ip ImagePlan) bool {
+		return slices.Contains(ip.Repositories, r.at.Context().Name()) || ip.Name == m.Annotations[ociKeys+"title"]
+	})
+	if i < 0 {
+		return fmt.Errorf("%s: the project has no image that goes to this repository, or is called %q", r.Ref, m.Annotations[ociKeys+"title"])
+	}
+	r.Image = plan.ImagePlans[i].Name
+	if d, err := r.attached(ctx); err != nil || d != nil {
+		r.differ(d)
+		return err
+	}
+	switch {
+	case !fullRevision.MatchString(r.Revision):
+		r.unknown("it names no commit (annotation %srevision): it was made without git, or by something else", ociKeys)
+		return nil
+	case strings.HasSuffix(r.Version, "-dirty"):
+		r.unknown("version %s was made of uncommitted changes, which nobody has", r.Version)
+		return nil
+	case plan.Checkout.Folder == "":
+		r.unknown("there is no git repository here: run it in a clone of the source")
+		return nil
+	}
+	created, err := time.Parse(time.RFC3339, m.Annotations[ociKeys+"created"])
+	if err != nil {
+		r.unknown("annotation %screated: %v", ociKeys, err)
+		return nil
+	}
+	temp, err := os.MkdirTemp("", "multimage-verify-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	tree := filepath.Join(temp, "source")
+	remove, err := git.Worktree(ctx, plan.Checkout.Folder, r.Revision, tree)
+	if err != nil {
+		r.unknown("%v", err)
+		return nil
+	}
+	defer remove() // what stays, git prunes
+	inside, err := filepath.Rel(resolved(plan.Checkout.Folder), resolved(plan.Dir))
+	if err != nil {
+		return err
+	}
+	p.Dir, p.BuildCache, p.Evidence, p.Sign = filepath.Join(tree, inside), "", []string{}, ""
+	o.Version, o.Epoch, o.Images, o.Output, o.Cache = r.Version, created, []string{r.Image}, filepath.Join(temp, "dist"), filepath.Join(temp, "cache")
+	o.BuildCache, o.Evidence, o.Sign = "", nil, ""
+	again, err := p.Plan(ctx, o)
+	if err != nil {
+		r.differ(&evidence.Difference{Class: evidence.Configuration, Path: []string{"index"}, Detail: "the project here can't be built from that commit: " + err.Error()})
+		return nil
+	}
+	if err := again.hasSources(); err != nil {
+		r.unknown("a step of the project makes files first, which isn't run here: %v", err)
+		return nil
+	}
+	for i := range again.Compiles {
+		again.Compiles[i].Env = append(again.Compiles[i].Env, "GOCACHE="+emptyCache(temp))
+	}
+	opts.Cache = o.Cache
+	b, err := Open(ctx, again, opts)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	b.pins = pins(again, m)
+	return r.compare(ctx, b)
+}
+
+// pins are the digests of the bases that an index was built on.
+func pins(p *Plan, m *v1.IndexManifest) map[string]v1.Hash {
+	list := map[string]v1.Hash{}
+	if h, err := v1.NewHash(m.Annotations[ociKeys+"base.digest"]); err == nil {
+		for _, pp := range p.ImagePlans[0].Platforms {
+			list[pp.Base] = h
+		}
+	}
+	return list
+}
+
+func (r *rebuild) compare(ctx context.Context, b *Builder) error {
+	d, err := within(ctx, b, func(ctx context.Context, w *workspace) (*evidence.Difference, error) {
+		all, err := w.images(ctx)
+		if err != nil {
+			return &evidence.Difference{Class: evidence.Environment, Path: []string{"index"}, Detail: "it can't be built here: " + err.Error()}, nil
+		}
+		d, err := evidence.Compare(ctx, all[0].index, r.there)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Ref, err)
+		}
+		return d, nil
+	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	r.differ(d)
+	return err
+}
+
+// attached checks what refers to the index: that it is about it, that the key
+// signed it, and that Go was the one that is here.
+func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
+	list, err := r.w.client.Referrers(ctx, r.at, "")
+	if err != nil {
+		return nil, err
+	}
+	wrong := func(d v1.Descriptor, err error) *evidence.Difference {
+		return &evidence.Difference{Class: evidence.Attached, Path: []string{"index", "referrer " + d.Digest.String()}, Detail: err.Error()}
+	}
+	signed := false
+	var refused *evidence.Difference
+	for _, d := range list {
+		data, media, err := r.layer(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		switch media {
+		case string(evidence.BundleType):
+			st, err := evidence.Open(data, r.Digest, r.key)
+			if err != nil {
+				refused = wrong(d, err)
+				continue
+			}
+			if r.key != nil && st.PredicateType == evidence.SignatureType {
+				signed = true
+				r.Checked = append(r.Checked, "signature by the key")
+			}
+		case "application/vnd.in-toto+json":
+			st, err := evidence.ReadStatement(data, r.Digest)
+			if err != nil {
+				return wrong(d, err), nil
+			}
+			if st.PredicateType != evidence.ProvenanceType {
+				continue
+			}
+			r.Checked = append(r.Checked, "provenance")
+			if at := r.w.plan.Go.differs(st.Predicate); at != "" {
+				return &evidence.Difference{Class: evidence.Environment, Path: []string{"index", "provenance"}, Detail: at}, nil
+			}
+		}
+	}
+	switch {
+	case r.key != nil && !signed && refused != nil:
+		return refused, nil
+	case r.key != nil && !signed:
+		return &evidence.Difference{Class: evidence.Attached, Path: []string{"index"}, Detail: "it has no signature by the key"}, nil
+	case r.key == nil && refused != nil: // by whomever, it is about something else
+		return refused, nil
+	}
+	return nil, nil
+}
+
+// layer gets the content of an artifact.
+func (r *rebuild) layer(ctx context.Context, d v1.Descriptor) (data []byte, media string, err error) {
+	_, m, err := r.w.client.Manifest(ctx, r.at.Context().Digest(d.Digest.String()))
+	if err != nil {
+		return nil, "", err
+	}
+	var manifest v1.Manifest
+	if err := json.Unmarshal(m.Raw, &manifest); err != nil || len(manifest.Layers) != 1 {
+		return nil, "", nil // someone else's
+	}
+	const most = 64 << 20
+	if manifest.Layers[0].Size > most {
+		return nil, "", nil
+	}
+	rc, err := r.w.client.Blob(ctx, r.at.Context(), manifest.Layers[0])
+	if err != nil {
+		return nil, "", err
+	}
+	defer rc.Close()
+	data, err = io.ReadAll(rc)
+	return data, string(manifest.Layers[0].MediaType), err
+}
+
+// differs says in which way the Go of a provenance isn't the one here; empty: it
+// is, or isn't told.
+func (t Toolchain) differs(provenance []byte) string {
+	var p struct {
+		Definition struct {
+			External struct {
+				Platforms []struct {
+					Parameters struct {
+						Go parametersGo `json:"go"`
+					} `json:"parameters"`
+				} `json:"platforms"`
+			} `json:"externalParameters"`
+		} `json:"buildDefinition"`
+	}
+	if json.Unmarshal(provenance, &p) != nil || len(p.Definition.External.Platforms) == 0 {
+		return ""
+	}
+	there := p.Definition.External.Platforms[0].Parameters.Go
+	switch here := (parametersGo{t.Version, t.Flags, t.Experiment, t.FIPS140}); {
+	case there.Version != "" && here.Version != there.Version:
+		return fmt.Sprintf("Go %s here, %s there: run it with GOTOOLCHAIN=%s", here.Version, there.Version, there.Version)
+	case there.Version != "" && here != there:
+		return fmt.Sprintf("GOFLAGS %q, GOEXPERIMENT %q and GOFIPS140 %q here, %q, %q and %q there", here.Flags, here.Experiment, here.FIPS140, there.Flags, there.Experiment, there.FIPS140)
+	}
+	return ""
+}
