@@ -135,6 +135,7 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		Image  PlatformPlan `json:"image"`
 	}
 	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.Go.Flags, p.Go.Experiment, p.Go.FIPS140}
+	all.Image.Tags = nil // they say nothing of how it was made
 	for _, c := range p.Compiles {
 		used := func(m Main) bool {
 			return slices.ContainsFunc(pp.Binaries, func(b PlacedBinary) bool { return b.Binary == m.Binary })

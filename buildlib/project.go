@@ -259,9 +259,10 @@ type Overrides struct {
 	// Platforms replace the Project's and limit those of binaries and
 	// images; what has none left is skipped.
 	Platforms []string
-	// Registries replace the Project's and the images'. Empty but not nil: none.
+	// Registries replace the Project's and the images', and Aliases that are whole
+	// names. Empty but not nil: none.
 	Registries []string
-	// Tags replace the Project's and the images'.
+	// Tags replace the Project's and the images', and PlatformTags.
 	Tags []string
 	// Images are the names of the only images to make.
 	Images []string

@@ -28,8 +28,8 @@ type Facts struct {
 	Dirty         bool   // whether tracked files differ from the commit
 	Date          string // the epoch as RFC 3339, in UTC
 
-	// Those of the platform are not known in Version, Tags, Registries and
-	// Repository.
+	// Those of the platform are not known in Version, Tags, Registries,
+	// Repository and Aliases.
 	Platform string // OS/ARCH[/VARIANT]
 	OS       string
 	Arch     string
