@@ -13,6 +13,8 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
@@ -145,13 +147,22 @@ func TestWriteLayoutWithoutNotes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "app")
 			o := Options{Tags: []string{"v1", "latest"}, Private: filepath.Join(t.TempDir(), "private")}
-			if err := Write(t.Context(), dir, testenv.TwoPlatforms(t), o); err != nil {
+			idx := testenv.TwoPlatforms(t)
+			m, err := idx.IndexManifest()
+			if err != nil {
 				t.Fatal(err)
+			}
+			o.Images = map[string]v1.Hash{"v1-arm64": m.Manifests[1].Digest}
+			if err := Write(t.Context(), dir, idx, o); err != nil {
+				t.Fatal(err)
+			}
+			if list := readLayout(t, dir); len(list) != 3 || list[2].Digest != m.Manifests[1].Digest || list[2].Annotations[RefName] != "v1-arm64" {
+				t.Errorf("%+v", list)
 			}
 			if err := lose(o.Private); err != nil {
 				t.Fatal(err)
 			}
-			o.Tags = []string{"v2"}
+			o.Tags, o.Images = []string{"v2"}, nil
 			if err := Write(t.Context(), dir, testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 70))), o); err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,6 +10,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
@@ -148,5 +153,44 @@ func TestJobs(t *testing.T) {
 	}
 	if n := count(srv.requests(), "GET /v2/"); n < 1 || n > 1+3 { // 3 tags read back
 		t.Errorf("%d GETs", n)
+	}
+}
+
+// A tag of one image leads to its manifest, and is written once.
+func TestTagImage(t *testing.T) {
+	srv := newServer(t)
+	c := client(t, Options{})
+	repo := repository(t, c, srv.host+"/acme/app")
+	idx := testenv.TwoPlatforms(t)
+	if _, err := c.Publish(t.Context(), repo, idx, []string{"v1"}, Hooks{}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := idx.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := m.Manifests[1].Digest
+	refuse := Hooks{Ready: func(context.Context) error { return errors.New("not ready") }}
+	if _, err := c.TagImage(t.Context(), repo, image, []string{"v1-arm64"}, refuse); err == nil || !strings.Contains(err.Error(), "not ready") {
+		t.Errorf("error %v", err)
+	}
+	srv.requests()
+	out, err := c.TagImage(t.Context(), repo, image, []string{"v1-arm64", "latest-arm64"}, Hooks{})
+	if err != nil || len(out.Tags) != 2 || !out.Tags[0].Pushed || !out.Tags[0].Current || !out.Tags[1].Current {
+		t.Errorf("tagged %+v, %v", out, err)
+	}
+	if n := count(srv.requests(), "PUT "); n != 2 {
+		t.Errorf("%d manifests were written, want 2", n)
+	}
+	got, err := remote.Get(repo.Tag("v1-arm64"))
+	if err != nil || got.Digest != image {
+		t.Errorf("the tag leads to %v, %v, want %s", got, err, image)
+	}
+	if out, err = c.TagImage(t.Context(), repo, image, []string{"v1-arm64"}, refuse); err != nil || out.Tags[0].Pushed || count(srv.requests(), "PUT ") > 0 {
+		t.Errorf("again: %+v, %v", out, err)
+	}
+	nowhere := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
+	if out, err = c.TagImage(t.Context(), repo, nowhere, []string{"v2"}, Hooks{}); err == nil || !strings.Contains(err.Error(), nowhere.String()) || out.Tags[0].Current {
+		t.Errorf("an image that isn't there: %+v, %v", out, err)
 	}
 }
