@@ -44,6 +44,18 @@ func (r *resolver) compiles(binaries []binary) {
 	}
 }
 
+// suffix is what the go command appends to an executable's name (go help build).
+func suffix(p Platform) string {
+	if p.OS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+// file is what go calls the executable on p, and as which it is published.
+func (b binary) file(p Platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
+func (b binary) published(p Platform) string { return b.Name + suffix(p) }
+
 // checkOutputs notes a binary that is called like the folder of a platform's: v3
 // of linux/amd64 beside all of linux/amd64/v3.
 func (r *resolver) checkOutputs(binaries []binary) {

@@ -169,16 +169,3 @@ type draft struct {
 	binaries  []binary // of these names: several of one are for different platforms
 	platforms []Platform
 }
-
-// on are the binaries for p, in the order of their names.
-func (d *draft) on(p Platform) []binary {
-	var list []binary
-	for _, name := range d.names {
-		for _, b := range d.binaries {
-			if b.Name == name && b.on(p) {
-				list = append(list, b)
-			}
-		}
-	}
-	return list
-}

@@ -155,6 +155,19 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	return !unknown && len(r.mistakes) == before
 }
 
+// on are the binaries for p, in the order of their names.
+func (d *draft) on(p Platform) []binary {
+	var list []binary
+	for _, name := range d.names {
+		for _, b := range d.binaries {
+			if b.Name == name && b.on(p) {
+				list = append(list, b)
+			}
+		}
+	}
+	return list
+}
+
 // platformsOf are those that the binaries of a name are for.
 func (d *draft) platformsOf(name string) []Platform {
 	var all []Platform

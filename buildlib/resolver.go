@@ -72,15 +72,3 @@ type binary struct {
 func (b binary) String() string { return b.Name }
 
 func (b binary) on(p Platform) bool { return slices.Contains(b.platforms, p) }
-
-// suffix is what the go command appends to an executable's name (go help build).
-func suffix(p Platform) string {
-	if p.OS == "windows" {
-		return ".exe"
-	}
-	return ""
-}
-
-// file is what go calls the executable on p, and as which it is published.
-func (b binary) file(p Platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
-func (b binary) published(p Platform) string { return b.Name + suffix(p) }
