@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/multimage/multimage/buildlib/internal/filetree"
 	"golang.org/x/sync/errgroup"
@@ -201,4 +202,17 @@ func (s *Source) resolve(ctx context.Context) error {
 	}
 	s.index = index.Manifests
 	return nil
+}
+
+// Name is the Name of the Source that ref resolves to, without resolving
+// it.
+func Name(ref string) (string, error) {
+	if strings.HasPrefix(ref, "oci:") {
+		return "", nil
+	}
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return "", fmt.Errorf("base %s: not an image reference: %w", ref, err)
+	}
+	return canonical(parsed), nil
 }

@@ -122,19 +122,6 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 	return raw, err
 }
 
-// Name is the Name of the Source that ref resolves to, without resolving
-// it.
-func Name(ref string) (string, error) {
-	if strings.HasPrefix(ref, "oci:") {
-		return "", nil
-	}
-	parsed, err := name.ParseReference(ref)
-	if err != nil {
-		return "", fmt.Errorf("base %s: not an image reference: %w", ref, err)
-	}
-	return canonical(parsed), nil
-}
-
 // canonical is the reference in full. ggcr has the name of Docker Hub's server
 // where people write that of the registry.
 func canonical(ref name.Reference) string {
