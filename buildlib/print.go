@@ -40,6 +40,9 @@ func (p *Plan) String() string {
 		output = rel
 	}
 	field("output", "%s", output)
+	if p.BuildCache != "" {
+		field("build cache", "%s", p.BuildCache)
+	}
 	for _, c := range p.Compiles {
 		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
 		if c.Module != "" {
