@@ -9,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ggcr "github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
