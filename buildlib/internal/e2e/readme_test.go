@@ -62,7 +62,7 @@ func whole(snippet string) string {
 		return snippet
 	case strings.HasPrefix(snippet, "import "):
 		return "package main\n\n" + snippet
-	case strings.HasPrefix(snippet, "Images:"):
+	case strings.HasPrefix(snippet, "Images:"), strings.HasPrefix(snippet, "Binaries: []buildlib.Binary"):
 		return header + "var _ = buildlib.Project{\n" + fields + "}\n"
 	default:
 		return header + "var _ = buildlib.Image{\n" + fields + "}\n"

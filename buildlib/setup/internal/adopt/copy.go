@@ -70,6 +70,11 @@ func (f *follower) fromContext(s *stage, i dockerfile.Instruction, source, dest 
 		f.lost(i, "archives are not unpacked: unpack it in the project, and name the folder in Files.")
 	case !ok:
 		f.lost(i, "%s has no value here.", firstVariable(source))
+	case strings.ContainsAny(rel, "*?[") && !strings.Contains(rel, "**") && !s.compiles:
+		if into {
+			dest = strings.TrimSuffix(dest, "/") + "/"
+		}
+		f.add(i, rel, dest)
 	case strings.ContainsAny(rel, "*?["):
 		f.lost(i, "name the files, or their folder, in Files.")
 	case f.p.isDir(at) && holdsSource(f.p, rel) && s.compiles:
