@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 
@@ -30,6 +31,9 @@ import (
 //
 //go:embed magefile.txt
 var magefile string
+
+// packages matches a project.go whose images have packages, which have to be chosen.
+var packages = regexp.MustCompile(`(?m)^\s+Packages:`)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -92,29 +96,33 @@ func setup(ctx context.Context) error {
 	if tidied != nil {
 		fmt.Println("go -C magefiles mod tidy")
 	}
-	for _, command := range next(dir, work, mage, strings.Contains(string(project), " Packages: ")) {
+	for _, command := range next(dir, work, mage, packages.Match(project)) {
 		fmt.Println(command)
 	}
 	return nil
 }
 
 // next are the commands that make the first images.
-func next(dir, work, mage string, packages bool) []string {
-	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return []string{"go -C magefiles tool mage -w .. images"}
-	}
-	commands := []string{"go get -tool " + mage}
+func next(dir, work, mage string, locks bool) []string {
+	run := "go tool mage "
+	var commands []string
 	_, err := os.Stat(filepath.Join(dir, "vendor", "modules.txt"))
+	if _, none := os.Stat(filepath.Join(dir, "go.mod")); none != nil {
+		run = "go -C magefiles tool mage -w .. "
+		err = none // nothing to vendor
+	} else {
+		commands = append(commands, "go get -tool "+mage)
+	}
 	switch {
 	case err == nil && work != "" && work != "off":
 		commands = append(commands, "go work vendor")
 	case err == nil:
 		commands = append(commands, "go mod vendor")
 	}
-	if packages {
-		commands = append(commands, "go tool mage lock")
+	if locks {
+		commands = append(commands, run+"lock")
 	}
-	return append(commands, "go tool mage images")
+	return append(commands, run+"images")
 }
 
 // goVersion is the least that multimage's modules ask for.
