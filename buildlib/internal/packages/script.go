@@ -101,7 +101,7 @@ func connected(line string) (parts []string) {
 			depth++
 		case c == ')':
 			depth--
-		case depth <= 0 && (c == '|' || c == '&' && i+1 < len(line) && line[i+1] == '&'):
+		case depth <= 0 && (c == '|' || c == '&' && !(i > 0 && strings.ContainsRune("<>", rune(line[i-1])) || i+1 < len(line) && line[i+1] == '>')):
 			parts = append(parts, strings.TrimSpace(line[start:i]))
 			if i+1 < len(line) && line[i+1] == c {
 				i++
@@ -110,4 +110,49 @@ func connected(line string) (parts []string) {
 		}
 	}
 	return append(parts, strings.TrimSpace(line[start:]))
+}
+
+// writes tells that a line, without what is silent, redirects into a file.
+func writes(line string) bool {
+	quote := byte(0)
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quote != '\'':
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '>':
+			return true
+		}
+	}
+	return false
+}
+
+// firstWord splits a line after its first word, in which there may be spaces in
+// quotes and parentheses.
+func firstWord(line string) (word, rest string) {
+	quote, depth := byte(0), 0
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quote != '\'':
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"' || c == '`':
+			quote = c
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case (c == ' ' || c == '\t') && depth <= 0:
+			return line[:i], strings.TrimSpace(line[i:])
+		}
+	}
+	return line, ""
 }

@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ var (
 	function   = regexp.MustCompile(`^(?:function\s+)?([\w-]+)\s*\(\)\s*\{?$`)
 	assignment = regexp.MustCompile(`^(?:local |export |readonly )?\s*(\w+)=(.*)$`)
 	variable   = regexp.MustCompile(`\$(\w+|\{\w+\}|[#*@?!$-])`)
-	optional   = regexp.MustCompile(`\$\{\w+:[+-][^{}]*\}`)
+	optional   = regexp.MustCompile(`\$\{DPKG_ROOT:[+-][^{}]*\}`)
 )
 
 // block looks through the commands up to the word that ends it, which isn't
@@ -121,6 +122,8 @@ func (s *Shell) ifs(list []string) (rest []string, bad string) {
 			var known, holds bool
 			if holds, known = s.condition(cond); known {
 				might, must = might && holds, holds
+			} else if bad = s.command(cond); bad != "" { // it runs, too
+				return nil, bad
 			} else {
 				must = false
 			}
@@ -157,9 +160,11 @@ func skip(list []string, ends ...string) []string {
 
 // cases looks through the branches of case WORD in.
 func (s *Shell) cases(list []string) (rest []string, bad string) {
-	word := strings.TrimSuffix(strings.TrimPrefix(list[0], "case "), " in")
+	word, first, _ := strings.Cut(strings.TrimPrefix(list[0], "case "), " in")
 	word, known := s.expand(strings.TrimSpace(word))
-	list = list[1:]
+	if list = list[1:]; first != "" {
+		list = append([]string{strings.TrimSpace(first)}, list...)
+	}
 	done := false
 	for len(list) > 0 {
 		if list[0] == "esac" || strings.HasPrefix(list[0], "esac ") {
@@ -181,7 +186,8 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 		matches := !known
 		for p := range strings.SplitSeq(strings.TrimPrefix(pattern, "("), "|") {
 			p = strings.Trim(strings.TrimSpace(p), `"'`)
-			matches = matches || p == word || strings.ContainsAny(p, "*?[$") && !done
+			glob, err := path.Match(p, word)
+			matches = matches || p == word || glob || err != nil || strings.Contains(p, "$")
 		}
 		if matches && !done {
 			if list, bad = s.block(list, ";;", "esac"); bad != "" {
@@ -317,7 +323,7 @@ func (s *Shell) command(line string) (bad string) {
 
 var (
 	silent   = regexp.MustCompile(`\s*(?:\d?>>?\s*(?:&\s*\d|/dev/null)|&>\s*/dev/null|<\s*\S+|<<-?\s*\S+|>&2)`)
-	reading  = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "trap", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
+	reading  = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
 	changing = []string{"-i", "--in-place", "-delete", "-exec", "-execdir", "-ok", "-fprint"}
 )
 
@@ -327,10 +333,13 @@ func (s *Shell) simple(line string) bool {
 	if line == "" {
 		return true
 	}
-	if strings.Contains(line, ">") && !strings.ContainsAny(line, `"'`) {
-		return false // writes a file
+	if writes(line) {
+		return false
 	}
 	if m := assignment.FindStringSubmatch(line); m != nil {
+		if value, command := firstWord(m[2]); command != "" && !strings.HasPrefix(line, "local ") && !strings.HasPrefix(line, "export ") && !strings.HasPrefix(line, "readonly ") {
+			return readsOnly(value) && s.simple(command) // VARIABLE=value command
+		}
 		if value, ok := s.expand(m[2]); ok && !strings.Contains(value, " ") || ok && strings.HasPrefix(m[2], `"`) {
 			if _, twice := s.vars[m[1]]; !twice {
 				s.vars[m[1]] = value
@@ -339,11 +348,14 @@ func (s *Shell) simple(line string) bool {
 		}
 		delete(s.vars, m[1])
 		s.vars[m[1]+"?"] = "" // another value: never known again
-		return !strings.Contains(m[2], "$(") || readsOnly(m[2])
+		return readsOnly(m[2])
 	}
 	words := strings.Fields(line)
 	if words[0] == "!" {
 		words = words[1:]
+	}
+	if len(words) == 0 {
+		return true
 	}
 	if body, ok := s.funcs[words[0]]; ok {
 		if s.depth++; s.depth > 20 {
@@ -362,8 +374,11 @@ func (s *Shell) simple(line string) bool {
 		s.Args, s.depth = args, s.depth-1
 		return bad == ""
 	}
+	if words[0] == "command" && (len(words) < 2 || words[1] != "-v") {
+		return false
+	}
 	if slices.Contains(reading, words[0]) && !slices.ContainsFunc(words, func(w string) bool { return slices.Contains(changing, w) }) {
-		return words[0] == "find" || !strings.Contains(line, "$(") || readsOnly(line)
+		return readsOnly(line)
 	}
 	known := true
 	for i, w := range words {

@@ -162,7 +162,7 @@ func (in *installer) isFile(flag, p string) (holds, known bool) {
 
 // do does what the command would, and tells whether it could.
 func (in *installer) do(u *unpacked, words []string) bool {
-	if slices.Contains(needless, words[0]) || strings.HasPrefix(words[0], "/usr/bin/python3") {
+	if slices.Contains(needless, words[0]) {
 		return true
 	}
 	if words[0] == "." { // debconf's
