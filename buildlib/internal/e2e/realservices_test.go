@@ -180,6 +180,8 @@ func checkPublished(t *testing.T, image buildlib.ImageResult, ref buildlib.Ref) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	// docker-registry lacks the referrers API.
+	tags = slices.DeleteFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, "sha256-") })
 	if slices.Sort(tags); !slices.Equal(tags, []string{"latest", "v1.2.3"}) {
 		t.Errorf("the repository has the tags %q", tags)
 	}

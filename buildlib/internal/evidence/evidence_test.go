@@ -217,3 +217,82 @@ func TestSystem(t *testing.T) {
 		}
 	}
 }
+
+// cyclonedx-gomod is the Go module's own reader of build infos: it finds the same
+// modules, of programs with and without replace directives, vendored or not.
+func TestModulesAsOthersReadThem(t *testing.T) {
+	tool, err := exec.LookPath("cyclonedx-gomod")
+	if err != nil {
+		testenv.Missing(t, "cyclonedx-gomod", "it isn't in PATH: go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0")
+	}
+	self, err := os.Executable() // of many modules, with a main that has no version
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := program(t)
+	vendored := filepath.Join(filepath.Dir(plain), "vendored")
+	for _, args := range [][]string{{"mod", "vendor"}, {"build", "-mod=vendor", "-trimpath", "-o", vendored, "."}} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir, cmd.Env = filepath.Dir(plain), append(os.Environ(), "GOPROXY=off", "GONOSUMDB=*", "GOFLAGS=-mod=mod", "CGO_ENABLED=0", "GOWORK=off")
+		if args[0] == "build" {
+			cmd.Env = append(cmd.Env, "GOFLAGS=")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %v: %v\n%s", args, err, out)
+		}
+	}
+	for _, at := range []string{plain, vendored, self} {
+		out, err := exec.Command(tool, "bin", "-json", "-std", at).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc struct{ Components []cdxComponent }
+		if err := json.Unmarshal(out, &doc); err != nil {
+			t.Fatal(err)
+		}
+		var want, got []string
+		for _, c := range doc.Components {
+			p, _, _ := strings.Cut(c.Purl, "?")
+			if p == "pkg:golang/./folder@(devel)" { // a folder's name is no module's
+				p = "pkg:golang/example.com/folder"
+			}
+			want = append(want, strings.ReplaceAll(p, "std@go", "stdlib@"))
+		}
+		b, err := readBinary(Executable{Path: "/x", Source: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range append([]Module{b.stdlib()}, b.Modules...) {
+			got = append(got, modulePurl(m))
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", at, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+		}
+	}
+}
+
+// TestDocuments writes documents for testdata/evidence/run, which validates them.
+func TestDocuments(t *testing.T) {
+	dir := os.Getenv("TEST_DOCUMENTS")
+	if dir == "" {
+		t.Skip("TEST_DOCUMENTS names no folder")
+	}
+	s := subject(t)
+	child := *s
+	child.Digest = s.Images[0].Digest
+	unknown := child
+	unknown.Images = []Contents{{Platform: "linux/amd64", Digest: child.Digest, System: System{Incomplete: "rpm's database is not read"}, Binaries: []Binary{{Path: "/x", Digest: hash("7")}}}}
+	for name, s := range map[string]*Subject{"index": s, "image": &child, "unknown": &unknown} {
+		for _, kind := range []string{KindSBOM, KindCycloneDX} {
+			d, err := NewDocument(kind, s)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name+d.Suffix), d.Data, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

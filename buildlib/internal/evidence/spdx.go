@@ -61,7 +61,7 @@ const (
 )
 
 var spdxPurposes = map[string]string{
-	kindImage: "CONTAINER", kindBase: "CONTAINER", kindSystem: "OPERATING-SYSTEM", kindPackage: "LIBRARY",
+	kindImage: "CONTAINER", kindBase: "CONTAINER", kindSystem: "OPERATING_SYSTEM", kindPackage: "LIBRARY",
 	kindBinary: "APPLICATION", kindModule: "LIBRARY", kindFile: "FILE", kindRuntime: "ARCHIVE",
 }
 
