@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/gocache"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/registry"
@@ -32,6 +33,7 @@ import (
 type buildCache struct {
 	w       *workspace
 	repo    name.Repository
+	key     *evidence.Key // signs the cache, and must have; nil: the project signs nothing
 	parts   []*cachePart
 	folder  gocache.Folder
 	packs   chan struct{} // slots of packs being restored
@@ -96,7 +98,15 @@ func (w *workspace) restoreBuildCache(ctx context.Context, g *errgroup.Group) *b
 	if w.plan.BuildCache == "" {
 		return nil
 	}
-	c := &buildCache{w: w, packs: make(chan struct{}, cachePacks)}
+	key, err := w.plan.key()
+	if err == nil && w.plan.Sign == signKeyless {
+		err = errors.New("a keyless signature of it can't be made yet")
+	}
+	if err != nil {
+		w.tell(StepWarn, fmt.Sprintf("build cache %s: not used, because the project signs: %v", w.plan.BuildCache, err))
+		return nil
+	}
+	c := &buildCache{w: w, key: key, packs: make(chan struct{}, cachePacks)}
 	for _, call := range w.plan.Compiles {
 		if slices.ContainsFunc(call.Env, func(s string) bool { return strings.HasPrefix(s, "GOCACHE") }) {
 			continue // it has another cache
@@ -281,9 +291,10 @@ func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, 
 	if err != nil {
 		return x, err
 	}
-	// All that is read from here on hangs on the manifest's digest: a signature
-	// of it is to be checked here.
-	d, err := gocache.Config(m.Raw)
+	d, signature, err := gocache.Config(m.Raw)
+	if err == nil {
+		err = c.trusts(d.Digest, signature)
+	}
 	if err != nil {
 		return x, errForeign{err}
 	}
@@ -300,6 +311,45 @@ func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, 
 		return x, errForeign{err}
 	}
 	return x, nil
+}
+
+// cacheType is of what is signed of a build cache, so that no other signature of the
+// same key will do.
+const cacheType = "https://github.com/multimage/multimage/build-cache/v1"
+
+// sign returns what signs the configuration of an image of the cache; nil: the
+// project signs nothing.
+func (c *buildCache) sign() func(v1.Hash) (string, error) {
+	if c.key == nil {
+		return nil
+	}
+	return func(config v1.Hash) (string, error) {
+		if !c.key.CanSign() {
+			return "", errors.New("Sign names a public key, which can't sign")
+		}
+		statement, err := evidence.NewStatement(&evidence.Subject{Digest: config}, cacheType, []byte("{}"))
+		if err != nil {
+			return "", err
+		}
+		bundle, err := evidence.Sign(c.key, statement)
+		return string(bundle), err
+	}
+}
+
+// trusts is an error unless the project's key, if there is one, has signed the
+// configuration.
+func (c *buildCache) trusts(config v1.Hash, signature string) error {
+	if c.key == nil {
+		return nil
+	}
+	if signature == "" {
+		return errors.New("it is not signed, and the project signs")
+	}
+	s, err := evidence.Open([]byte(signature), config, c.key)
+	if err == nil && s.PredicateType != cacheType {
+		err = errors.New("its signature is of something else")
+	}
+	return err
 }
 
 func isNotFound(err error) bool {
@@ -372,11 +422,11 @@ func (c *buildCache) tryWrite(ctx context.Context, p *cachePart) (said string, e
 	if !changed && len(x.Packs) == had {
 		return "up to date", nil
 	}
-	manifest, config, err := next.Image(p.platform.spec())
+	manifest, config, err := next.Image(p.platform.spec(), c.sign())
 	if err != nil {
 		return "", err
 	}
-	d, err := gocache.Config(manifest)
+	d, _, err := gocache.Config(manifest)
 	if err != nil {
 		return "", err
 	}

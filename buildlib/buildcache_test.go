@@ -3,6 +3,11 @@ package buildlib
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -18,6 +23,8 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/multimage/multimage/buildlib/internal/evidence"
 )
 
 // cacheRegistry is a registry that does to its blobs what a test wants.
@@ -296,8 +303,7 @@ func TestBuildCache(t *testing.T) {
 	var wait sync.WaitGroup
 	for i, m := range two {
 		putFile(t, m, strings.Replace(program, "unset", fmt.Sprint("machine ", i), 1))
-		resolved, err := Project{Dir: m.dir, Version: "1.0", Platforms: []string{"linux/arm64"}, Images: []Image{}, BuildCache: c.host + "/cache",
-			Go: GoBuild{}}.Plan(t.Context(), Overrides{Cache: cache})
+		resolved, err := Project{Dir: m.dir, Version: "1.0", Platforms: []string{"linux/arm64"}, Images: []Image{}, BuildCache: c.host + "/cache"}.Plan(t.Context(), Overrides{Cache: cache})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,13 +318,12 @@ func TestBuildCache(t *testing.T) {
 	clean(after("two writers", false, 1))
 
 	// The registry has gone.
-	c.registryGone(t)
-	if said := cacheWarnings(after("no registry", false, all+1)); len(said) != 1 {
-		t.Errorf("no registry: warned %q", said)
+	c.host = refusingRegistry(t)
+	compiled, digest, events = must(reader, false)
+	if said := cacheWarnings(events); compiled != 0 || digest != want || len(said) != 1 {
+		t.Errorf("no registry: compiled %d packages into %s, and warned %q", compiled, digest, said)
 	}
 }
-
-func (c *cacheRegistry) registryGone(t *testing.T) { c.host = refusingRegistry(t) }
 
 func putFile(t *testing.T, m machine, text string) {
 	t.Helper()
@@ -357,5 +362,66 @@ func TestBuildCacheTags(t *testing.T) {
 	p.Version, c.Args = "2.0", []string{"-ldflags=-X main.version=2.0"}
 	if p.cacheTag(c) != want {
 		t.Error("the linker's flags change the tag")
+	}
+}
+
+func TestBuildCacheSignature(t *testing.T) {
+	parse := func() *evidence.Key {
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := evidence.ParseKey(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	ours, theirs := &buildCache{key: parse()}, &buildCache{key: parse()}
+	config, _, err := v1.SHA256(strings.NewReader("config"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := v1.SHA256(strings.NewReader("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := ours.sign()(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := evidence.NewStatement(&evidence.Subject{Digest: config}, evidence.SignatureType, []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := evidence.Sign(ours.key, statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name      string
+		c         *buildCache
+		config    v1.Hash
+		signature string
+		good      bool
+	}{
+		{"ours", ours, config, signature, true},
+		{"nobody asks", &buildCache{}, config, "", true},
+		{"none", ours, config, "", false},
+		{"another's", theirs, config, signature, false},
+		{"of something else", ours, other, signature, false},
+		{"an image's", ours, config, string(image), false},
+		{"no signature", ours, config, "{}", false},
+	} {
+		if err := test.c.trusts(test.config, test.signature); (err == nil) != test.good {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	if (&buildCache{}).sign() != nil {
+		t.Error("a project that doesn't sign signs")
 	}
 }

@@ -24,9 +24,13 @@ type Lost struct{ Digest v1.Hash }
 
 func (l *Lost) Error() string { return fmt.Sprintf("the registry has lost pack %s", l.Digest) }
 
+// signatureKey is of the manifest's annotation.
+const signatureKey = "multimage.gocache.signature"
+
 // Image makes the manifest and the configuration of an image of the packs, for
-// the platform that they were compiled for.
-func (x Index) Image(p v1.Platform) (manifest, config []byte, err error) {
+// the platform that they were compiled for. sign gives the signature of the
+// configuration, which says by their hashes what all outputs are; nil: there is none.
+func (x Index) Image(p v1.Platform, sign func(config v1.Hash) (string, error)) (manifest, config []byte, err error) {
 	text, err := x.encode()
 	if err != nil {
 		return nil, nil, err
@@ -45,21 +49,28 @@ func (x Index) Image(p v1.Platform) (manifest, config []byte, err error) {
 	if m.Config.Digest, m.Config.Size, err = v1.SHA256(bytes.NewReader(config)); err != nil {
 		return nil, nil, err
 	}
+	if sign != nil {
+		signature, err := sign(m.Config.Digest)
+		if err != nil {
+			return nil, nil, err
+		}
+		m.Annotations = map[string]string{signatureKey: signature}
+	}
 	manifest, err = json.Marshal(m)
 	return manifest, config, err
 }
 
 // Config returns the descriptor of the configuration that Read wants beside the
-// manifest.
-func Config(manifest []byte) (v1.Descriptor, error) {
+// manifest, and its signature; empty: it has none.
+func Config(manifest []byte) (d v1.Descriptor, signature string, err error) {
 	m, err := v1.ParseManifest(bytes.NewReader(manifest))
 	if err != nil {
-		return v1.Descriptor{}, err
+		return d, "", err
 	}
 	if m.Config.Size > maxConfig {
-		return v1.Descriptor{}, errors.New("its configuration is too large")
+		return d, "", errors.New("its configuration is too large")
 	}
-	return m.Config, nil
+	return m.Config, m.Annotations[signatureKey], nil
 }
 
 // Read returns the index of an image that Image made.

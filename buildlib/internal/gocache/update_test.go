@@ -85,11 +85,11 @@ func noise(size int, seed byte) []byte {
 func TestImageIsReadAgain(t *testing.T) {
 	f, entries := made(t, "one", "two")
 	x, _ := update(t, Index{}, f, entries)
-	manifest, config, err := x.Image(v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"})
+	manifest, config, err := x.Image(v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := Config(manifest); err != nil || d.Size != int64(len(config)) {
+	if d, _, err := Config(manifest); err != nil || d.Size != int64(len(config)) {
 		t.Errorf("the configuration has %d bytes, not %d (%v)", d.Size, len(config), err)
 	}
 	got, err := Read(manifest, config)
@@ -111,7 +111,7 @@ func TestImageIsReadAgain(t *testing.T) {
 		t.Errorf("a pack that isn't here was opened: %v", err)
 	}
 	other, _ := update(t, Index{}, f, entries[:1])
-	if manifest, _, err = other.Image(v1.Platform{}); err != nil {
+	if manifest, _, err = other.Image(v1.Platform{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(manifest, config); err == nil {
