@@ -3,7 +3,8 @@
 // can't carry over is a note, which becomes a comment.
 //
 // adopt.go looks for all of it, mains.go for main packages; dockerfile.go
-// follows a Dockerfile through its stages, with run.go for what RUN does and
+// follows a Dockerfile through its stages, with
+// instruction.go and copy.go for what they say, run.go for what RUN does and
 // account.go for users; ko.go and goreleaser.go read YAML; text.go has values
 // that become templates; source.go writes the Project as Go.
 package adopt
