@@ -1,8 +1,8 @@
-// Package bench measures what a plan's builds take natively against what they take
+// Package bench compares what a plan's builds cost natively with what they cost
 // under emulation, as "docker buildx build --platform" runs them.
 //
-// Its files in their order: difference.go compares two binaries, run.go has the
-// builds and measures them, bench.go prepares, runs and reports.
+// Its files: bench.go prepares, runs and reports; run.go lists the builds and
+// measures them; difference.go compares two binaries.
 package bench
 
 import (

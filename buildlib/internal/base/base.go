@@ -1,10 +1,10 @@
-// Package base finds the images that others stand on: from a registry's
-// reference or an image layout to the manifest, config, layers and file tree for
-// a platform. What it reads is verified by its digest and kept in the cache.
+// Package base finds base images: from a reference to a registry or a layout it gets
+// the manifest, config, layers and file tree for a platform. Everything it reads is
+// verified by its digest and kept in the cache.
 //
 // Its files, each knowing those before it: source, what a reference names, and
-// its blobs; image, one platform's image; child, which of an index that is;
-// registry and layout, where they come from; base, all of them in their order.
+// its blobs; image, the image for one platform; child, which image of an index that
+// is; registry and layout, the origins; base, which puts everything together.
 package base
 
 import (

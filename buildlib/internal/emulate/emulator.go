@@ -1,13 +1,12 @@
 // Package emulate lets a platform's own Go toolchain build on this machine: it
-// finds what runs programs of the platform, and makes the toolchain. That is
-// what a Dockerfile does that compiles under QEMU, and what cross-compiling is
-// measured against.
+// finds the emulator for the platform, and makes the toolchain. That is how a
+// Dockerfile compiles under QEMU, and what cross-compiling is compared with.
 //
-// Its files in their order: crash.go tells crashes from mistakes, probe.go runs a
-// program that does nothing, emulator.go finds what runs a platform; native.go asks
-// the installed Go, module.go downloads its foreign brother, cross.go compiles it,
-// record.go writes down what belongs in it, try.go tries it, and toolchain.go keeps
-// it.
+// Its files: emulator.go finds what runs a platform's programs, with probe.go, which
+// runs a program that does nothing, and crash.go, which tells crashes from other
+// failures; toolchain.go keeps the toolchain, with native.go, which asks the
+// installed Go, module.go, which downloads the platform's, cross.go, which compiles
+// it, record.go, which lists its files, and try.go, which tries it.
 package emulate
 
 import (

@@ -2,8 +2,9 @@
 // bills of materials, provenance, signatures, and where two images differ. It
 // knows images and bytes; registries and plans are its callers' business.
 //
-// Its files build on each other in this order: purl, binary, system, contents;
-// graph, spdx, cyclonedx, provenance, document; key, bundle, artifact; difference.
+// Its files: purl, binary, system and contents, which know each other; then, each
+// knowing those before it, graph, spdx, cyclonedx, provenance, document; key,
+// bundle, artifact; difference.
 package evidence
 
 import (

@@ -1,10 +1,10 @@
-// Package filetree is the file tree that the layers of an image leave, as far as
-// one must know it to put further layers on top: what is at which path, with
-// whose owner and mode, and where links lead.
+// Package filetree is the file tree that an image's layers make, as far as further
+// layers depend on it: what is at each path, with which owner and mode, and where
+// links lead.
 //
-// Its files, each knowing those before it: tree, the type and its walk; read,
-// what is read of a layer that nobody vouches for; scan and changeset, from
-// layers to a tree; record, how a tree is kept.
+// Its files, each knowing those before it: tree, the type and its walk; read, the
+// limits for layers that can't be trusted; scan and changeset, from layers to a
+// tree; contents, the files themselves; record, how a tree is kept.
 package filetree
 
 import (

@@ -1,9 +1,10 @@
 // Package git reads what a build needs to know of the repository it is in.
 //
-// Its files in their order: command.go runs git, filter.go finds the programs that
-// it must not run, checkout.go looks for changes and ignored files, mode.go reads
-// the modes that git keeps, walk.go finds the nearest version, tags.go chooses it,
-// and git.go puts all together.
+// Its files: command.go runs git, filter.go finds the programs that it must not
+// run, git.go finds the repository and puts everything together; checkout.go looks
+// for changes and ignored files, mode.go reads the file modes that git keeps,
+// worktree.go checks a commit out elsewhere, walk.go finds the nearest version tag
+// and tags.go chooses among tags.
 //
 // It runs no program that the checkout's own configuration names, and looks at
 // no repository but the one that holds the folder.

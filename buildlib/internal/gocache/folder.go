@@ -1,7 +1,7 @@
-// Package gocache takes a part of the Go build cache to other machines: as an
-// OCI image whose layers, the packs, hold what actions of the go command put out,
-// and whose configuration says which actions those are. What comes from a pack
-// is checked against the hash that the go command knows it by.
+// Package gocache takes a part of the Go build cache to other machines: as an OCI
+// image whose layers, the packs, hold the outputs of the go command's actions, and
+// whose configuration lists those actions. Every output from a pack is checked
+// against the hash that the go command uses for it.
 //
 // Its files, each knowing those before it: folder (GOCACHE), index (what an image
 // has), pack (writing one), unpack (restoring one), update (which packs to write),

@@ -1,10 +1,11 @@
-// Package gotool runs the go command: what it says of a module, and its builds
-// into folders that it keeps between runs.
+// Package gotool runs the go command: it asks about modules and packages, and
+// builds into folders that are kept between runs.
 //
-// Its files in their order: go.go runs the command and lists packages, flags.go
-// reads flags, platform.go has the environment of a platform, module.go reads
-// go.mod and go.work, cgo.go finds what cgo's absence leaves out, inputs.go what
-// is compiled in, binary.go checks what came out, and build.go builds.
+// Its files, each knowing those before it: flags.go reads flags, platform.go has the
+// environment of a platform, go.go runs the command and lists packages, module.go
+// reads go.mod and go.work, cgo.go finds the files that are left out without cgo,
+// binary.go checks executables, build.go builds, and inputs.go finds the files that
+// a build reads.
 package gotool
 
 import (

@@ -1,9 +1,9 @@
-// Package image makes an image of layers and a configuration, and an index of
+// Package image makes an image from layers and a configuration, and an index from
 // images (OCI image spec, manifest.md, config.md, image-index.md). It reads no
 // layer and writes no file.
 //
-// Its files, each knowing those before it: config, from the base's configuration
-// and the image's own to one; image; index.
+// Its files: image and config (one configuration, from the base's and the image's
+// own), which know each other; then index.
 package image
 
 import (

@@ -3,9 +3,9 @@
 // and what packages leave in a file system. Package distro chooses and
 // unpacks; nothing here runs a program of an image.
 //
-// Its files, in order: packages, lock, fetch; contents, archive, what packages hold; accounts,
-// capability, files, certificates, what commands of their scripts do; script, shell,
-// which of those a script would run.
+// Its files: packages, lock and fetch; contents and archive, what packages hold;
+// accounts, capability, files and certificates, what the commands of their scripts
+// do; script and shell, which of those commands a script runs.
 package packages
 
 import "fmt"

@@ -1,5 +1,5 @@
-// Package process starts commands that end as a whole: with the processes that
-// they have started themselves.
+// Package process starts commands that end as a group: together with the processes
+// that they have started.
 package process
 
 import (

@@ -2,9 +2,9 @@
 // its logins, limits and retries. It assembles nothing.
 //
 // A Client publishes an index (Publish; or PushImages on several machines, and
-// then Join), and pulls and pushes what else is kept in registries by digest:
-// Manifest, Blob, Referrers and Push. Others pull through ggcr, with the options
-// that Remote returns. All of that is retried, resumed and limited alike.
+// then Join), and pulls and pushes other content by digest: Manifest, Blob,
+// Referrers and Push. Other packages pull through go-containerregistry, with the
+// options that Remote returns. All of that is retried, resumed and limited alike.
 //
 // Its files, each of which knows only those before it:
 //

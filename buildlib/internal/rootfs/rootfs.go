@@ -1,14 +1,14 @@
 // Package rootfs makes the layers of an image: the users, certificate roots and
-// time zones that its programs need, the project's files, and its binaries, put
-// over the file tree that its base leaves.
+// time zones that its programs need, the project's files, and its binaries, on top
+// of the base's file tree.
 //
 // Its files, each knowing those before it: change, what a layer sets at one path;
-// filesystem, the changes of the layer at hand over what is below; packages, what
-// those of a distribution bring; passwd and user, accounts; ignore and glob, what of
-// the project is left out, and what a pattern names; compress, builder and layer,
-// from changes to a layer in the cache; files, what of the project is copied; spec,
-// what a root file system is made of; runtime, what a static program needs of a
-// system; rootfs, all of them in their order.
+// filesystem, the changes of the current layer over what is below; packages, the
+// files of a distribution's packages; passwd and user, accounts; ignore and glob,
+// the project's files that are left out, and those that a pattern matches;
+// compress, builder and layer, from changes to a layer in the cache; files, the
+// project's files that are copied; spec, the parts of a root file system; runtime,
+// what a static program needs from a system; rootfs, which puts everything together.
 package rootfs
 
 import (

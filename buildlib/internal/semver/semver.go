@@ -1,6 +1,6 @@
-// Package semver reads versions and says which is the higher (Semantic
-// Versioning 2.0.0, https://semver.org). As people tag them: with or without a
-// v in front, and short ones like v1 and v1.2, too.
+// Package semver parses and compares versions (Semantic Versioning 2.0.0,
+// https://semver.org), written as people tag them: with or without a leading v, and
+// short ones like v1 and v1.2, too.
 package semver
 
 import (

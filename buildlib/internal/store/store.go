@@ -1,6 +1,6 @@
 // Package store is the content-addressed cache that outlives a build: the
 // blobs of bases and layers by digest, and small records by key. Several
-// processes may use one store at once. Nothing in it is needed: what is
+// processes may use one store at once. Nothing in it is indispensable: whatever is
 // missing, corrupt or trimmed is made again.
 package store
 

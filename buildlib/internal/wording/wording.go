@@ -1,5 +1,5 @@
-// Package wording makes text fit for people: it proposes the name that somebody
-// meant, and makes what others wrote short and printable.
+// Package wording prepares text for people: it suggests the name that was meant,
+// and makes text from elsewhere short and printable.
 package wording
 
 import (

@@ -1,9 +1,9 @@
-// Package measure runs a command and tells what it took: time, processor time,
-// memory, and what else the machine was busy with meanwhile.
+// Package measure runs a command and measures what it took: time, processor time
+// and memory, and what else the machine was doing meanwhile.
 //
-// Its files in their order: measure.go runs, noise.go compares what the machine
-// counts before and after; system_linux.go reads that, the processes' memory and
-// the host, and system_other.go stands for systems that tell nothing.
+// Its files: measure.go runs the command; noise.go compares the machine's counters
+// before and after; system_linux.go reads those counters, the processes' memory and
+// the host; system_other.go is for systems that offer none of this.
 package measure
 
 import (

@@ -2,16 +2,14 @@
 // people and programs read: a table, a report, a chart, bench.json, bench.txt
 // in the Go benchmark format; and compares them with those of an earlier run.
 //
-// Its files in their order: report.go has what was measured, statistics.go what
-// follows from it, totals.go what is counted and added up, metric.go how figures
-// are written; text.go, json.go, table.go, markdown.go and chart.go are the
-// outputs, compare.go reads a baseline, write.go writes all files. The *.tmpl are
-// what report.md and chart.svg look like.
+// Its files: report.go holds the measurements, statistics.go and totals.go compute
+// from them, metric.go formats figures; text.go, json.go, table.go, markdown.go and
+// chart.go make the outputs; compare.go reads a baseline; write.go writes all files.
+// The *.tmpl files are the templates of report.md and chart.svg.
 //
-// It measures nothing and knows no clock, so that equal measurements give
-// equal files. Statistics are benchstat's, by go-moremath: the median, its 95 %
-// interval, and the Mann-Whitney U test, which assume nothing of how
-// measurements are distributed.
+// It measures nothing and reads no clock, so equal measurements give equal files.
+// The statistics are benchstat's, by go-moremath: the median, its 95 % interval, and
+// the Mann-Whitney U test, none of which assumes a distribution.
 package report
 
 import (

@@ -1,8 +1,8 @@
 // Package distro chooses and unpacks packages of Debian and Alpine on a base, as
 // apt-get and dpkg, or apk, would, without running anything of the base.
 //
-// Its files, in order: relation, pkg, universe, choose, what both have in common;
-// for Debian deb_version, deb_control, deb_relation, deb_system, deb_sources,
+// Its files: relation, pkg, universe and choose are for both distributions;
+// for Debian there are deb_version, deb_control, deb_relation, deb_system, deb_sources,
 // deb_release, deb_index, and deb_archive, deb_rules, deb_install,
 // deb_alternative, deb_script, deb_database; for Alpine apk_version, apk_index,
 // apk_install; system, either of them.

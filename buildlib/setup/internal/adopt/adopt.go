@@ -1,6 +1,6 @@
-// Package adopt makes a buildlib.Project of what a project has: Dockerfiles,
+// Package adopt makes a buildlib.Project from what a project has: Dockerfiles,
 // .ko.yaml, goreleaser's configuration, main packages, a git remote. What it
-// can't carry over is a note, which becomes a comment.
+// can't carry over becomes a note, and that a comment.
 //
 // adopt.go looks for all of it, mains.go for main packages; dockerfile.go
 // follows a Dockerfile through its stages, with

@@ -1,9 +1,9 @@
 // Package dockerfile reads Dockerfiles: dockerfile.go takes one apart into
 // stages and instructions, words.go their text into words and commands.
 //
-// It knows the format (https://docs.docker.com/reference/dockerfile), and
-// nothing of what comes of it. BuildKit's own parser would bring its module's
-// go directive and requirements to all that depend on this one.
+// It knows the format (https://docs.docker.com/reference/dockerfile), and not what
+// it is used for. BuildKit's own parser would bring its module's go directive and
+// requirements to every module that depends on this one.
 package dockerfile
 
 import (
