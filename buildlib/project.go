@@ -10,33 +10,33 @@ import (
 // linux/amd64 and linux/arm64, each into an image from scratch, published
 // nowhere but to the local layout.
 //
-// Of lists, nil is the default, and one that is empty but not nil is none.
+// A list that is nil means the default; one that is empty but not nil means none.
 //
-// Templates (see [Facts]) are Version, Tags, Registries and Labels; GoBuild's
-// fields; Binary.Path; and Image's Repository, Aliases, Base, BinDir, WorkDir,
-// Registries, Tags, PlatformTags, Entrypoint, Cmd, Env, Ports, Volumes, Healthcheck.Test, Labels, and Source
-// and Path of its Files. Elements of lists that render empty are left out. In other fields {{ is
-// refused.
+// These fields are templates (see [Facts]): Version, Tags, Registries and Labels;
+// GoBuild's fields; Binary.Path; and Image's Repository, Aliases, Base, BinDir,
+// WorkDir, Registries, Tags, PlatformTags, Entrypoint, Cmd, Env, Ports, Volumes,
+// Healthcheck.Test, Labels, and Source and Path of its Files. Elements of lists that
+// render empty are left out. Other fields refuse {{.
 type Project struct {
 	// Dir is the folder of the Go module, relative to where the program
 	// runs. Zero: the current folder.
 	Dir string
-	// Output is the folder for all that is made, relative to Dir. Zero: dist.
+	// Output is the folder for all results, relative to Dir. Zero: dist.
 	Output string
 	// Version names what is built. Zero: the highest version among HEAD's tags
 	// that match TagPattern; else that of the nearest ancestor with one, as git
 	// describe writes it, else the commit's hash; with -dirty if tracked files
 	// are changed. "dev", which Manifest pushes nowhere, without git.
 	Version string
-	// TagPattern is what the tags of versions match, as in path.Match; what it
-	// has before the version is left out (release- of release-v*). In a module
-	// that is a subfolder of its repository, PATH/ stands before it, as in Go's
-	// own versions. A tag that is no semantic version is none. Zero: v*.
+	// TagPattern is the pattern (path.Match) for tags that are versions. What it has
+	// before the version isn't part of the version (release- of release-v*). If the
+	// module is a subfolder of its repository, tags begin with PATH/, as Go's own
+	// do. Tags that aren't semantic versions don't count. Zero: v*.
 	TagPattern string
 	// Tags are the tags of every image that sets none. A tag that renders
-	// empty is dropped; Manifest refuses an image that has no other. Of a
-	// checkout with uncommitted changes it publishes only tags that say so, as
-	// {{.Version}} does, which ends in -dirty. Zero: {{.Version}}.
+	// empty is dropped; Manifest refuses an image that has no other. From a
+	// checkout with uncommitted changes, Manifest publishes only tags that say so,
+	// like {{.Version}}, which ends in -dirty. Zero: {{.Version}}.
 	Tags []string
 	// Registries are where images go: a registry with the path before the
 	// image's name, like ghcr.io/acme. Zero: nowhere, the local layout only.
@@ -44,9 +44,9 @@ type Project struct {
 	// Insecure are the registries (HOST or HOST:PORT) that may speak plain
 	// HTTP. Those on the loopback interface always may.
 	Insecure []string
-	// BuildCache is a repository, like ghcr.io/acme/cache, from which a machine
-	// gets what go compiled on another one. It is read by every build, and
-	// written to only with Options.WriteBuildCache. Zero, or off: none.
+	// BuildCache is a repository, like ghcr.io/acme/cache, that shares compiled
+	// packages between machines. Every build reads it; only builds with
+	// Options.WriteBuildCache write to it. Zero, or off: none.
 	BuildCache string
 	// Platforms are what to build for, as OS/ARCH[/VARIANT]. Zero:
 	// linux/amd64, linux/arm64.
@@ -56,25 +56,26 @@ type Project struct {
 	// Images are the images to make. Zero: one from scratch per binary.
 	// Empty: none.
 	Images []Image
-	// Go is how the go command builds the binaries that don't say.
+	// Go is how the go command builds binaries; a Binary's own Go replaces its fields.
 	Go GoBuild
 	// Labels are added to every image's own.
 	Labels map[string]string
-	// Runners are the labels of CI runners by platform, for Builder.Matrix. One
-	// of a platform that isn't built counts for nothing. Zero: ubuntu-latest.
+	// Runners are the labels of CI runners by platform, for Builder.Matrix. Those of
+	// platforms that aren't built are ignored. Zero: ubuntu-latest.
 	Runners map[string]string
-	// Evidence is what is said of images beside them: sbom (SPDX 2.3), cyclonedx
-	// (1.6), provenance (SLSA v1). Zero: sbom, provenance. Empty: nothing.
+	// Evidence lists the documents about images that are attached to them: sbom
+	// (SPDX 2.3), cyclonedx (1.6), provenance (SLSA v1). Zero: sbom, provenance.
+	// Empty: none.
 	Evidence []string
-	// Sign names what signs images and their evidence: the file of a private key
-	// (PKCS#8, ECDSA P-256 or Ed25519), relative to Dir; env://NAME, a variable
-	// that holds one; or keyless, by the program cosign. Zero: nothing.
+	// Sign says how images and their evidence are signed: with a private key
+	// (PKCS#8, ECDSA P-256 or Ed25519) in a file, relative to Dir; with one in a
+	// variable, env://NAME; or keyless, by the program cosign. Zero: not at all.
 	Sign string
 	// Bench says what the benchmark measures.
 	Bench Bench
 }
 
-// GoBuild is how the go command builds. A field set on a Binary replaces the
+// GoBuild is how the go command builds. A field that a Binary sets replaces the
 // Project's.
 type GoBuild struct {
 	// Tags are build tags, as of go build -tags.
@@ -91,9 +92,9 @@ type GoBuild struct {
 
 // Binary is one main package.
 type Binary struct {
-	// Name is the name of the executable, which another may have on other
-	// platforms. Zero: the go command's default, the last element of the import
-	// path.
+	// Name is the name of the executable. Two binaries may share one if they are
+	// for different platforms. Zero: the go command's default, the last element of
+	// the import path.
 	Name string
 	// Package is the main package: a path like ./cmd/NAME, which may lead into
 	// another module below Dir, or an import path. Zero: ./cmd/NAME.
@@ -116,27 +117,27 @@ type Image struct {
 	// Repository is the repository's name below each registry. Zero: Name.
 	Repository string
 	// Aliases are further repositories for the same index: names below each
-	// registry, or whole ones like docker.io/acme/router, which Overrides.Registries
-	// leaves out.
+	// registry, or full ones like docker.io/acme/router, which are left out if
+	// Overrides.Registries is set.
 	Aliases []string
-	// Base is what the image stands on: scratch, a registry reference (tag
-	// or digest), or oci:PATH, an OCI layout's folder or tar. Zero: scratch.
+	// Base is the base image: scratch, a registry reference (tag or digest), or
+	// oci:PATH, the folder or tar of an OCI layout. Zero: scratch.
 	Base string
 	// Packages are packages of the Base's distribution to add, by the names
 	// that its package manager takes: NAME or NAME=VERSION. Builder.Lock chooses
-	// them, with what they depend on, into multimage.lock; nothing of the
-	// base is run to install them.
+	// their versions and dependencies and writes them to multimage.lock. Installing
+	// them runs no program of the base.
 	Packages []string
 	// IgnoreScripts are the names of packages whose maintainer scripts may be
-	// passed over, though they would do something.
+	// skipped, even if they would change something.
 	IgnoreScripts []string
 	// Binaries are the names of the binaries in it. Zero: the one named as
 	// the image. Empty: none.
 	Binaries []string
 	// BinDir is the folder that binaries go to. Zero: /usr/local/bin.
 	BinDir string
-	// WorkDir is the working directory, made, as the User's, if the base lacks
-	// it. Zero: the base's.
+	// WorkDir is the working directory. If the base lacks it, it is made and
+	// belongs to User. Zero: the base's.
 	WorkDir string
 	// Platforms are what the image is made for. Zero: the Project's, those
 	// for linux.
@@ -144,38 +145,38 @@ type Image struct {
 	// Registries replace the Project's; Tags too.
 	Registries []string
 	Tags       []string
-	// PlatformTags are tags that lead to the image for one platform, and not to
-	// the index of all, like {{.Version}}-{{.Arch}}{{.Variant}}. With Tags that are
-	// empty there are no others: some services take no index. Overrides.Tags leaves
-	// them out, or replaces them if they are all.
+	// PlatformTags are tags that point to the image for one platform instead of the
+	// index, like {{.Version}}-{{.Arch}}{{.Variant}}. With empty Tags they are the
+	// only ones, for services that accept no index. If Overrides.Tags is set, it
+	// replaces them if they are the only ones; otherwise they are left out.
 	PlatformTags []string
-	// User is whom the entrypoint runs as.
+	// User is the user that the entrypoint runs as.
 	User User
 	// Entrypoint is the command. Zero: the first binary.
 	Entrypoint []string
-	// Cmd is the default arguments. Zero: none, as those of the base are for
-	// another program.
+	// Cmd is the default arguments. Zero: none, because the base's are for another
+	// program.
 	Cmd []string
-	// BaseCommand makes what isn't set of Entrypoint and Cmd the base's own:
-	// both, or its Entrypoint with this Cmd. An image without binaries has the
-	// base's anyway.
+	// BaseCommand takes Entrypoint and Cmd from the base where they aren't set:
+	// both, or the base's Entrypoint with this Cmd. An image without binaries does so
+	// anyway.
 	BaseCommand bool
 	// Env are environment variables, as KEY=VALUE, joined to the base's.
 	Env []string
 	// Ports are the ports that the image exposes, as PORT[-PORT][/PROTOCOL],
 	// joined to the base's.
 	Ports []string
-	// Volumes are the paths of volumes, joined to the base's. A folder that
-	// the base lacks is made as WorkDir is.
+	// Volumes are the paths of volumes, joined to the base's. Folders that the base
+	// lacks are made, as WorkDir is.
 	Volumes []string
 	// StopSignal is the signal that asks the container to stop, like
 	// SIGQUIT or 3. Zero: the base's.
 	StopSignal string
-	// Healthcheck is how an engine finds out whether the container works, as a
-	// Dockerfile's HEALTHCHECK. Zero: the base's.
+	// Healthcheck is how an engine checks that the container works, like HEALTHCHECK
+	// in a Dockerfile. Zero: the base's.
 	Healthcheck Healthcheck
-	// Labels are labels of this image, over the Project's. One that is or renders
-	// empty isn't there, nor the base's.
+	// Labels are labels of this image; they replace the Project's and the base's of
+	// the same name. One that is or renders empty removes the label.
 	Labels map[string]string
 	// Files are copied into it.
 	Files []File
@@ -185,29 +186,29 @@ type Image struct {
 	TZData  bool
 }
 
-// Healthcheck is a command that tells by its exit status, 0 or 1, whether the
-// container works. Of its numbers, zero is the engine's default.
+// Healthcheck is a command that exits with 0 if the container works, else with 1.
+// Times and numbers that are zero are the engine's defaults.
 type Healthcheck struct {
 	// Test is "CMD" and a program with its arguments, "CMD-SHELL" and one
 	// command for the image's shell, or "NONE". Zero: the base's. Empty: none.
 	Test []string
 	// Interval is the time between two checks, and Timeout what one may take.
 	Interval, Timeout time.Duration
-	// StartPeriod is how long failures don't count after the start, and
-	// StartInterval the time between two checks meanwhile.
+	// StartPeriod is the time after the start in which failures don't count, and
+	// StartInterval the time between two checks during it.
 	StartPeriod, StartInterval time.Duration
-	// Retries is how many failures in a row mean that it doesn't work.
+	// Retries is how many failures in a row mean that the container doesn't work.
 	Retries int
 }
 
 // User is a user of the image. The zero value is the base's own, and
 // 65532:65532 (nonroot) on scratch.
 type User struct {
-	// Name is used as it is if the base has it; otherwise it is added to
-	// the base's accounts.
+	// Name is a user of the base, used as it is, or a new one to be added to the
+	// base's accounts.
 	Name string `json:"name,omitempty"`
-	// UID and GID are the numbers to add it with. Zero UID: the first free
-	// from 1000. Zero GID: the group of that name, else the UID.
+	// UID and GID are the new user's numbers. Zero UID: the first that is free, from
+	// 1000 up. Zero GID: the group of that name, else the UID.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
 	// Home is the home folder. Zero: /home/NAME.
@@ -223,10 +224,10 @@ type File struct {
 	// Path is where it goes in the image, absolute. With a slash at its end
 	// it is the folder that a file, or the files of a pattern, go into.
 	Path string `json:"path"`
-	// Mode is the permissions of what is copied. Zero: 0755 for folders and
-	// executables, 0644 for other files.
+	// Mode is the permissions of the copies. Zero: 0755 for folders and executables,
+	// 0644 for other files.
 	Mode fs.FileMode `json:"mode,omitempty"`
-	// UID and GID own it. Zero: root.
+	// UID and GID are the owner. Zero: root.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
 	// Capabilities are as a Binary's, of each file that is copied.
@@ -239,25 +240,26 @@ type Bench struct {
 	Platforms []string
 	// Binaries to measure, by name. Zero: all.
 	Binaries []string
-	// Runs is how often each build is measured. Zero: a first run decides,
-	// within Budget: 6, which give a confidence interval, or 10 of a build
-	// that is over in seconds.
+	// Runs is how often each build is measured. Zero: a first run decides, within
+	// Budget: 6 times, enough for a confidence interval, or 10 for a build that takes
+	// seconds.
 	Runs int
-	// Budget bounds the whole. Zero: 30 minutes, or none with Runs.
+	// Budget limits the time of all measurements. Zero: 30 minutes, or unlimited if
+	// Runs is set.
 	Budget time.Duration
 	// Baseline is an earlier bench.json or bench.txt to compare with,
 	// relative to Dir. Zero: none.
 	Baseline string
-	// Tolerance is by how many percent time or memory may be worse than the
-	// Baseline's before that is an error. Zero: it never is.
+	// Tolerance is how many percent worse than the Baseline time or memory may be
+	// before that is an error. Zero: any.
 	Tolerance float64
 }
 
 // Overrides are what one run changes in a Project, as the environment
 // variables MULTIMAGE_* do. The zero value changes nothing.
 type Overrides struct {
-	// Platforms replace the Project's and limit those of binaries and
-	// images; what has none left is skipped.
+	// Platforms replace the Project's and limit those of binaries and images.
+	// Binaries and images that have none left are skipped.
 	Platforms []string
 	// Registries replace the Project's and the images', and Aliases that are whole
 	// names. Empty but not nil: none.
@@ -284,7 +286,7 @@ type Overrides struct {
 	// Cache is the folder for bases and layers, shared between projects.
 	// Zero: multimage in os.UserCacheDir.
 	Cache string
-	// Bench's Runs, Budget, Baseline and Tolerance replace the Project's;
-	// its Platforms and Binaries are not looked at.
+	// Bench's Runs, Budget, Baseline and Tolerance replace the Project's; its
+	// Platforms and Binaries are ignored.
 	Bench Bench
 }
