@@ -14,8 +14,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// Options say how a Builder works, and nothing of what it makes. The zero value
-// is what mage targets use.
+// Options say how a Builder works; they don't change what it makes. The zero value
+// is what the mage targets use.
 type Options struct {
 	// Cache is the folder for bases and layers, shared between projects.
 	// Zero: the Plan's; if it has none either, multimage in os.UserCacheDir.
@@ -24,26 +24,26 @@ type Options struct {
 	// Zero: as many as there are processors, at most 4, for compiling; 4 for
 	// uploads.
 	Jobs int
-	// WriteBuildCache adds to the Plan's BuildCache what go compiles. Zero: it is
-	// only read.
+	// WriteBuildCache adds what go compiles to the Plan's BuildCache. Zero: the cache
+	// is only read.
 	WriteBuildCache bool
 	// Keychain finds the credentials of registries. Nil: those of
 	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN
 	// for ghcr.io.
 	Keychain authn.Keychain
-	// Transport is what requests to registries go through. Retries, time
-	// limits and the refusal of plain HTTP stay in front of it. Nil: one that
-	// heeds HTTPS_PROXY and its kin.
+	// Transport sends the requests to registries. Retries, time limits and the
+	// refusal of plain HTTP are applied before it. Nil: one that honors HTTPS_PROXY
+	// and the like.
 	Transport http.RoundTripper
-	// Progress is called as work goes on, from several goroutines at once.
-	// Nil: nobody looks.
+	// Progress is called with every Event, from several goroutines at once. Nil:
+	// events are dropped.
 	Progress func(Event)
 }
 
-// Builder carries a Plan out. Its methods are the stages: each runs those
-// before it, and each runs once in a Builder's life, so that the second call of
-// Images returns what the first did. Several goroutines may use one: their
-// stages take turns. A stage locks the output folder while it runs.
+// Builder carries out a Plan. Its methods are the stages: each runs those before
+// it, and each runs once in a Builder's life, so a second call of Images returns
+// what the first returned. Several goroutines may use one Builder: their stages take
+// turns. A stage locks the output folder while it runs.
 type Builder struct {
 	plan    *Plan
 	options Options
@@ -85,9 +85,9 @@ func (o *once[T]) do(f func() (T, error)) (T, error) {
 // errClosed is the cause of a stage's end that Close ended.
 var errClosed = errors.New("the builder is closed")
 
-// Open makes a Builder of a plan: Project.Plan's, or one that was read from its
-// JSON. It touches no file. A plan that lacks something which a build needs is
-// an error that names the field. When ctx ends, so do the Builder's stages.
+// Open makes a Builder for a plan: Project.Plan's, or one read from its JSON. It
+// touches no file. If the plan lacks something that a build needs, the error names
+// the field. When ctx ends, so do the Builder's stages.
 func Open(ctx context.Context, plan *Plan, o Options) (*Builder, error) {
 	if err := plan.check(); err != nil {
 		return nil, err
@@ -105,11 +105,11 @@ func Open(ctx context.Context, plan *Plan, o Options) (*Builder, error) {
 	return b, nil
 }
 
-// Plan is what the Builder carries out.
+// Plan returns the plan that the Builder carries out.
 func (b *Builder) Plan() *Plan { return b.plan }
 
-// Close ends a stage that is running, and waits until it has. No stage runs
-// after it.
+// Close ends the stage that is running, if any, and waits for its end. No stage can
+// run after it.
 func (b *Builder) Close() error {
 	b.close()
 	b.mu.Lock()
@@ -145,8 +145,8 @@ type Workspace struct {
 	Cache string // as in Options, absolute
 }
 
-// Within runs a step that isn't the Builder's own as one of its stages: with the
-// output folder locked, and by itself.
+// Within runs a step of the caller's as a stage: with the output folder locked,
+// and no other stage running.
 func (b *Builder) Within(ctx context.Context, step func(context.Context, Workspace) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,11 +156,11 @@ func (b *Builder) Within(ctx context.Context, step func(context.Context, Workspa
 	return err
 }
 
-// Begin tells Options.Progress that a step begins that isn't the Builder's own. Its
-// end is told by Running's Done or Failed.
+// Begin reports to Options.Progress that a step of the caller's begins. Running's
+// Done or Failed reports its end.
 func (b *Builder) Begin(e Event) *Running { return b.beginEvent(e) }
 
-// Report tells Options.Progress of an event.
+// Report passes an event to Options.Progress.
 func (b *Builder) Report(e Event) {
 	if b.progress != nil {
 		b.progress(e)

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Event says that a step of the work has begun, or that it has ended. Each step
-// has both, also one that fails or is cut off.
+// Event says that a step has begun, or that it has ended. Every step has both events,
+// even if it fails or is interrupted.
 type Event struct {
 	Step     Step
 	Done     bool          // whether it has ended
 	Err      error         // why it failed; nil: it didn't
-	Subject  string        // what is worked on
+	Subject  string        // what the step works on
 	Platform string        // empty if the step is for all
-	Detail   string        // what came of it
+	Detail   string        // the outcome
 	Elapsed  time.Duration // zero when the step begins
-	Left     time.Duration // what all the steps will still take, at its beginning; zero: unknown
+	Left     time.Duration // estimate for all remaining steps, when the step begins; zero: unknown
 }
 
 // Step is a kind of Event.
@@ -23,10 +23,10 @@ type Step string
 
 // The steps of a build.
 const (
-	StepWait    Step = "wait"    // for another run's lock, or a registry; Subject says for whom, and why
+	StepWait    Step = "wait"    // for another run's lock, or a registry; Subject says which, and why
 	StepCompile Step = "compile" // one go build
 	StepRestore Step = "restore" // filling GOCACHE for one platform from the build cache
-	StepKeep    Step = "keep"    // taking what one platform used of GOCACHE to the build cache
+	StepKeep    Step = "keep"    // storing what one platform used of GOCACHE in the build cache
 	StepBase    Step = "base"    // resolving and reading one base
 	StepImage   Step = "image"   // assembling one image for one platform
 	StepLayout  Step = "layout"  // writing one image's OCI layout
@@ -34,14 +34,14 @@ const (
 	StepLoad    Step = "load"    // loading one image into the engine
 	StepPrepare Step = "prepare" // what a benchmark does before its clock starts
 	StepMeasure Step = "measure" // one build of the benchmark
-	StepWarn    Step = "warning" // not a step: something to read
-	StepDetail  Step = "detail"  // nor this: something for those who want to see all
+	StepWarn    Step = "warning" // not a step: a warning to the user
+	StepDetail  Step = "detail"  // not a step: a detail for verbose output
 )
 
-// progress is whom events are told. Nil: nobody looks.
+// progress receives events. Nil: they are dropped.
 type progress func(Event)
 
-// Running is a step that has begun. The zero value is one that nobody hears of.
+// Running is a step that has begun. The zero value reports nothing.
 type Running struct {
 	progress
 	event Event
@@ -68,7 +68,7 @@ func (r *Running) report() {
 	}
 }
 
-// Done reports that the step has ended, and what came of it. It returns what it
+// Done reports that the step has ended, with its outcome, and returns how long it
 // took.
 func (r *Running) Done(detail string) time.Duration {
 	r.event.Detail = detail
@@ -97,7 +97,7 @@ func (p progress) tell(step Step, subject string) {
 	}
 }
 
-// log hands detail to whoever looks.
+// log reports a detail for verbose output.
 func (p progress) log(format string, args ...any) {
 	p.tell(StepDetail, fmt.Sprintf(format, args...))
 }

@@ -37,7 +37,8 @@ type PackageChange struct {
 	Image    string   `json:"image"`
 	Platform Platform `json:"platform"`
 	Name     string   `json:"name"`
-	// Old and New are versions. Empty: it wasn't there, or isn't any more.
+	// Old and New are versions. An empty Old is a new package, an empty New one that
+	// is gone.
 	Old string `json:"old,omitempty"`
 	New string `json:"new,omitempty"`
 }
@@ -96,10 +97,10 @@ func (r *resolver) packages(img draft, pp *PlatformPlan) {
 }
 
 // Lock chooses the packages of all images from the repositories of their bases,
-// checks the signatures of what these say, and writes the choice to
-// multimage.lock in Plan.Dir. It returns what differs from what was there. A
-// plan made later has the new choice. Entries of images and platforms that the
-// plan leaves out stay.
+// checks the signatures of these repositories' indexes, and writes the choice to
+// multimage.lock in Plan.Dir. It returns what changed there. Only a plan made
+// afterwards has the new choice.
+// Entries of images and platforms that the plan leaves out stay.
 func (b *Builder) Lock(ctx context.Context) ([]PackageChange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,7 +166,8 @@ func (w *workspace) choose(ctx context.Context) ([]packages.Lock, []PackageChang
 	return locks, changes, nil
 }
 
-// leftOut tells that Overrides keep the plan from saying what becomes of a lock.
+// leftOut reports whether Overrides leave the lock's image or platform out of the
+// plan.
 func (w *workspace) leftOut(l packages.Lock) bool {
 	for _, ip := range w.plan.ImagePlans {
 		if ip.Name == l.Image {

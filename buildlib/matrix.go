@@ -20,30 +20,30 @@ type Matrix struct {
 	Include []MatrixJob `json:"include"`
 }
 
-// MatrixJob is the job of one platform: it runs Builder.Push with
-// Overrides.Platforms set to the one.
+// MatrixJob is the job for one platform: it runs Builder.Push with
+// Overrides.Platforms set to that platform.
 type MatrixJob struct {
 	Platform Platform `json:"platform"`
 	// Runner is the label of the runner: the Project's for the platform, or
 	// ubuntu-latest, because every platform can be built on any host.
 	Runner string `json:"runner"`
-	// CacheKey names a build cache (GOCACHE) that has the platform's packages
-	// compiled: it changes with the Go version, the platform's effective go
+	// CacheKey is a key for a build cache (GOCACHE) with the platform's compiled
+	// packages. It changes with the Go version, the platform's effective go
 	// environment and flags, and the modules that the build needs. It doesn't
 	// change with the source, the commit, the version or the linker's
 	// arguments. It has no comma or space, and is shorter than 200 bytes.
 	//
-	// It is the same on every host, as a released Go's cache entries are. But
-	// a job has mage and the magefile in its cache, too, which are compiled for
-	// the host: workflows put the runner's system and architecture before it.
+	// It is the same on every host, as the cache entries of a released Go are. But a
+	// job's cache also has mage and the magefile, which are compiled for the host, so
+	// workflows put the runner's system and architecture before the key.
 	CacheKey string `json:"cacheKey"`
 }
 
 const defaultRunner = "ubuntu-latest"
 
 // Matrix returns a job for each platform that an image is made for, in the
-// order of Compiles. Platforms of which there are binaries only have none, as there is
-// nothing of them to publish.
+// order of Compiles. Platforms with binaries but no image have no job, because they
+// have nothing to publish.
 func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	p := b.plan
 	if err := p.hasImages(); err != nil {

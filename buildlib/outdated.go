@@ -7,8 +7,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// BaseChange is a base that is another image now than when the packages on it
-// were locked.
+// BaseChange is a base whose reference now leads to another image than when its
+// packages were locked.
 type BaseChange struct {
 	Image    string   `json:"image"`
 	Platform Platform `json:"platform"`
@@ -17,14 +17,14 @@ type BaseChange struct {
 	New      string   `json:"new"`
 }
 
-// Outdated is what Lock would change.
+// Outdated lists what Lock would change.
 type Outdated struct {
 	Bases    []BaseChange    `json:"bases"`
 	Packages []PackageChange `json:"packages"`
 }
 
-// Outdated tells which bases have moved to another digest since Lock, and which
-// packages it would choose now. It builds and writes nothing.
+// Outdated finds the bases that have moved to another digest since Lock, and the
+// packages that Lock would choose now. It builds and writes nothing.
 func (b *Builder) Outdated(ctx context.Context) (Outdated, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

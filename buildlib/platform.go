@@ -13,9 +13,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// Platform is an operating system and a kind of processor, as ParsePlatform
-// spells them: two values for one platform are equal. The zero value is none. As
-// text, and so in JSON, it is OS/ARCH[/VARIANT].
+// Platform is an operating system and a processor architecture, normalized by
+// ParsePlatform: two values for one platform are equal. The zero value is no
+// platform. As text, and in JSON, it is OS/ARCH[/VARIANT].
 type Platform struct {
 	OS           string // as GOOS
 	Architecture string // as GOARCH
@@ -44,7 +44,7 @@ func ParsePlatform(s string) (Platform, error) {
 	return Platform{spec.OS, spec.Architecture, spec.Variant}, nil
 }
 
-// String is OS/ARCH[/VARIANT], or nothing.
+// String returns OS/ARCH[/VARIANT]; empty for the zero value.
 func (p Platform) String() string {
 	if p == (Platform{}) {
 		return ""
@@ -55,7 +55,7 @@ func (p Platform) String() string {
 // MarshalText returns String.
 func (p Platform) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// UnmarshalText reads what MarshalText has written, and no other spelling.
+// UnmarshalText reads what MarshalText writes, and refuses any other spelling.
 func (p *Platform) UnmarshalText(text []byte) (err error) {
 	*p = Platform{}
 	if len(text) == 0 {

@@ -13,7 +13,7 @@ type BinaryResult struct {
 	Path      string  // below Output's bin, absolute
 	Digest    v1.Hash // sha256 of the content
 	Size      int64   // bytes
-	Unchanged bool    // whether it is, byte for byte, that of the run before
+	Unchanged bool    // whether it is the same, byte for byte, as after the last run
 }
 
 // ImageResult is a built image, and after Manifest or Merge a published one. As JSON,
@@ -23,29 +23,29 @@ type ImageResult struct {
 	Version  string  `json:"version"`
 	Revision string  `json:"revision"` // empty without git
 	Digest   v1.Hash `json:"digest"`   // of the index
-	// Tags are those of the index, in the layout and, but for those that a
-	// changed checkout doesn't get, each repository.
+	// Tags are those of the index, in the layout and in each repository, except for
+	// those that aren't published from a checkout with uncommitted changes.
 	Tags []string `json:"tags"`
-	// Refs are where Manifest or Merge put it, those of the platforms' images if
-	// only these have tags; none without registries.
+	// Refs are where Manifest or Merge published it; if only the platforms' images have
+	// tags, theirs. None without registries.
 	Refs      []Ref            `json:"refs"`
 	Platforms []PlatformResult `json:"platforms"`
 
 	// Layout is the folder of its OCI layout, absolute. Merge makes none.
 	Layout string `json:"-"`
-	// Published is what became of the tags in each of its repositories, once
-	// that was tried.
+	// Published is the outcome for each of its repositories, once publishing was
+	// tried.
 	Published []Publication `json:"-"`
 }
 
-// Publication is what became of an image's tags in one repository. A tag is in
-// one of the lists.
+// Publication is the outcome of publishing an image's tags to one repository. Each
+// tag is in exactly one of the lists.
 type Publication struct {
 	Repository string
-	Written    []string // made to point to the index, and read back
+	Written    []string // now point to the index, and were read back
 	Current    []string // pointed to it already
 	Failed     []string // don't point to it, as far as is known
-	Err        error    // why; nil: all is well
+	Err        error    // why; nil: none failed
 	// NotAttached names the evidence that the repository refused.
 	NotAttached []string
 }
@@ -64,13 +64,13 @@ type PlatformResult struct {
 	Platform Platform `json:"platform"`
 	Digest   v1.Hash  `json:"digest"` // of the manifest
 	Size     int64    `json:"size"`   // bytes to pull: manifest, config and layers
-	// Tags are those that lead to this manifest, and not to the index.
+	// Tags are those that point to this manifest instead of the index.
 	Tags []string `json:"tags,omitempty"`
 
 	Elapsed time.Duration `json:"-"` // assembling it; its binaries are compiled with others' of the platform
 }
 
-// LoadResult is an image that an engine has.
+// LoadResult is an image that was loaded into an engine.
 type LoadResult struct {
 	Name     string
 	Engine   string   // docker or podman

@@ -9,13 +9,13 @@ import (
 	"text/template"
 )
 
-// Facts are what templates see. The functions trimPrefix, replace and lower
-// are those of package strings, with the text as their last argument:
+// Facts are the data of templates. The functions trimPrefix, replace and lower are
+// those of package strings, with the text as their last argument:
 // {{.Version | trimPrefix "v"}}.
 type Facts struct {
-	// Version is the resolved version, and the others what it says if it is a
-	// semantic one (semver.org), else empty: those of v1.2.3 for v1.2.3-4-gHASH
-	// and v1.2.3-dirty, which are no release.
+	// Version is the resolved version. The others are its parts if it is a semantic
+	// version (semver.org), else empty. v1.2.3-4-gHASH and v1.2.3-dirty have the
+	// parts of v1.2.3, and aren't releases.
 	Version             string
 	Major, Minor, Patch string // numbers
 	Prerelease          string // rc.1 of v1.2.3-rc.1
@@ -24,12 +24,12 @@ type Facts struct {
 	Revision      string // the commit, 40 hex digits; empty without git
 	ShortRevision string // its first 12
 	Tag           string // the tag of HEAD that is the version, without a module's prefix; else empty
-	Branch        string // empty where HEAD is detached, as CI leaves it
+	Branch        string // empty if HEAD is detached, as it often is in CI
 	Dirty         bool   // whether tracked files differ from the commit
 	Date          string // the epoch as RFC 3339, in UTC
 
-	// Those of the platform are not known in Version, Tags, Registries,
-	// Repository and Aliases.
+	// The platform's are not available in Version, Tags, Registries, Repository and
+	// Aliases.
 	Platform string // OS/ARCH[/VARIANT]
 	OS       string
 	Arch     string
