@@ -212,7 +212,11 @@ func (p *project) named(i *image, references []string, defines map[string]string
 			dir = strings.TrimSuffix("docker.io/"+dir, "/")
 		}
 		i.Name = firstOf(i.Name, name)
-		if !slices.Contains(registries, dir) {
+		if whole := dir + "/" + name; name != i.Name {
+			if !slices.Contains(i.Aliases, whole) {
+				i.Aliases = append(i.Aliases, whole)
+			}
+		} else if !slices.Contains(registries, dir) {
 			registries = append(registries, dir)
 		}
 		if !slices.Contains(tags, tag) {

@@ -63,7 +63,7 @@ func (p *project) findMains(ctx context.Context) error {
 func (p *project) listMains(ctx context.Context, module string) error {
 	cmd := exec.CommandContext(ctx, "go", "list", "-find", "-e", "-json=ImportPath,Dir,Name,Target", "./...")
 	cmd.Dir = filepath.Join(p.dir, filepath.FromSlash(module))
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=-mod=mod", "GOBIN=")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=-mod=readonly", "GOBIN=")
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
