@@ -111,9 +111,9 @@ func (w *workspace) unchanged(ctx context.Context) error {
 }
 
 // Stale reports whether the source has changed since the Builder compiled it, or
-// the checkout since the plan was made, so that further stages would be errors:
-// a new Plan's Builder builds what is there now. A Builder that has compiled
-// nothing yet is not stale.
+// the checkout since the plan was made. If so, further stages would fail; a Builder
+// of a new Plan builds the current source. A Builder that has compiled nothing yet is
+// not stale.
 func (b *Builder) Stale(ctx context.Context) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,9 +15,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/runtime"
 )
 
-// Load puts each image, for the platform of the Docker or Podman engine that
-// answers, into that engine: under each name that Manifest would push, or
-// NAME:TAG without registries. It compiles for that platform only.
+// Load loads each image into the Docker or Podman engine of this machine, for the
+// engine's platform, under each name that Manifest would push, or NAME:TAG without
+// registries. It compiles for that platform only.
 func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -18,22 +18,22 @@ import (
 )
 
 // Merge publishes what Push has pushed from several machines: it reads their
-// records, wherever they are below dir, and makes of them the indexes that
+// records, wherever they are below dir, and makes from them the same indexes that
 // Manifest makes on one machine, with the same digests, tags and images.json.
 // It compiles nothing, and needs neither bases nor cache. dir is relative to
 // the current folder.
 //
-// Every image of the plan must be there once for each of its platforms, pushed
-// to all its repositories, made of the commit, version and time of this plan
-// and, as on one machine, on bases that were the same for all and with one Go.
-// That of this machine doesn't matter. Whatever isn't so is in the one
-// error, and then nothing is published. Records of what the plan doesn't have
-// are such an error too, but for those of images that Overrides.Images leave out:
-// an index of fewer platforms than were pushed would take the place of one of all.
+// Every image of the plan must have one record for each of its platforms, pushed to
+// all its repositories and made from the commit, version and time of this plan. All
+// must have been made with one version of Go and on the same bases; this machine's
+// Go doesn't matter. Otherwise nothing is published, and one error lists all that is
+// wrong. A record of an image or platform that the plan doesn't have is an error,
+// too, because an index with fewer platforms than were pushed would replace the
+// complete one; only images that Overrides.Images leaves out are ignored.
 //
-// An image that a repository doesn't have any more (registries may collect what
-// no tag leads to) keeps that repository from being published to. Failures and
-// results are otherwise as Manifest's.
+// If a repository no longer has an image (registries may delete what has no tag),
+// nothing is published to that repository. Failures and results are otherwise like
+// Manifest's.
 func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Plan is a resolved Project: every default filled, every name resolved, every
-// template rendered. It is data that says all that will happen: print it, keep
-// it as JSON, or have a Builder carry it out. Dir, Output, Cache, Go and a benchmark's
-// Baseline name folders of this machine.
+// Plan is a resolved Project: every default filled in, every name resolved, every
+// template rendered. It is data that describes everything that will happen: print
+// it, keep it as JSON, or have a Builder carry it out. Dir, Output, Cache, Go and a
+// benchmark's Baseline name folders and files of this machine.
 type Plan struct {
 	Dir      string    `json:"dir,omitempty"`    // the module's folder, absolute
 	Output   string    `json:"output,omitempty"` // where results go, absolute
@@ -27,8 +27,8 @@ type Plan struct {
 	// Unversioned is set if there is no git and no version was given, so
 	// that Version is "dev" and Manifest pushes nowhere.
 	Unversioned bool `json:"unversioned,omitempty"`
-	// AllowDirty is set if tags that don't tell of a Dirty checkout are
-	// published from one all the same.
+	// AllowDirty is set if all tags are published from a Dirty checkout, even those
+	// that don't say so.
 	AllowDirty bool `json:"allowDirty,omitempty"`
 	// Insecure are the registries that may speak plain HTTP.
 	Insecure []string `json:"insecure,omitempty"`
@@ -36,37 +36,37 @@ type Plan struct {
 	BuildCache string      `json:"buildCache,omitempty"`
 	Compiles   []Compile   `json:"compiles"`
 	ImagePlans []ImagePlan `json:"images"`
-	// Evidence is what is said of the images beside them; BuiltBy who makes them,
-	// for provenance; and Sign what signs, as the Project's.
+	// Evidence and Sign are as the Project's; BuiltBy names the builder in
+	// provenance.
 	Evidence []string `json:"evidence,omitempty"`
 	BuiltBy  string   `json:"builtBy,omitempty"`
 	Sign     string   `json:"sign,omitempty"`
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
-	// Runners are the CI runners of platforms that have one of their own.
+	// Runners are the labels of CI runners by platform, where the Project sets one.
 	Runners map[Platform]string `json:"runners,omitempty"`
-	// Ignored is what Files leave out of the project, wherever it is.
+	// Ignored is what Files leave out, anywhere in the project.
 	Ignored []string `json:"ignored,omitempty"`
-	// Skipped are the binaries and images that Overrides leave no platform.
+	// Skipped are the binaries and images for which Overrides leave no platform.
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.
 	Warnings []string `json:"warnings,omitempty"`
-	// Absent are the Sources of Files that are yet to be made.
+	// Absent are the Sources of Files that don't exist yet.
 	Absent []AbsentSource `json:"absent,omitempty"`
-	// Limits are what Overrides limit the plan to.
+	// Limits are how Overrides limit the plan.
 	Limits Limits `json:"limits,omitzero"`
 }
 
-// Limits are what Overrides leave of a Project. The zero value is all.
+// Limits say how Overrides limit a plan. The zero value is no limit.
 type Limits struct {
-	// Platforms is set if there may be fewer than the Project's.
+	// Platforms is set if there may be fewer platforms than the Project's.
 	Platforms bool `json:"platforms,omitempty"`
 	// Images are the names of the only images. Nil: all.
 	Images []string `json:"images,omitempty"`
 }
 
-// Checkout is the state of the repository that the plan was made of. A stage
-// that finds another one publishes nothing. The zero value is no repository.
+// Checkout is the state of the repository when the plan was made. A stage that finds
+// another state publishes nothing. The zero value is no repository.
 type Checkout struct {
 	Folder  string   `json:"folder,omitempty"`  // the top one, absolute
 	Branch  string   `json:"branch,omitempty"`  // empty if HEAD is detached
@@ -86,8 +86,8 @@ type Toolchain struct {
 	ModCache   string `json:"modCache,omitempty"`  // GOMODCACHE
 }
 
-// Compile is one call of go build: main packages of one platform that are
-// built alike, under names that don't collide.
+// Compile is one call of go build: main packages for one platform that are built
+// alike and whose executables have different names.
 type Compile struct {
 	Platform Platform `json:"platform"`
 	Env      []string `json:"env"`  // over the environment's own
@@ -99,7 +99,7 @@ type Compile struct {
 
 	// Folder is where go builds to, below a folder that is kept.
 	Folder string `json:"folder"`
-	// PackageFlags are what of Args changes compiled packages, before its
+	// PackageFlags are those of Args that change compiled packages, before their
 	// templates are executed.
 	PackageFlags string `json:"packageFlags"`
 }
@@ -109,7 +109,7 @@ type Main struct {
 	Binary  string `json:"binary"`  // the Binary's name
 	Package string `json:"package"` // import path
 	Output  string `json:"output"`  // the executable, relative to Plan.Output
-	File    string `json:"file"`    // what go calls it
+	File    string `json:"file"`    // the name that go gives it
 }
 
 // ImagePlan is one image to be: an index with an image per platform.
@@ -149,10 +149,11 @@ type PlatformPlan struct {
 	User          User         `json:"user"`
 	CACerts       bool         `json:"caCerts,omitempty"`
 	TZData        bool         `json:"tzData,omitempty"`
-	// Config is what the image sets of its configuration, but the user, which
-	// the base's accounts decide (OCI image spec, config.md). Env, ports, volumes
-	// and labels join the base's; what is zero of the rest is the base's, but
-	// an Entrypoint or Cmd only as BaseEntrypoint and BaseCmd say.
+	// Config is what the image sets in its configuration (OCI image spec,
+	// config.md), except for the user, which depends on the base's accounts. Env,
+	// ports, volumes and labels are joined to the base's. Other fields that are zero
+	// are the base's; Entrypoint and Cmd are only if BaseEntrypoint and BaseCmd say
+	// so.
 	Config         v1.Config         `json:"config"`
 	BaseEntrypoint bool              `json:"baseEntrypoint,omitempty"`
 	BaseCmd        bool              `json:"baseCmd,omitempty"`
@@ -179,10 +180,10 @@ func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform
 // scratch is the base that is none.
 const scratch = "scratch"
 
-// AbsentSource is a File's Source that wasn't there when the Plan was made. It
-// may be made by a step of the project that has yet to run, and that those who
-// only share out the work, or join what others made, never run: so it is a
-// mistake for the stages that read it, or among other mistakes, and else none.
+// AbsentSource is a File's Source that didn't exist when the Plan was made. A step of
+// the project may have yet to make it, and machines that only run Matrix or Merge
+// never do. So it is an error only in the stages that read it, or if the Project has
+// other mistakes.
 type AbsentSource struct {
 	Field  string `json:"field"`  // of the Project
 	Source string `json:"source"` // as the field has it
@@ -218,8 +219,8 @@ func (p *Plan) layout(image string) string {
 
 // BenchPlan is what package bench measures.
 type BenchPlan struct {
-	// Host are the host's own platform, or its variants that the project is
-	// built for: the reference lines.
+	// Host is the host's own platform, or those of its variants that the project is
+	// built for, to compare the others with.
 	Host []BenchPlatform
 	// Platforms are the others, in plan order.
 	Platforms []BenchPlatform
@@ -227,15 +228,15 @@ type BenchPlan struct {
 	Budget    time.Duration // for all; 0: none
 	Baseline  string        // a file, absolute; empty: none
 	Tolerance float64       // in percent; 0: any
-	// Unmeasured are the project's platforms and binaries that are left out.
+	// Unmeasured are the project's platforms and binaries that aren't measured.
 	Unmeasured []string
 }
 
 // BenchPlatform is what is built for a platform.
 type BenchPlatform struct {
 	Platform string
-	// Reference is set if the project isn't built for it: it is the host's, and
-	// there to compare with.
+	// Reference is set if the project isn't built for this platform: it is the
+	// host's, only to compare with.
 	Reference bool
 	Compiles  []Compile
 }

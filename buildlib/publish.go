@@ -16,15 +16,15 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// Manifest runs Images and publishes: to each of an image's repositories the
-// images by digest, the index, and then its tags, which are read back and
-// compared. Without registries the layout has the tags already. What was
-// published is in OUTPUT/images.json.
+// Manifest runs Images and publishes: to each of an image's repositories it pushes
+// the platforms' images by digest, the index, and then the tags, which it reads back
+// and compares. Without registries there is nothing to push: the layout has the tags
+// already. OUTPUT/images.json lists what was published.
 //
-// A repository that fails doesn't stop the others. Then the results are
-// returned beside the error, and their Published tells of every tag what
-// became of it; images.json stays as it was. The next call of a new Builder does
-// what is missing.
+// A repository that fails doesn't stop the others. The results are then returned
+// along with the error, their Published says what happened to every tag, and
+// images.json stays as it was. Calling Manifest of a new Builder publishes what is
+// missing.
 func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

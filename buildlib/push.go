@@ -18,16 +18,16 @@ import (
 )
 
 // Push is one machine's share of Manifest: it runs Images for the plan's
-// platforms (Overrides narrow them) and pushes each platform's image to each of
-// its repositories by digest: no tag, no index. For each it writes a record
-// into OUTPUT/digests, once all its repositories have it. Builder.Merge makes the
-// index of all machines' records.
+// platforms (Overrides limit them) and pushes each platform's image to each of
+// its repositories by digest, without a tag or an index. Once all its repositories
+// have an image, Push writes a record of it into OUTPUT/digests. Builder.Merge makes
+// the index from the records of all machines.
 //
-// Before that, records that earlier runs left of the images to be pushed, and of
-// any for another version or commit, are removed: OUTPUT/digests holds those of
-// one commit, and none of what failed. A repository that fails doesn't stop the
-// others; the image that wanted it gets no record. The records that were written
-// are returned beside the error.
+// Push first removes earlier records of the images to be pushed, and all records of
+// another version or commit, so that OUTPUT/digests holds records of one commit only
+// and none of an image that failed. A repository that fails doesn't stop the others,
+// but its image gets no record. The records that were written are returned along
+// with the error.
 func (b *Builder) Push(ctx context.Context) ([]Record, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

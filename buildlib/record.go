@@ -19,11 +19,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/base"
 )
 
-// Record says that the image of one platform is in registries, by digest, and
-// has what the index over all platforms will say of it. Builder.Push writes
-// records as JSON files and Builder.Merge reads them; the keys containerimage.*
-// are those of docker buildx's metadata file. It holds no secret, and nothing
-// that names the machine that wrote it.
+// Record says that the image for one platform is in registries, by digest, and
+// holds what the index will say about it. Builder.Push writes records as JSON files
+// and Builder.Merge reads them; the keys containerimage.* are those of docker
+// buildx's metadata file. A record holds no secrets, and nothing that identifies the
+// machine that wrote it.
 type Record struct {
 	// Format is recordFormat. Its key tells a record from other JSON files.
 	Format       int           `json:"multimage.record"`
@@ -39,30 +39,29 @@ type Record struct {
 	Created      time.Time     `json:"created"`         // the epoch
 	Base         *RecordBase   `json:"base,omitempty"`
 	Go           RecordGo      `json:"go"`
-	// Repositories are those that have the image.
+	// Repositories are the ones that have the image.
 	Repositories []string `json:"repositories"`
-	// Contents are what the image is made of, for the evidence of the index. Empty
-	// without evidence.
+	// Contents describe the image for the evidence of the index. Empty without
+	// evidence.
 	Contents json.RawMessage `json:"contents,omitempty"`
 }
 
-// RecordBase is what an image stands on. Nil: scratch.
+// RecordBase is the base of an image. Nil: scratch.
 type RecordBase struct {
 	Name  string  `json:"name,omitempty"` // in full; empty for an oci:PATH
 	Index v1.Hash `json:"digest"`         // what Name named: the index of all platforms, or a single image
 	Child v1.Hash `json:"child"`          // the platform's image in it
 }
 
-// RecordGo is what decides the bytes of the binaries, besides their source: the
-// same on all machines that build for one index. It holds digests, as flags may
-// name folders of the machine.
+// RecordGo is what the binaries' bytes depend on besides their source; it must be
+// the same on all machines that build for one index. It holds digests because flags
+// may name folders of the machine.
 type RecordGo struct {
 	Version string `json:"version"` // of the toolchain, like go1.26.8
 	// Settings is a digest of GOFLAGS, GOEXPERIMENT and GOFIPS140 in effect.
 	Settings string `json:"settings"`
 	// Build is a digest of the GoBuilds of the image's binaries, before their
-	// templates are executed: what they say of one platform may differ from
-	// what they say of another.
+	// templates are executed, because the results may differ between platforms.
 	Build string `json:"build"`
 }
 

@@ -34,7 +34,8 @@ func (b *Builder) Binaries(ctx context.Context) ([]BinaryResult, error) {
 }
 
 // Images runs Binaries, assembles the images, and writes each as an OCI image
-// layout to OUTPUT/oci/NAME. It touches no registry but to pull a base.
+// layout to OUTPUT/oci/NAME. It uses registries only to pull bases and for the
+// build cache.
 func (b *Builder) Images(ctx context.Context) ([]ImageResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
