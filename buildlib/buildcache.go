@@ -209,7 +209,10 @@ func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan 
 	step := c.w.begin(StepRestore, p.tag, p.platform.String())
 	var mu sync.Mutex
 	var entries int
-	var size int64
+	var size, all int64
+	for _, pack := range missing {
+		all += pack.Size
+	}
 	var wait sync.WaitGroup
 	for _, pack := range missing {
 		select {
@@ -230,6 +233,7 @@ func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan 
 				return
 			}
 			size += pack.Size
+			step.bytes(size, all)
 		})
 	}
 	begun()
@@ -313,45 +317,6 @@ func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, 
 	return x, nil
 }
 
-// cacheType is of what is signed of a build cache, so that no other signature of the
-// same key will do.
-const cacheType = "https://github.com/multimage/multimage/build-cache/v1"
-
-// sign returns what signs the configuration of an image of the cache; nil: the
-// project signs nothing.
-func (c *buildCache) sign() func(v1.Hash) (string, error) {
-	if c.key == nil {
-		return nil
-	}
-	return func(config v1.Hash) (string, error) {
-		if !c.key.CanSign() {
-			return "", errors.New("Sign names a public key, which can't sign")
-		}
-		statement, err := evidence.NewStatement(&evidence.Subject{Digest: config}, cacheType, []byte("{}"))
-		if err != nil {
-			return "", err
-		}
-		bundle, err := evidence.Sign(c.key, statement)
-		return string(bundle), err
-	}
-}
-
-// trusts is an error unless the project's key, if there is one, has signed the
-// configuration.
-func (c *buildCache) trusts(config v1.Hash, signature string) error {
-	if c.key == nil {
-		return nil
-	}
-	if signature == "" {
-		return errors.New("it is not signed, and the project signs")
-	}
-	s, err := evidence.Open([]byte(signature), config, c.key)
-	if err == nil && s.PredicateType != cacheType {
-		err = errors.New("its signature is of something else")
-	}
-	return err
-}
-
 func isNotFound(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
@@ -386,14 +351,14 @@ func (c *buildCache) before(ctx context.Context, call Compile) (after func(), er
 // write adds to the part's image what go used and it lacks.
 func (c *buildCache) write(ctx context.Context, p *cachePart) {
 	step := c.w.begin(StepKeep, p.tag, p.platform.String())
-	said, err := c.tryWrite(ctx, p)
+	said, err := c.tryWrite(ctx, p, step)
 	for range 3 {
 		lost, ok := errors.AsType[*gocache.Lost](err)
 		if !ok {
 			break
 		}
 		p.lose(lost.Digest)
-		said, err = c.tryWrite(ctx, p)
+		said, err = c.tryWrite(ctx, p, step)
 	}
 	if err != nil {
 		step.Failed(err)
@@ -403,7 +368,7 @@ func (c *buildCache) write(ctx context.Context, p *cachePart) {
 	step.Done(said)
 }
 
-func (c *buildCache) tryWrite(ctx context.Context, p *cachePart) (said string, err error) {
+func (c *buildCache) tryWrite(ctx context.Context, p *cachePart, step *Running) (said string, err error) {
 	// Another run may have written it meanwhile.
 	x, err := c.index(ctx, p)
 	if errors.As(err, new(errForeign)) {
@@ -438,7 +403,10 @@ func (c *buildCache) tryWrite(ctx context.Context, p *cachePart) (said string, e
 		return io.NopCloser(bytes.NewReader(config)), nil
 	}})
 	var sent registry.Event
-	if _, err := c.w.client.Push(ctx, c.repo, p.tag, m, registry.Hooks{Progress: func(e registry.Event) { sent = e }}); err != nil {
+	if _, err := c.w.client.Push(ctx, c.repo, p.tag, m, registry.Hooks{Progress: func(e registry.Event) {
+		sent = e
+		step.bytes(e.Sent, e.Total)
+	}}); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d packs, %.1f MB sent", len(next.Packs), float64(sent.Sent)/1e6), nil

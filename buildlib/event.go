@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Event says that a step has begun, or that it has ended. Every step has both events,
-// even if it fails or is interrupted.
+// Event says that a step has begun, that it has ended, or in between how far it is.
+// Every step has a beginning and an end, even if it fails or is interrupted.
 type Event struct {
 	Step     Step
 	Done     bool          // whether it has ended
@@ -14,6 +14,7 @@ type Event struct {
 	Subject  string        // what the step works on
 	Platform string        // empty if the step is for all
 	Detail   string        // the outcome
+	Progress string        // how far the step is; empty when it begins or ends
 	Elapsed  time.Duration // zero when the step begins
 	Left     time.Duration // estimate for all remaining steps, when the step begins; zero: unknown
 }
@@ -46,6 +47,7 @@ type Running struct {
 	progress
 	event Event
 	start time.Time
+	told  time.Time // how far it is
 	ended bool
 }
 
@@ -67,6 +69,20 @@ func (r *Running) report() {
 		r.progress(r.event)
 	}
 }
+
+// bytes reports how far the step is, at most a few times a second. One goroutine
+// at a time may call it.
+func (r *Running) bytes(done, all int64) {
+	if r.progress == nil || time.Since(r.told) < tellEvery {
+		return
+	}
+	r.told = time.Now()
+	e := r.event
+	e.Progress = fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(all)/1e6)
+	r.progress(e)
+}
+
+const tellEvery = 200 * time.Millisecond
 
 // Done reports that the step has ended, with its outcome, and returns how long it
 // took.

@@ -65,7 +65,7 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err := w.writeEvidence(all); err != nil {
 			return nil, err
 		}
-		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
+		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built, _ func(registry.Event)) (registry.Published, error) {
 			h := registry.Hooks{Check: m.check, Pushed: w.keyless(at, b, signer)}
 			if len(b.statements) > 0 {
 				if h.Attach, err = attachments(b.statements[:1]); err != nil {

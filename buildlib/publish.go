@@ -44,12 +44,12 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err := w.sign(all, signer); err != nil {
 				return nil, err
 			}
-			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built) (registry.Published, error) {
+			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built, sent func(registry.Event)) (registry.Published, error) {
 				attached, err := attachments(b.statements)
 				if err != nil {
 					return registry.Published{}, err
 				}
-				done, err := w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged, Pushed: w.keyless(at, b, signer), Attach: attached})
+				done, err := w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged, Progress: sent, Pushed: w.keyless(at, b, signer), Attach: attached})
 				if err == nil {
 					err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{Ready: w.unchanged})
 				}
@@ -83,7 +83,7 @@ func (p *Plan) publishes() bool {
 }
 
 // publisher takes an image to one of its repositories.
-type publisher func(ctx context.Context, at name.Repository, b *built) (registry.Published, error)
+type publisher func(ctx context.Context, at name.Repository, b *built, sent func(registry.Event)) (registry.Published, error)
 
 // publish takes the images to all their repositories and, if that worked, says
 // so in OUTPUT/images.json. dirty is whether they are of a changed checkout.
@@ -130,7 +130,7 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 		return result
 	}
 	step := w.begin(StepPush, repo, "")
-	done, err := by(ctx, at, b)
+	done, err := by(ctx, at, b, func(e registry.Event) { step.bytes(e.Sent, e.Total) })
 	for _, t := range done.Tags {
 		if !t.Current {
 			continue

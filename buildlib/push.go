@@ -152,7 +152,7 @@ func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string,
 		}
 	}
 	step := w.begin(StepPush, repo, "")
-	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{Attach: attach})
+	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{Attach: attach, Progress: func(e registry.Event) { step.bytes(e.Sent, e.Total) }})
 	if err != nil {
 		step.Failed(w.client.Clean(err))
 		return err

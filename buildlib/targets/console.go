@@ -121,6 +121,15 @@ func (c *console) event(e buildlib.Event) {
 func (c *console) step(e buildlib.Event) {
 	c.mu.Lock()
 	c.waiting = ""
+	if e.Progress != "" {
+		for i, r := range c.running {
+			if r.Step == e.Step && r.Subject == e.Subject && r.Platform == e.Platform {
+				c.running[i].Progress = e.Progress
+			}
+		}
+		c.mu.Unlock()
+		return
+	}
 	if !e.Done {
 		c.running = append(c.running, running{e, time.Now()})
 		c.mu.Unlock()
@@ -154,6 +163,14 @@ func name(e buildlib.Event) string {
 		return fmt.Sprintf("%-8s %s", e.Step, cleanLine(e.Subject))
 	}
 	return fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, cleanLine(e.Subject))
+}
+
+// soFar says how far a step is, if that is known.
+func soFar(e buildlib.Event, end string) string {
+	if e.Progress == "" {
+		return ""
+	}
+	return cleanLine(e.Progress) + end
 }
 
 // left says how long it will all take, if that is known.
@@ -222,7 +239,7 @@ func (c *console) tell(now time.Time) {
 			break
 		}
 		since := now.Sub(r.began)
-		said = append(said, strings.Join(strings.Fields(name(r.Event)), " ")+" ("+lasted(since)+")"+left(r.Left-since))
+		said = append(said, strings.Join(strings.Fields(name(r.Event)), " ")+" ("+soFar(r.Event, ", ")+lasted(since)+")"+left(r.Left-since))
 	}
 	if len(said) > 0 {
 		fmt.Fprintf(c.err, "running  %s\n", strings.Join(said, ", "))
@@ -248,7 +265,7 @@ func (c *console) draw() {
 	}
 	for i, r := range c.running {
 		since := time.Since(r.began)
-		text, end := "> "+name(r.Event), "  "+elapsed(since)+left(r.Left-since)
+		text, end := "> "+name(r.Event), "  "+soFar(r.Event, "  ")+elapsed(since)+left(r.Left-since)
 		if i == most-1 && len(c.running) > most {
 			text = fmt.Sprintf("> and %d more", len(c.running)-i)
 		}

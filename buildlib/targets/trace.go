@@ -81,6 +81,9 @@ func (t *trace) event(e buildlib.Event, now time.Time) {
 		t.events = append(t.events, event)
 		return
 	}
+	if e.Progress != "" {
+		return
+	}
 	event.Name = fmt.Sprintf("%s %s", e.Step, event.Name)
 	lane := 0
 	for lane < len(t.open) && (e.Done && t.open[lane].key != key || !e.Done && !t.open[lane].at.IsZero()) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ func TestTrace(t *testing.T) {
 	step(buildlib.StepCompile, "linux/amd64", false, nil)
 	step(buildlib.StepCompile, "linux/arm64", false, nil)
 	event(buildlib.Event{Step: buildlib.StepWait, Subject: "registry", Done: true})
+	event(buildlib.Event{Step: buildlib.StepCompile, Subject: "app", Platform: "linux/arm64", Progress: "1 of 2 MB"})
 	step(buildlib.StepCompile, "linux/amd64", true, nil)
 	step(buildlib.StepImage, "linux/amd64", false, nil)
 	step(buildlib.StepImage, "linux/amd64", true, nil)
@@ -45,7 +47,7 @@ func TestTrace(t *testing.T) {
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	if passed != 7 || len(got.TraceEvents) != 4 {
+	if passed != 8 || len(got.TraceEvents) != 4 {
 		t.Fatalf("%d events passed on; the trace is %s", passed, data)
 	}
 	wait, amd64, image, arm64 := got.TraceEvents[0], got.TraceEvents[1], got.TraceEvents[2], got.TraceEvents[3]
@@ -54,5 +56,23 @@ func TestTrace(t *testing.T) {
 	}
 	if amd64.Tid == arm64.Tid || amd64.Tid != image.Tid || image.Ts < amd64.Ts+amd64.Dur || arm64.Dur < image.Dur || arm64.Args["error"] != "why" {
 		t.Errorf("steps that overlap, or don't, are in the wrong lanes: %s", data)
+	}
+}
+
+func TestLogSaysHowFarAStepIs(t *testing.T) {
+	var said strings.Builder
+	c := &console{err: &said, size: func() (int, int) { return 0, 0 }}
+	e := buildlib.Event{Step: buildlib.StepPush, Subject: "ghcr.io/acme/app"}
+	c.event(e)
+	e.Progress = "1.5 of 3.0 MB"
+	c.event(e)
+	c.tell(time.Now().Add(30 * time.Second))
+	if got := said.String(); !strings.Contains(got, "push ghcr.io/acme/app (1.5 of 3.0 MB, 30s)") {
+		t.Errorf("it says %q", got)
+	}
+	e.Progress, e.Done = "", true
+	c.event(e)
+	if len(c.running) != 0 {
+		t.Errorf("%v still runs", c.running)
 	}
 }

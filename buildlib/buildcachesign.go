@@ -1,0 +1,48 @@
+package buildlib
+
+import (
+	"errors"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/evidence"
+)
+
+// cacheType is of what is signed of a build cache, so that no other signature of the
+// same key will do.
+const cacheType = "https://github.com/multimage/multimage/build-cache/v1"
+
+// sign returns what signs the configuration of an image of the cache; nil: the
+// project signs nothing.
+func (c *buildCache) sign() func(v1.Hash) (string, error) {
+	if c.key == nil {
+		return nil
+	}
+	return func(config v1.Hash) (string, error) {
+		if !c.key.CanSign() {
+			return "", errors.New("Sign names a public key, which can't sign")
+		}
+		statement, err := evidence.NewStatement(&evidence.Subject{Digest: config}, cacheType, []byte("{}"))
+		if err != nil {
+			return "", err
+		}
+		bundle, err := evidence.Sign(c.key, statement)
+		return string(bundle), err
+	}
+}
+
+// trusts is an error unless the project's key, if there is one, has signed the
+// configuration.
+func (c *buildCache) trusts(config v1.Hash, signature string) error {
+	if c.key == nil {
+		return nil
+	}
+	if signature == "" {
+		return errors.New("it is not signed, and the project signs")
+	}
+	s, err := evidence.Open([]byte(signature), config, c.key)
+	if err == nil && s.PredicateType != cacheType {
+		err = errors.New("its signature is of something else")
+	}
+	return err
+}
