@@ -323,13 +323,19 @@ func (s *Shell) command(line string) (bad string) {
 
 var (
 	silent   = regexp.MustCompile(`\s*(?:\d?>>?\s*(?:&\s*\d|/dev/null)|&>\s*/dev/null|<\s*\S+|<<-?\s*\S+|>&2)`)
-	reading  = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
+	reading  = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
 	changing = []string{"-i", "--in-place", "-delete", "-exec", "-execdir", "-ok", "-fprint"}
 )
 
 // simple looks at one command without connections.
 func (s *Shell) simple(line string) bool {
-	line = strings.TrimSpace(strings.Trim(silent.ReplaceAllString(line, ""), "(){} "))
+	line = strings.TrimLeft(silent.ReplaceAllString(line, ""), "({ ")
+	for line = strings.TrimSpace(line); strings.HasSuffix(line, " }") || strings.HasSuffix(line, ")") && strings.Count(line, "(") < strings.Count(line, ")"); {
+		line = strings.TrimSpace(line[:len(line)-1])
+	}
+	if line == "}" || line == ")" {
+		return true
+	}
 	if line == "" {
 		return true
 	}

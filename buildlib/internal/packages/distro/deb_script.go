@@ -174,10 +174,38 @@ func (in *installer) do(u *unpacked, words []string) bool {
 	switch words[0] {
 	case "cp", "mkdir", "chmod", "chown", "chgrp", "ln", "touch", "setcap":
 		return in.to.Command(words, in.accounts)
+	case "dpkg-statoverride":
+		return in.statoverride(words[1:])
 	case "update-alternatives":
 		return in.alternative(words[1:])
 	case "update-ca-certificates":
 		return in.to.Certificates(in.base, "") == nil
 	}
 	return in.accounts.Command(words, in.to)
+}
+
+// statoverride does what dpkg-statoverride(1) would: it notes an owner and mode,
+// and sets them.
+func (in *installer) statoverride(args []string) bool {
+	args = slices.DeleteFunc(args, func(a string) bool { return a == "--quiet" || a == "--force" || a == "--update" })
+	if len(args) > 0 && args[0] == "--list" {
+		return true
+	}
+	if len(args) != 5 || args[0] != "--add" {
+		return false
+	}
+	e, ok := in.to.Get(args[4])
+	if !ok || !in.to.Command([]string{"chown", args[1] + ":" + args[2], args[4]}, in.accounts) || !in.to.Command([]string{"chmod", args[3], args[4]}, in.accounts) {
+		return false
+	}
+	const at = "/var/lib/dpkg/statoverride"
+	text, ok := in.written[at]
+	if !ok {
+		was, err := fs.ReadFile(in.base, at[1:])
+		if err == nil {
+			text = string(was)
+		}
+	}
+	in.written[at] = fmt.Sprintf("%s%s %s %o %s\n", text, args[1], args[2], e.Mode, args[4])
+	return true
 }

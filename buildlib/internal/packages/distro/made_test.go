@@ -122,3 +122,19 @@ func TestCompareApk(t *testing.T) {
 		}
 	}
 }
+
+// A script notes an owner of its own, as a service's does for its settings.
+func TestStatoverride(t *testing.T) {
+	r := newDebian(t)
+	r.deb("tool", "1", "", map[string]string{"postinst": "#!/bin/sh\nset -e\nF=/etc/tool.conf\nadduser --system --group tool\nif ! dpkg-statoverride --list ${F} >/dev/null 2>&1\nthen\n\tdpkg-statoverride --update --add tool tool 640 ${F}\nfi\n"}, file("etc/tool.conf", "x"))
+	entries, texts, err := r.install(r.client(), []string{"tool"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := entries["/etc/tool.conf"]; e.UID != 100 || e.GID != 100 || e.Mode != 0o640 {
+		t.Errorf("%+v", e)
+	}
+	if got := texts["/var/lib/dpkg/statoverride"]; got != "tool tool 640 /etc/tool.conf\n" {
+		t.Errorf("statoverride: %q", got)
+	}
+}
