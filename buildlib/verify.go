@@ -26,10 +26,10 @@ import (
 const (
 	Same    = "same"
 	Differs = "differs"
-	Unknown = "unknown" // it can't be told here: another Go, a base or commit that is gone
+	Unknown = "unknown" // can't be decided here: another Go, or a base or commit that is gone
 )
 
-// Verification says whether a published index is what its source makes.
+// Verification is the comparison of a published index with what its source makes.
 type Verification struct {
 	Ref      string  `json:"ref"` // by digest
 	Image    string  `json:"image,omitempty"`
@@ -37,15 +37,14 @@ type Verification struct {
 	Version  string  `json:"version,omitempty"`
 	Digest   v1.Hash `json:"digest"`
 	Result   string  `json:"result"`
-	// Difference is the first one, or why it can't be told. Nil if Same.
+	// Difference is the first one, or why the result is Unknown. Nil if Same.
 	Difference *evidence.Difference `json:"difference,omitempty"`
-	// Checked says what was looked at of what is attached.
+	// Checked lists what was checked of the attached documents.
 	Checked []string `json:"checked,omitempty"`
 	File    string   `json:"-"` // the JSON, absolute; empty: none was written
 }
 
-// Status is 0 if the two are the same, 1 if they differ, and 3 if that can't be
-// told.
+// Status is 0 if the two are the same, 1 if they differ, and 3 if that is unknown.
 func (v *Verification) Status() int { return map[string]int{Same: 0, Differs: 1, Unknown: 3}[v.Result] }
 
 // differ settles the result.
@@ -63,12 +62,11 @@ func (v *Verification) unknown(format string, args ...any) *Verification {
 	return v
 }
 
-// Verify rebuilds the index that ref names from the commit that it says it is of,
-// with an empty build cache and cache, and with bases by digest, and finds the
-// first difference. The Project, which is not part of the commit, is this one. If
-// Sign names a key, private or public, the index must have a signature by it. The
-// result is kept in OUTPUT/evidence/NAME/verify.json. An error, too, means that
-// it can't be told.
+// Verify rebuilds the index that ref names from the commit in its metadata, with
+// empty caches and with bases by digest, and finds the first difference. It uses this
+// Project, whatever the commit's was. If Sign names a key, private or public, the
+// index must be signed with it. The result is kept in
+// OUTPUT/evidence/NAME/verify.json. After an error the result is unknown, too.
 func (p Project) Verify(ctx context.Context, ref string, o Overrides, opts Options) (*Verification, error) {
 	plan, err := p.Plan(ctx, o)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// Base holds the targets for what images stand on.
+// Base holds the targets for base images.
 type Base mg.Namespace
 
 // statusOutdated is mage's exit status if something would change.

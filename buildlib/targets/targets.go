@@ -1,13 +1,13 @@
-// Package targets is multimage for magefiles: import it and its targets are
-// your project's.
+// Package targets is multimage for magefiles: import it, and your project has its
+// targets.
 //
 //	//mage:import
 //	_ "github.com/multimage/multimage/buildlib/targets"
 //
-// Set [Project] in an init function to say more than the defaults do. The
-// environment variables MULTIMAGE_* override it for one run. Each target runs
-// those it needs, once per run of mage, and may be called from a target of
-// your own: targets.Images(ctx).
+// Set [Project] in an init function to change the defaults. The environment
+// variables MULTIMAGE_* override it for one run. Each target runs those it needs,
+// once per run of mage, and may be called from a target of your own:
+// targets.Images(ctx).
 package targets
 
 import (

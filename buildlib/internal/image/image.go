@@ -25,14 +25,15 @@ import (
 type Spec struct {
 	// Platform is what the config says, whatever the base says.
 	Platform v1.Platform
-	// Base is what the image stands on. Nil: scratch.
+	// Base is the base image. Nil: scratch.
 	Base v1.Image
 	// Layers come on top of the base's.
 	Layers []Layer
-	// Config is what the image sets of its configuration. Env, ports, volumes and
-	// labels join the base's, and a label without a value takes the base's away; what is zero of the working directory, stop signal
-	// and health check is the base's; the user, and entrypoint and Cmd unless
-	// BaseEntrypoint and BaseCmd say that they are the base's, are as they are.
+	// Config is what the image sets in its configuration. Env, ports, volumes and
+	// labels are joined to the base's; a label without a value removes the base's. A
+	// working directory, stop signal or health check that is zero is the base's.
+	// Entrypoint and Cmd are the base's if BaseEntrypoint and BaseCmd are set. The
+	// user is taken as it is.
 	Config                  v1.Config
 	BaseEntrypoint, BaseCmd bool
 	// StartInterval is that of Config.Healthcheck, which has no field for it.
