@@ -64,6 +64,8 @@ func whole(snippet string) string {
 		return "package main\n\n" + snippet
 	case strings.HasPrefix(snippet, "Images:"), strings.HasPrefix(snippet, "Binaries: []buildlib.Binary"):
 		return header + "var _ = buildlib.Project{\n" + fields + "}\n"
+	case strings.HasPrefix(snippet, "{"):
+		return header + "var _ = []buildlib.Image{\n" + fields + "}\n"
 	default:
 		return header + "var _ = buildlib.Image{\n" + fields + "}\n"
 	}
