@@ -44,7 +44,8 @@ func ExampleBuilder_Manifest() {
 		Dir: "../examples/hello", Output: dist, Version: "v1.2.3", Platforms: []string{"linux/arm64"},
 		Registries: []string{host + "/acme"}, Tags: []string{"{{.Version}}", "latest"},
 	}
-	plan, err := project.Plan(ctx, buildlib.Overrides{})
+	// Without AllowDirty, latest stays where it is while files are changed.
+	plan, err := project.Plan(ctx, buildlib.Overrides{AllowDirty: true})
 	if err != nil {
 		log.Fatal(err)
 	}
