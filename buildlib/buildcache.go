@@ -2,7 +2,6 @@ package buildlib
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -61,23 +60,6 @@ const (
 	// a processor busy, and several a line.
 	cachePacks = 4
 )
-
-// buildCache settles where the build cache is.
-func (r *resolver) buildCache() {
-	repo, field := cmp.Or(r.over.BuildCache, r.project.BuildCache), "BuildCache"
-	if r.over.BuildCache != "" {
-		field = "Overrides.BuildCache"
-	}
-	if repo == "" || repo == "off" {
-		return
-	}
-	host, _, _ := strings.Cut(repo, "/")
-	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		r.mistake(field, "%q is no repository: want HOST/NAME, like ghcr.io/acme/cache, without a tag", repo)
-		return
-	}
-	r.plan.BuildCache = repo
-}
 
 // cacheTag names what go compiles for c: all that the go command makes its
 // action IDs of, but the source.

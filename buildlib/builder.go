@@ -195,3 +195,14 @@ type compiled struct {
 	executables []gotool.Executable
 	again       map[string]bool // the paths of those that were built again
 }
+
+// statement is what there is to say of an index, or of one platform's image.
+type statement struct {
+	name      string        // of the files: index, linux-arm64
+	of        v1.Descriptor // what it is about
+	subject   evidence.Subject
+	documents []evidence.Document
+	// bundles are the signed statements, once they are signed; the first is the
+	// signature of the image itself.
+	bundles []evidence.Document
+}

@@ -2,7 +2,6 @@ package buildlib
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,63 +14,7 @@ import (
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/evidence"
-	"github.com/multimage/multimage/buildlib/internal/wording"
 )
-
-// defaultEvidence is what is said of images if nobody says what.
-var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
-
-// evidence settles what is said of the images, and who signs it.
-func (r *resolver) evidence() {
-	kinds := first(r.over.Evidence, r.project.Evidence)
-	if kinds == nil {
-		kinds = defaultEvidence
-	}
-	field := r.named("Evidence", r.over.Evidence)
-	for i, kind := range kinds {
-		if slices.Contains(evidence.Kinds, kind) {
-			continue
-		}
-		hint := "there are " + strings.Join(evidence.Kinds, ", ")
-		if near := wording.Nearest(kind, evidence.Kinds); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is no kind of evidence: %s", kind, hint)
-	}
-	for _, kind := range duplicates(kinds) {
-		r.mistake(field, "%q is there twice", kind)
-	}
-	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
-	r.plan.Sign = cmp.Or(r.over.Sign, r.project.Sign)
-	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
-		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
-	}
-}
-
-// builtBy names who builds, for provenance: the workflow, as far as a CI system
-// tells. It is what the machine says of itself, and no more than that.
-func builtBy(env func(string) string) string {
-	switch {
-	case env("GITHUB_ACTIONS") == "true" && env("GITHUB_WORKFLOW_REF") != "":
-		workflow, _, _ := strings.Cut(env("GITHUB_WORKFLOW_REF"), "@") // the commit is a dependency
-		return env("GITHUB_SERVER_URL") + "/" + workflow
-	case env("GITLAB_CI") == "true" && env("CI_CONFIG_REF_URI") != "":
-		config, _, _ := strings.Cut(env("CI_CONFIG_REF_URI"), "@")
-		return "https://" + config
-	}
-	return "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
-}
-
-// statement is what there is to say of an index, or of one platform's image.
-type statement struct {
-	name      string        // of the files: index, linux-arm64
-	of        v1.Descriptor // what it is about
-	subject   evidence.Subject
-	documents []evidence.Document
-	// bundles are the signed statements, once they are signed; the first is the
-	// signature of the image itself.
-	bundles []evidence.Document
-}
 
 // statements are what is said of b: first of the index, then of each platform's
 // image.
@@ -171,23 +114,6 @@ func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image,
 	}
 	if err != nil {
 		return c, fmt.Errorf("evidence: %w", err)
-	}
-	return c, nil
-}
-
-// recorded are the contents of a record's image.
-func (p *Plan) recorded(f found) (c evidence.Contents, err error) {
-	if len(p.Evidence) == 0 {
-		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
-	}
-	if len(f.Contents) == 0 {
-		return c, fmt.Errorf("%s: image %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
-	}
-	if err := json.Unmarshal(f.Contents, &c); err != nil {
-		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, on{f.Image, f.Platform}, err)
-	}
-	if c.Platform != f.Platform.String() || c.Digest != f.Digest {
-		return c, fmt.Errorf("%s: image %s: its contents are of %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
 	}
 	return c, nil
 }

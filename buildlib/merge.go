@@ -3,6 +3,7 @@ package buildlib
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/base"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/image"
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
@@ -340,4 +342,21 @@ func (v variants) String() string {
 type variant struct {
 	value string
 	files []string
+}
+
+// recorded are the contents of a record's image.
+func (p *Plan) recorded(f found) (c evidence.Contents, err error) {
+	if len(p.Evidence) == 0 {
+		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
+	}
+	if len(f.Contents) == 0 {
+		return c, fmt.Errorf("%s: image %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
+	}
+	if err := json.Unmarshal(f.Contents, &c); err != nil {
+		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, on{f.Image, f.Platform}, err)
+	}
+	if c.Platform != f.Platform.String() || c.Digest != f.Digest {
+		return c, fmt.Errorf("%s: image %s: its contents are of %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
+	}
+	return c, nil
 }

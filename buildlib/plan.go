@@ -240,3 +240,20 @@ type BenchPlatform struct {
 	Reference bool
 	Compiles  []Compile
 }
+
+// LockedPackage is a package of an image, as multimage.lock has it.
+type LockedPackage struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	URL     string `json:"url"`
+	Size    int64  `json:"size"` // in bytes
+	SHA256  string `json:"sha256"`
+}
+
+// PackageLock is an image's entry in multimage.lock for one platform.
+type PackageLock struct {
+	Base     string          `json:"base"`   // as in the PlatformPlan
+	Digest   string          `json:"digest"` // of the base's manifest
+	Wanted   []string        `json:"wanted"` // the Image's Packages
+	Packages []LockedPackage `json:"packages"`
+}

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
@@ -196,4 +198,76 @@ func (r *resolver) runners() {
 		}
 		r.plan.Runners[p] = label
 	}
+}
+
+// defaultEvidence is what is said of images if nobody says what.
+var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
+
+// evidence settles what is said of the images, and who signs it.
+func (r *resolver) evidence() {
+	kinds := first(r.over.Evidence, r.project.Evidence)
+	if kinds == nil {
+		kinds = defaultEvidence
+	}
+	field := r.named("Evidence", r.over.Evidence)
+	for i, kind := range kinds {
+		if slices.Contains(evidence.Kinds, kind) {
+			continue
+		}
+		hint := "there are " + strings.Join(evidence.Kinds, ", ")
+		if near := wording.Nearest(kind, evidence.Kinds); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is no kind of evidence: %s", kind, hint)
+	}
+	for _, kind := range duplicates(kinds) {
+		r.mistake(field, "%q is there twice", kind)
+	}
+	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
+	r.plan.Sign = cmp.Or(r.over.Sign, r.project.Sign)
+	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
+		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
+	}
+}
+
+// builtBy names who builds, for provenance: the workflow, as far as a CI system
+// tells. It is what the machine says of itself, and no more than that.
+func builtBy(env func(string) string) string {
+	switch {
+	case env("GITHUB_ACTIONS") == "true" && env("GITHUB_WORKFLOW_REF") != "":
+		workflow, _, _ := strings.Cut(env("GITHUB_WORKFLOW_REF"), "@") // the commit is a dependency
+		return env("GITHUB_SERVER_URL") + "/" + workflow
+	case env("GITLAB_CI") == "true" && env("CI_CONFIG_REF_URI") != "":
+		config, _, _ := strings.Cut(env("CI_CONFIG_REF_URI"), "@")
+		return "https://" + config
+	}
+	return "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
+}
+
+// buildCache settles where the build cache is.
+func (r *resolver) buildCache() {
+	repo, field := cmp.Or(r.over.BuildCache, r.project.BuildCache), "BuildCache"
+	if r.over.BuildCache != "" {
+		field = "Overrides.BuildCache"
+	}
+	if repo == "" || repo == "off" {
+		return
+	}
+	host, _, _ := strings.Cut(repo, "/")
+	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		r.mistake(field, "%q is no repository: want HOST/NAME, like ghcr.io/acme/cache, without a tag", repo)
+		return
+	}
+	r.plan.BuildCache = repo
+}
+
+// Ways of signing that don't name a key's file.
+const (
+	signKeyless = "keyless"
+	signEnv     = "env://"
+)
+
+// keyFile reports whether sign names a file.
+func keyFile(sign string) bool {
+	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
 }

@@ -20,19 +20,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// Ways of signing that are no key's file.
-const (
-	signKeyless = "keyless"
-	signEnv     = "env://"
-)
-
 // environment is of what Sign names, and of others' identities.
 var environment = os.Getenv
-
-// keyFile reports whether sign names a file.
-func keyFile(sign string) bool {
-	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
-}
 
 // key is what Sign names; nil: it names none.
 func (p *Plan) key() (*evidence.Key, error) {
