@@ -37,7 +37,7 @@ func server(change func(*Image)) Project {
 
 // Each mistake names the field, the value and the fix.
 func TestMistakes(t *testing.T) {
-	const theFacts = `(the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{"{{"}} is {{ itself)`
+	const theFacts = `(the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .IsLatest .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{"{{"}} is {{ itself)`
 	const nameless = `use lower-case letters and digits, with . _ or - between (OCI distribution spec, "Pulling manifests")`
 	for _, tt := range []struct {
 		name    string

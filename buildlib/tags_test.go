@@ -1,7 +1,9 @@
 package buildlib
 
 import (
+	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,6 +150,31 @@ func TestSaysDirty(t *testing.T) {
 	} {
 		if got := saysDirty.MatchString(tag); got != want {
 			t.Errorf("%s says so: %v", tag, got)
+		}
+	}
+}
+
+// latest is the highest release's: a fix of an old one leaves it where it is.
+func TestLatestIsTheHighestRelease(t *testing.T) {
+	for _, tt := range []struct{ before, now, want string }{
+		{"", "v1.0.0", "[v1.0.0 latest]"},
+		{"v1.0.0", "v1.0.1", "[v1.0.1 latest]"},
+		{"v2.0.0", "v1.0.1", "[v1.0.1]"},
+		{"v2.0.0-rc.1", "v1.0.1", "[v1.0.1 latest]"},
+		{"v1.0.0", "v1.1.0-rc.1", "[v1.1.0-rc.1]"},
+	} {
+		dir := project(t, oneMain())
+		commit(t, dir, strings.Fields(tt.before)...)
+		for _, args := range [][]string{{"commit", "--quiet", "--allow-empty", "-m", "a fix"}, {"tag", tt.now}} {
+			cmd := exec.Command("git", args...)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		p := plan(t, dir, Project{Tags: []string{"{{.Version}}", "{{if .IsLatest}}latest{{end}}"}, Platforms: []string{"linux/amd64"}}, Overrides{})
+		if got := fmt.Sprint(p.ImagePlans[0].Tags); got != tt.want {
+			t.Errorf("%s after %q: tags %s, want %s", tt.now, tt.before, got, tt.want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type Facts struct {
 	Major, Minor, Patch string // numbers
 	Prerelease          string // rc.1 of v1.2.3-rc.1
 	IsRelease           bool   // whether Version has no prerelease, and is exactly the commit's
+	IsLatest            bool   // whether it is a release, and no tag is of a higher one
 
 	Revision      string // the commit, 40 hex digits; empty without git
 	ShortRevision string // its first 12
@@ -46,7 +47,7 @@ type (
 	}
 	platformless struct {
 		Version, Major, Minor, Patch, Prerelease string
-		IsRelease                                bool
+		IsRelease, IsLatest                      bool
 		versionless
 	}
 )
@@ -56,7 +57,7 @@ func (f Facts) versionless() versionless {
 }
 
 func (f Facts) platformless() platformless {
-	return platformless{f.Version, f.Major, f.Minor, f.Patch, f.Prerelease, f.IsRelease, f.versionless()}
+	return platformless{f.Version, f.Major, f.Minor, f.Patch, f.Prerelease, f.IsRelease, f.IsLatest, f.versionless()}
 }
 
 var functions = template.FuncMap{
@@ -83,13 +84,13 @@ func render(text string, facts any) (string, error) {
 
 func templateError(text string, err error) error {
 	why := strings.TrimPrefix(err.Error(), "template: :")
-	fix := "the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{\"{{\"}} is {{ itself"
+	fix := "the facts are .Version .Major .Minor .Patch .Prerelease .IsRelease .IsLatest .Revision .ShortRevision .Tag .Branch .Dirty .Date .Platform .OS .Arch .Variant; {{\"{{\"}} is {{ itself"
 	unknown := unknownFact.FindStringSubmatch(why)
 	switch {
 	case unknown == nil:
 	case slices.Contains([]string{"Platform", "OS", "Arch", "Variant"}, unknown[1]):
 		fix = "a version, its tags and repositories are the same on every platform; PlatformTags are not"
-	case slices.Contains([]string{"Version", "Major", "Minor", "Patch", "Prerelease", "IsRelease"}, unknown[1]):
+	case slices.Contains([]string{"Version", "Major", "Minor", "Patch", "Prerelease", "IsRelease", "IsLatest"}, unknown[1]):
 		fix = "the version can't be made of itself"
 	}
 	if strings.Contains(why, "function \"") {

@@ -140,7 +140,7 @@ func TestFactsOfVersion(t *testing.T) {
 		{"dev", false, "    false"},
 	} {
 		f := Facts{Version: tt.version, Dirty: tt.dirty}
-		f.parse()
+		f.parse("")
 		got, err := render("{{.Major}} {{.Minor}} {{.Patch}} {{.Prerelease}} {{.IsRelease}}", f.platformless())
 		if err != nil || got != tt.want {
 			t.Errorf("%s says %q, %v, want %q", tt.version, got, err, tt.want)

@@ -74,7 +74,7 @@ func (r *resolver) facts() {
 	if len(r.git.Filters) > 0 {
 		r.warn("the checkout counts as changed, and may not be: its own configuration names the filter %s, which is not run: run git status, or move the filter to your own configuration (git config --global)", strings.Join(r.git.Filters, ", "))
 	}
-	f.parse()
+	f.parse(r.git.Release)
 	r.plan.Version, r.tags = f.Version, f
 }
 
@@ -153,8 +153,9 @@ func (r *resolver) unused(tag, pattern string) string {
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]{4,})?(-dirty)?$`)
 
 // parse sets what Version says, if it is a semantic one. Between two versions
-// the numbers are those of the one before.
-func (f *Facts) parse() {
+// the numbers are those of the one before. highest is the highest release that
+// there is a tag of; empty: none.
+func (f *Facts) parse(highest string) {
 	base := described.ReplaceAllString(f.Version, "")
 	v, ok := semver.Parse(base)
 	if !ok {
@@ -162,4 +163,6 @@ func (f *Facts) parse() {
 	}
 	f.Major, f.Minor, f.Patch, f.Prerelease = v.Major, v.Minor, v.Patch, v.Prerelease
 	f.IsRelease = base == f.Version && v.Prerelease == "" && !f.Dirty
+	h, ok := semver.Parse(highest)
+	f.IsLatest = f.IsRelease && (!ok || semver.Compare(v, h) >= 0)
 }

@@ -45,6 +45,9 @@ type Info struct {
 	Other string
 	// Elsewhere is the highest tag that matches, if none leads to HEAD.
 	Elsewhere string
+	// Release is the highest version of a tag that matches and is no candidate, as
+	// far as the clone has the tags; empty if there is none.
+	Release string
 	// Shallow is set in a shallow clone whose history has no version, so that
 	// Version is only a hash though the full clone may have a better one.
 	Shallow bool

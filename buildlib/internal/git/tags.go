@@ -136,6 +136,13 @@ func otherModules(top, prefix string) func(name string) bool {
 func (info *Info) choose(top, pattern string, all tags, history *walk) (err error) {
 	head := history.head.hash
 	versions := all.versions(info.Prefix, pattern)
+	var release named
+	for _, v := range versions {
+		if v.Prerelease == "" && (release.name == "" || v.above(release)) {
+			release = v
+		}
+	}
+	info.Release = release.text
 	if v, ok := versions[head]; ok {
 		info.Version, info.Tag = v.text, v.tag
 		return nil
