@@ -16,6 +16,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchmath"
 
+	"github.com/multimage/multimage/buildlib/bench/internal/measure"
 	"github.com/multimage/multimage/buildlib/bench/internal/report"
 )
 
@@ -142,7 +143,7 @@ func TestStatistics(t *testing.T) {
 			leg := &report.Leg{}
 			for range 1 + (n+int(side))%31 {
 				wall := side + math.Round(random.Float64()*float64(1+n))/float64(int(1)<<(n%3)) // ties, exact in nanoseconds
-				leg.Runs = append(leg.Runs, report.Run{Wall: 1 + wall, User: wall / 2, MaxRSS: 1 + int64(wall*1000)})
+				leg.Runs = append(leg.Runs, measure.Usage{Wall: 1 + wall, User: wall / 2, MaxRSS: 1 + int64(wall*1000)})
 			}
 			return leg
 		}
