@@ -125,7 +125,7 @@ func TestWhatTheVersionDoesNotTell(t *testing.T) {
 		{"an ignored source", files{"cmd/server/generated.go": "package main\n"}, "v1.0.0", "git ignores what go compiles in, so the version does not cover it: " + filepath.FromSlash("cmd/server/generated.go")},
 		{"a module beside the repository", files{"../lib/lib.go": "package lib\n\nfunc F() {}\n\nfunc G() {}\n"}, "v1.0.0", "from outside the repository, so the version does not cover it: example.com/lib"},
 		{"--assume-unchanged", files{"cmd/server/main.go": "package main\n\nfunc main() { println() }\n"}, "v1.0.0", "git is told not to look at what go compiles in (assume-unchanged, skip-worktree), so the version does not cover it: " + filepath.FromSlash("cmd/server/main.go")},
-		{"--skip-worktree", files{"cmd/server/web/index.html": "new"}, "v1.0.0", "says nothing of it: " + filepath.FromSlash("cmd/server/web/index.html")},
+		{"--skip-worktree", files{"cmd/server/web/index.html": "new"}, "v1.0.0", "does not cover it: " + filepath.FromSlash("cmd/server/web/index.html")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := oneMain()
@@ -372,8 +372,8 @@ func TestGOFLAGS(t *testing.T) {
 		{flags: "-n", mistake: `GOFLAGS: "-n" is refused`},
 		{flags: "-json", mistake: `GOFLAGS: "-json" is refused`},
 		{flags: "-race", mistake: `GOFLAGS: "-race" is refused`},
-		{flags: "-buildmode=c-shared", mistake: `GOFLAGS: "-buildmode=c-shared" is refused: it makes no program`},
-		{project: GoBuild{Flags: []string{"-buildmode", "plugin"}}, mistake: `Go.Flags[0]: "-buildmode=plugin" is refused: it makes no program`},
+		{flags: "-buildmode=c-shared", mistake: `GOFLAGS: "-buildmode=c-shared" is refused: it does not make a program`},
+		{project: GoBuild{Flags: []string{"-buildmode", "plugin"}}, mistake: `Go.Flags[0]: "-buildmode=plugin" is refused: it does not make a program`},
 		{project: GoBuild{Flags: []string{"--race"}}, mistake: `Go.Flags[0]: "--race" is refused`},
 	} {
 		dir := project(t, oneMain())

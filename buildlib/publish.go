@@ -142,6 +142,9 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 			result.Current = append(result.Current, t.Tag)
 		}
 	}
+	if len(result.Failed) == 0 {
+		result.Failed = nil
+	}
 	if result.NotAttached = done.NotAttached; len(done.NotAttached) > 0 {
 		w.tell(StepWarn, fmt.Sprintf("%s takes no artifacts, so nothing says there what the image is made of, and how: not attached: %s (in %s)",
 			repo, strings.Join(done.NotAttached, ", "), w.plan.evidenceDir(b.Name)))
