@@ -113,7 +113,11 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *co
 		out := shared()
 		out.start()
 		defer out.stop()
-		err = errors.Join(stage(ctx, b, out), keepTrace())
+		err = stage(ctx, b, out)
+		// mage asks the error itself for its status, which a joined one hides.
+		if kept := keepTrace(); kept != nil {
+			err = errors.Join(err, kept)
+		}
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // what was cut off has nothing to say
