@@ -30,10 +30,44 @@ func commands(script string) (list []string, bad string) {
 	return list, ""
 }
 
+// nesting says of each byte of a line how deep it is in parentheses and
+// backquotes, and -1 if it is in quotes or escaped. closed is false if a quote
+// isn't closed.
+func nesting(line string) (depths []int, closed bool) {
+	depths = make([]int, len(line))
+	quote, depth, back := byte(0), 0, false
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		depths[i] = depth
+		switch {
+		case c == '\\' && quote != '\'':
+			depths[i] = -1
+			if i++; i < len(line) {
+				depths[i] = -1
+			}
+		case quote != 0:
+			depths[i] = -1
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			depths[i], quote = -1, c
+		case c == '`' && back:
+			back, depth = false, max(0, depth-1)
+		case c == '(' || c == '`':
+			depth++
+			depths[i], back = depth, back || c == '`'
+		case c == ')':
+			depth = max(0, depth-1)
+		}
+	}
+	return depths, quote == 0 && !back
+}
+
 // split splits a line at ; outside of quotes, and keywords off what follows
 // them.
 func split(line string) (parts []string, ok bool) {
-	quote, depth, start := byte(0), 0, 0
+	start := 0
 	add := func(part string) {
 		part = strings.TrimSpace(part)
 		for part != "" {
@@ -50,63 +84,40 @@ func split(line string) (parts []string, ok bool) {
 			parts = append(parts, part)
 		}
 	}
-	for i := 0; i < len(line); i++ {
-		c := line[i]
+	depths, closed := nesting(line)
+	for i, depth := range depths {
 		switch {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"' || c == '`':
-			quote = c
-		case c == '(':
-			depth++
-		case c == ')':
-			depth = max(0, depth-1)
-		case c == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t'):
-			add(line[start:i])
+		case depth < 0 || i < start:
+		case line[i] == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t'):
+			add(line[start:i]) // quotes in a comment need not be closed
 			return parts, true
-		case c == ';' && depth == 0:
-			if i+1 < len(line) && line[i+1] == ';' {
-				add(line[start:i])
-				parts = append(parts, ";;")
-				i++
-				start = i + 1
-				continue
-			}
+		case line[i] == ';' && depth == 0:
 			add(line[start:i])
-			start = i + 1
+			if start = i + 1; start < len(line) && line[start] == ';' {
+				parts = append(parts, ";;")
+				start++
+			}
 		}
 	}
 	add(line[start:])
-	return parts, quote == 0
+	return parts, closed
 }
 
 // connected splits at &&, || and | outside of quotes.
 func connected(line string) (parts []string) {
-	quote, depth, start := byte(0), 0, 0
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\\':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"' || c == '`':
-			quote = c
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case depth <= 0 && (c == '|' || c == '&' && !(i > 0 && strings.ContainsRune("<>", rune(line[i-1])) || i+1 < len(line) && line[i+1] == '>')):
+	start := 0
+	depths, _ := nesting(line)
+	for i, depth := range depths {
+		if depth != 0 || i < start {
+			continue
+		}
+		c := line[i]
+		redirects := i > 0 && strings.ContainsRune("<>", rune(line[i-1])) || i+1 < len(line) && line[i+1] == '>'
+		if c == '|' || c == '&' && !redirects {
 			parts = append(parts, strings.TrimSpace(line[start:i]))
-			if i+1 < len(line) && line[i+1] == c {
-				i++
+			if start = i + 1; start < len(line) && line[start] == c {
+				start++
 			}
-			start = i + 1
 		}
 	}
 	return append(parts, strings.TrimSpace(line[start:]))
@@ -114,18 +125,9 @@ func connected(line string) (parts []string) {
 
 // writes tells that a line, without what is silent, redirects into a file.
 func writes(line string) bool {
-	quote := byte(0)
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"':
-			quote = c
-		case c == '>':
+	depths, _ := nesting(line)
+	for i, depth := range depths {
+		if depth >= 0 && line[i] == '>' {
 			return true
 		}
 	}
@@ -135,22 +137,9 @@ func writes(line string) bool {
 // firstWord splits a line after its first word, in which there may be spaces in
 // quotes and parentheses.
 func firstWord(line string) (word, rest string) {
-	quote, depth := byte(0), 0
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"' || c == '`':
-			quote = c
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case (c == ' ' || c == '\t') && depth <= 0:
+	depths, _ := nesting(line)
+	for i, depth := range depths {
+		if depth == 0 && (line[i] == ' ' || line[i] == '\t') {
 			return line[:i], strings.TrimSpace(line[i:])
 		}
 	}

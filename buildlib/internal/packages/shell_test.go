@@ -31,6 +31,8 @@ func TestShell(t *testing.T) {
 		{"cat <<EOF\nevil\nEOF\n", ""},
 		{"cat <<EOF | evil\nx\nEOF\n", "cat <<EOF | evil"},
 		{"true && evil", "true && evil"},
+		{"echo 'a\\' && evil", "echo 'a\\' && evil"}, // a backslash means nothing in single quotes
+		{"echo `true` && evil", "echo `true` && evil"},
 		{"true & evil", "true & evil"},
 		{"true | evil", "true | evil"},
 		{"true; evil", "evil"},
