@@ -78,8 +78,10 @@ func TestLoad(t *testing.T) {
 		t.Errorf("the magefile took %d bytes of memory, want at most %d", own, int64(memoryBound))
 	}
 	// Files' layers and configs are each image's own; binaries and CA roots go
-	// to one repository, and are mounted in the others.
-	if want := loadImages*len(loadPlatforms)*2 + loadMains*len(loadPlatforms) + 1; len(sent) != want {
+	// to one repository, and are mounted in the others. SBOM and provenance are
+	// of each image and index, and have one empty config.
+	images := loadImages * len(loadPlatforms)
+	if want := images*2 + loadMains*len(loadPlatforms) + 1 + (images+loadImages)*2 + 1; len(sent) != want {
 		t.Errorf("%d blobs were sent, want %d", len(sent), want)
 	}
 	for blob, n := range sent {

@@ -120,7 +120,8 @@ func (l *writer) ours(d v1.Descriptor) bool {
 	if _, ok := l.o.Images[tag]; tag != "" && (ok || slices.Contains(l.o.Tags, tag) || l.old.Images[tag] == d.Digest) {
 		return true
 	}
-	return d.Digest == l.old.Index && (tag == "" || slices.Contains(l.old.Tags, tag))
+	placed := d.Digest == l.old.Index || slices.Contains(l.old.Placing, d.Digest.Hex)
+	return placed && (tag == "" || slices.Contains(l.old.Tags, tag))
 }
 
 // readFile reads a small file of the layout, if it is one.

@@ -86,7 +86,8 @@ type verified struct {
 	// Images are as Options has them.
 	Images map[string]v1.Hash       `json:"images,omitempty"`
 	Blobs  map[string]disk.Identity `json:"blobs"` // by the digest's hex
-	// Placing are the blobs, by hex, of a layout that was not finished.
+	// Placing are the blobs, by hex, of a layout that was not finished; its
+	// tags are among Tags then.
 	Placing []string `json:"placing,omitempty"`
 }
 
@@ -303,6 +304,9 @@ func (l *writer) announce(index v1.Hash, children []child) error {
 	}
 	slices.Sort(n.Placing)
 	n.Placing = slices.Compact(n.Placing)
+	n.Tags = slices.Concat(n.Tags, l.o.Tags, slices.Collect(maps.Keys(l.o.Images)))
+	slices.Sort(n.Tags)
+	n.Tags = slices.Compact(n.Tags)
 	return disk.WriteRecord(l.notePath(), l.tmp, n)
 }
 

@@ -189,6 +189,46 @@ func TestWriteLayoutInterrupted(t *testing.T) {
 	}
 }
 
+// A run that ends after its index.json and before its notes has listed its
+// tags there: they are ours still, and the next run's index takes their place.
+func TestWriteLayoutInterruptedLast(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "app")
+	first := testenv.Index(testenv.Image(t, "amd64", testenv.RandomLayer(t, 50)))
+	if err := Write(t.Context(), dir, first, Options{Tags: []string{"v1", "latest"}}); err != nil {
+		t.Fatal(err)
+	}
+	// What the sweep can't remove ends the run at that point.
+	stuck := blobFile(dir, testenv.Digest(t, first))
+	if err := errors.Join(os.Remove(stuck), os.MkdirAll(filepath.Join(stuck, "in"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	second := testenv.TwoPlatforms(t)
+	m, err := second.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	platforms := map[string]v1.Hash{"v2-amd64": m.Manifests[0].Digest}
+	if err := Write(t.Context(), dir, second, Options{Tags: []string{"v2", "latest"}, Images: platforms}); err == nil {
+		t.Fatal("no error")
+	}
+	if list := readLayout(t, dir); len(list) != 3 || list[0].Digest != testenv.Digest(t, second) {
+		t.Fatalf("index.json lists %v, want the second index twice and its image", list)
+	}
+	if err := os.RemoveAll(stuck); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(t.Context(), dir, first, Options{Tags: []string{"v3", "latest"}}); err != nil {
+		t.Fatal(err)
+	}
+	list := readLayout(t, dir)
+	if len(list) != 2 || list[0].Digest != testenv.Digest(t, first) {
+		t.Errorf("index.json lists %v, want the index of v3 and latest alone", list)
+	}
+	if left := files(t, dir); len(left) != 2+1+3 {
+		t.Errorf("%d files, want two, the index, and the image's manifest, config and layer: %v", len(left), left)
+	}
+}
+
 // A layer that changed since it was hashed is not written.
 func TestWriteLayoutWrongContent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
