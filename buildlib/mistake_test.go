@@ -175,6 +175,12 @@ Tags[2]: "-x" is not a valid tag: use at most 128 letters, digits and . _ -, not
 Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
 Registries[1]: "acme" has no registry host: Docker Hub's is docker.io/acme
 Registries[2]: "ghcr.io/ACME" does not make a valid repository name with server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server`},
+		{name: "aliases", project: Project{Registries: []string{"ghcr.io/acme"}, Images: []Image{
+			{Name: "server", Aliases: []string{"server", "app", "app", "ghcr.io/acme/server", "quay.io/acme/server"}},
+		}},
+			want: `Images[0].Aliases: ghcr.io/acme/server is named twice: the image goes there already
+Images[0].Aliases[0]: "server" is named twice: it is the image's Repository, or another alias
+Images[0].Aliases[2]: "app" is named twice: it is the image's Repository, or another alias`},
 		{name: "base", project: server(func(i *Image) { i.Base = "alpine:3.24:x" }),
 			want: `Images[0].Base: "alpine:3.24:x" is not a valid base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
 		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),

@@ -80,9 +80,15 @@ func (r *resolver) repositories(img draft) []string {
 			repos = append(repos, repo)
 		}
 	}
-	repos = append(repos, whole...)
 	for _, twice := range duplicates(repos) {
 		r.mistake(field, "%s is named twice", twice)
+	}
+	for _, alias := range whole {
+		if slices.Contains(repos, alias) {
+			r.mistake(img.field+".Aliases", "%s is named twice: the image goes there already", alias)
+			continue
+		}
+		repos = append(repos, alias)
 	}
 	return repos
 }
@@ -102,6 +108,8 @@ func (r *resolver) belowRegistries(img draft, facts any) (below, whole []string)
 			}
 		case !repositoryName.MatchString(repository):
 			r.mistake(field, "%q is %s", repository, noRepositoryName)
+		case slices.Contains(below, repository):
+			r.mistake(field, "%q is named twice: it is the image's Repository, or another alias", repository)
 		default:
 			below = append(below, repository)
 		}
