@@ -207,7 +207,10 @@ func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]go
 		if err != nil {
 			return fmt.Errorf("binary %s: %w", b.Binary, err)
 		}
-		spec.Binaries = append(spec.Binaries, rootfs.Executable{Path: b.Path, Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity, Xattrs: attrs})
+		spec.Binaries = append(spec.Binaries, rootfs.Executable{
+			Path: b.Path, Mode: b.Mode, UID: b.UID, GID: b.GID, Xattrs: attrs,
+			Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity,
+		})
 	}
 	return nil
 }

@@ -199,7 +199,10 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 	for i, b := range r.project.Binaries {
 		field := fmt.Sprintf("Binaries[%d]", i)
 		r.renderPath(field+".Path", b.Path, nil)
-		r.checkCapabilities(field+".Capabilities", b.Capabilities)
+		r.checkAttributes(field, b.Mode, b.UID, b.GID, b.Capabilities)
+		if b.Mode != 0 && b.Mode&0o111 == 0 {
+			r.mistake(field+".Mode", "%#o lets nobody execute it: want one like 0o755", uint32(b.Mode))
+		}
 		on, skipped := r.defaults, false
 		if b.Platforms != nil {
 			on = r.parsePlatforms(field+".Platforms", b.Platforms)

@@ -3,6 +3,7 @@ package buildlib
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -65,16 +66,21 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 				f.Path += "/" // says that a file goes into that folder
 			}
 		}
-		if f.Mode&^0o7777 != 0 {
-			r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(f.Mode))
-		}
-		r.checkID(field+".UID", f.UID)
-		r.checkID(field+".GID", f.GID)
-		r.checkCapabilities(field+".Capabilities", f.Capabilities)
+		r.checkAttributes(field, f.Mode, f.UID, f.GID, f.Capabilities)
 		if f.Source == "" && len(f.Capabilities) > 0 {
 			r.mistake(field+".Capabilities", "a folder has none: name the file that is to have them as Source")
 		}
 	}
+}
+
+// checkAttributes notes what a file can't have.
+func (r *resolver) checkAttributes(field string, mode fs.FileMode, uid, gid int, capabilities []string) {
+	if mode&^0o7777 != 0 {
+		r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(mode))
+	}
+	r.checkID(field+".UID", uid)
+	r.checkID(field+".GID", gid)
+	r.checkCapabilities(field+".Capabilities", capabilities)
 }
 
 func (r *resolver) checkUser(img *draft) {

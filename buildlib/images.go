@@ -240,7 +240,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)
 		}
 		taken[at] = b.Name
-		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at, b.Capabilities})
+		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at, b.Mode, b.UID, b.GID, b.Capabilities})
 	}
 	pp.command(img.Image)
 	for i, f := range img.Files {

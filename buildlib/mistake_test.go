@@ -175,6 +175,9 @@ Tags[2]: "-x" is not a valid tag: use at most 128 letters, digits and . _ -, not
 Registries[0]: "https://ghcr.io/acme": leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure
 Registries[1]: "acme" has no registry host: Docker Hub's is docker.io/acme
 Registries[2]: "ghcr.io/ACME" does not make a valid repository name with server: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`" + `: ACME/server`},
+		{name: "attributes of a binary", project: Project{Binaries: []Binary{{Name: "server", Mode: 0o644, UID: -1}}},
+			want: `Binaries[0].Mode: 0644 lets nobody execute it: want one like 0o755
+Binaries[0].UID: -1 is not a valid user or group ID: want 0 to 4294967294`},
 		{name: "aliases", project: Project{Registries: []string{"ghcr.io/acme"}, Images: []Image{
 			{Name: "server", Aliases: []string{"server", "app", "app", "ghcr.io/acme/server", "quay.io/acme/server"}},
 		}},

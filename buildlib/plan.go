@@ -2,6 +2,7 @@ package buildlib
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -165,8 +166,11 @@ type PlatformPlan struct {
 type PlacedBinary struct {
 	Binary string `json:"binary"`
 	Path   string `json:"path"`
-	// Capabilities are as a Binary's.
-	Capabilities []string `json:"capabilities,omitempty"`
+	// Mode, UID, GID and Capabilities are as a Binary's.
+	Mode         fs.FileMode `json:"mode,omitempty"`
+	UID          int         `json:"uid,omitempty"`
+	GID          int         `json:"gid,omitempty"`
+	Capabilities []string    `json:"capabilities,omitempty"`
 }
 
 // on is a binary or an image, by its name, for one platform.

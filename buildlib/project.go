@@ -105,6 +105,10 @@ type Binary struct {
 	Platforms []string
 	// Go replaces, field by field, the Project's.
 	Go GoBuild
+	// Mode is the permissions of the executable in images. Zero: 0755.
+	Mode fs.FileMode
+	// UID and GID are its owner in images. Zero: root.
+	UID, GID int
 	// Capabilities are those that the executable has in images, though its
 	// user is not root: cap_net_bind_service=ep, as setcap takes it.
 	Capabilities []string

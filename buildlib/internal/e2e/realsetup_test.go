@@ -92,7 +92,7 @@ ENV STATE /var/lib/app/state
 LABEL org.opencontainers.image.version=$VERSION arch=$TARGETARCH
 WORKDIR /app
 WORKDIR data
-COPY --from=build /out/app /app/bin/server
+COPY --from=build --chown=app:staff2 --chmod=500 /out/app /app/bin/server
 COPY --chown=app:staff2 --chmod=640 web /app/web/
 COPY docs/*.md /md/
 COPY ["run.sh", "run"]

@@ -13,6 +13,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -90,8 +91,13 @@ func (e Executable) addTo(to *fileSystem) error {
 	if e.Digest.Algorithm != "sha256" {
 		return fmt.Errorf("%s: its digest %q is not a sha256", e.Path, e.Digest)
 	}
+	mode, err := tarMode(cmp.Or(e.Mode, 0o755))
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
 	return to.put(change{
-		Path: e.Path, Type: tar.TypeReg, Mode: 0o755, Size: e.Size, Digest: e.Digest, Source: e.Source, Identity: e.Identity, Xattrs: e.Xattrs,
+		Path: e.Path, Type: tar.TypeReg, Mode: mode, UID: e.UID, GID: e.GID, Xattrs: e.Xattrs,
+		Size: e.Size, Digest: e.Digest, Source: e.Source, Identity: e.Identity,
 		Open: func() (io.ReadCloser, error) { return os.Open(e.Source) },
 	}, "binary "+e.Path)
 }

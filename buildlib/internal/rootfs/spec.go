@@ -1,6 +1,8 @@
 package rootfs
 
 import (
+	"io/fs"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/filetree"
@@ -39,6 +41,8 @@ type Executable struct {
 	// Identity is that of Source when Digest was taken. Zero, or no longer
 	// true: the content is hashed again while it is compressed.
 	Identity disk.Identity
+	Mode     fs.FileMode // zero: 0755
+	UID, GID int
 	Xattrs   map[string]string // extended attributes (xattr(7))
 }
 

@@ -48,7 +48,7 @@ type mapping struct{ at, source string }
 
 // owner is a name that owns a file, which may become known further down.
 type owner struct {
-	file int // of Files
+	set  func(uid, gid int)
 	name string
 	i    dockerfile.Instruction
 }
@@ -231,14 +231,13 @@ func (f *follower) finish() {
 	f.setUser()
 	for _, o := range f.owners {
 		user, group, _ := strings.Cut(o.name, ":")
-		file := &img.Files[o.file]
 		uid, ok := f.accounts.uid(user)
 		gid, known := f.accounts.gid(group, user)
 		if !ok || !known {
 			f.lost(o.i, "the number of %s isn't known here: set UID and GID of the file.", o.name)
 			continue
 		}
-		file.UID, file.GID = uid, gid
+		o.set(uid, gid)
 	}
 	first := ""
 	if len(img.Binaries) > 0 {
@@ -293,20 +292,35 @@ func (f *follower) place(i dockerfile.Instruction, c *compiled, at string) {
 	case b.Path != at:
 		f.lost(i, "binary %s has the path %s in another image already.", b.Name, b.Path)
 	}
+	b.Mode = f.chmod(i)
+	if chown := i.Flags["chown"]; chown != "" {
+		f.owners = append(f.owners, owner{func(uid, gid int) { b.UID, b.GID = uid, gid }, chown, i})
+	}
 }
 
-// file puts a file or folder of the context at a path of the image.
-func (f *follower) add(i dockerfile.Instruction, source, at string) {
-	file := buildlib.File{Source: path.Join(f.context, source), Path: at}
-	if mode := i.Flags["chmod"]; mode != "" {
-		if n, err := strconv.ParseUint(mode, 8, 12); err == nil {
-			file.Mode = os.FileMode(n)
-		} else {
-			f.lost(i, "--chmod=%s is no number: set Mode.", mode)
-		}
+// chmod is the mode that an instruction gives to what it copies, or zero.
+func (f *follower) chmod(i dockerfile.Instruction) os.FileMode {
+	mode := i.Flags["chmod"]
+	if mode == "" {
+		return 0
 	}
-	f.img.Files = append(f.img.Files, file)
+	n, err := strconv.ParseUint(mode, 8, 12)
+	if err != nil {
+		f.lost(i, "--chmod=%s is no number: set Mode.", mode)
+	}
+	return os.FileMode(n)
+}
+
+// own gives what Files has at an index an owner.
+func (f *follower) own(file int, name string, i dockerfile.Instruction) {
+	img := f.img
+	f.owners = append(f.owners, owner{func(uid, gid int) { img.Files[file].UID, img.Files[file].GID = uid, gid }, name, i})
+}
+
+// add puts a file or folder of the context at a path of the image.
+func (f *follower) add(i dockerfile.Instruction, source, at string) {
+	f.img.Files = append(f.img.Files, buildlib.File{Source: path.Join(f.context, source), Path: at, Mode: f.chmod(i)})
 	if chown := i.Flags["chown"]; chown != "" {
-		f.owners = append(f.owners, owner{len(f.img.Files) - 1, chown, i})
+		f.own(len(f.img.Files)-1, chown, i)
 	}
 }

@@ -154,7 +154,7 @@ func (f *follower) chown(i dockerfile.Instruction, dir string, words []string) b
 		at := slices.IndexFunc(f.img.Files, func(file buildlib.File) bool { return path.Clean(file.Path) == name })
 		switch {
 		case at >= 0:
-			f.owners = append(f.owners, owner{at, args[0], i})
+			f.own(at, args[0], i)
 		case name != f.img.WorkDir && !slices.Contains(f.img.Volumes, name): // made as the user's
 			return false
 		}
