@@ -4,7 +4,7 @@
 //
 // Its files, each knowing those before it: tree, the type and its walk; read, the
 // limits for layers that can't be trusted; scan and changeset, from layers to a
-// tree; contents, the files themselves; record, how a tree is kept.
+// tree; contents and unpack, the files themselves; record, how a tree is kept.
 package filetree
 
 import (

@@ -1,6 +1,7 @@
-// Package runtime takes images to the container engines of this machine. Its
-// files, each of which knows those before it: archive (an image as engines load
-// it), engine.
+// Package runtime runs programs of images, and takes images to the container
+// engines of this machine. Its files, each of which knows those before it: archive
+// (an image as engines load it), engine; program, try (by an engine), inside (what
+// runs in new namespaces), sandbox, run.
 package runtime
 
 import (

@@ -40,3 +40,17 @@ func List(words []string, most int) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
 }
+
+// Lines makes text that others wrote printable, as Clip does, and keeps its lines.
+func Lines(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n', unicode.IsPrint(r) && r != utf8.RuneError:
+			return r
+		case r == '\t':
+			return ' '
+		}
+		return -1
+	}, text)
+	return strings.Trim(text, "\n ")
+}

@@ -1,0 +1,168 @@
+package filetree
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Unpack applies layers as Scan does, and writes what they leave into dir, which is
+// empty. It leaves out devices and pipes. own gives a path that was written its
+// owner and extended attributes; without it, all belongs to the user that runs
+// this, who may read all and change all folders.
+func Unpack(ctx context.Context, diffIDs []v1.Hash, open func(i int) (io.ReadCloser, error), dir string, own func(path string, n Node) error) (*Tree, error) {
+	t, err := Scan(ctx, diffIDs, open)
+	if err != nil {
+		return nil, err
+	}
+	u := unpacking{own: own, files: map[place][]target{}}
+	// Folders have their modes at last: one that nothing may be written to has
+	// files, too.
+	if err := u.plant(t.root, dir); err != nil {
+		return nil, err
+	}
+	for i := range diffIDs {
+		if err := u.layer(ctx, i, open); err != nil {
+			return nil, &LayerError{i, err}
+		}
+	}
+	for i := len(u.folders) - 1; i >= 0; i-- {
+		f := u.folders[i]
+		if err := u.finish(f.path, f.node()); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// unpacking is a tree on its way to a folder.
+type unpacking struct {
+	own     func(path string, n Node) error
+	files   map[place][]target // the paths of each regular file
+	folders []target           // parents first
+	written int64
+}
+
+type target struct {
+	path string
+	*entry
+}
+
+// plant makes the folders and symbolic links below e, and notes its files. Every
+// path is one of folders that were made here: no link is followed.
+func (u *unpacking) plant(e *entry, at string) error {
+	u.folders = append(u.folders, target{at, e})
+	for name, kid := range e.kids {
+		p := filepath.Join(at, name)
+		var err error
+		switch kid.typ {
+		case tar.TypeDir:
+			if err = os.Mkdir(p, 0o700); err == nil {
+				err = u.plant(kid, p)
+			}
+		case tar.TypeSymlink:
+			if err = os.Symlink(kid.link, p); err == nil && u.own != nil {
+				err = u.own(p, kid.node())
+			}
+		case tar.TypeReg:
+			u.files[kid.at] = append(u.files[kid.at], target{p, kid})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layer writes the files whose content the layer has.
+func (u *unpacking) layer(ctx context.Context, i int, open func(i int) (io.ReadCloser, error)) error {
+	r, err := open(i)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	content, err := uncompress(r, defaultLimits.window)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent})
+	for header := int32(1); ; header++ {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return err
+		}
+		paths := u.files[place{header, int16(i) + 1}]
+		if len(paths) == 0 {
+			continue
+		}
+		if u.written += h.Size; u.written > MaxContent { // sparse files are larger than their layer
+			return fmt.Errorf("its files are more than %d bytes", int64(MaxContent))
+		}
+		if err := u.file(paths, h, tr); err != nil {
+			return err
+		}
+	}
+}
+
+// file writes a regular file, and links its other paths to it.
+func (u *unpacking) file(paths []target, h *tar.Header, content io.Reader) error {
+	first := paths[0]
+	f, err := os.OpenFile(first.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	n := first.node()
+	n.Xattrs = map[string]string{}
+	for key, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(key, XattrPrefix); ok {
+			n.Xattrs[name] = value
+		}
+	}
+	if err := u.finish(first.path, n); err != nil {
+		return err
+	}
+	for _, other := range paths[1:] {
+		if err := os.Link(first.path, other.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish sets owner, attributes and, because a change of owner clears bits of it,
+// then the mode.
+func (u *unpacking) finish(at string, n Node) error {
+	mode := fs.FileMode(n.Mode) & fs.ModePerm
+	for bit, flag := range map[int64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if n.Mode&bit != 0 {
+			mode |= flag
+		}
+	}
+	switch {
+	case u.own != nil:
+		if err := u.own(at, n); err != nil {
+			return err
+		}
+	case n.Type == tar.TypeDir:
+		mode |= 0o700
+	default:
+		mode |= 0o400
+	}
+	return os.Chmod(at, mode)
+}
