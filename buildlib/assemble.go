@@ -42,7 +42,7 @@ type assembly struct {
 func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore rootfs.Ignore) *assembly {
 	return &assembly{
 		w:      w,
-		layers: &rootfs.Builder{Cache: w.store},
+		layers: &rootfs.Builder{Cache: w.store, Compression: w.plan.Compression},
 		bases: &base.Resolver{
 			Cache: w.store, Dir: w.plan.Dir, Pins: w.pins,
 			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+
+	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
 // check is an error if the plan lacks what a build needs. A Project's plan has
@@ -25,6 +28,7 @@ func (p *Plan) check() error {
 	miss(p.Epoch.IsZero(), "Epoch: it is zero: set the time that goes into images")
 	miss(p.Go.Version == "", "Go.Version: it is empty: go env GOVERSION prints it")
 	miss(!filepath.IsAbs(p.Go.Root), "Go.Root: %q is not an absolute path: go env GOROOT prints it", p.Go.Root)
+	miss(p.Compression != "" && !slices.Contains(rootfs.Compressions, p.Compression), "Compression: %q is not one of %q", p.Compression, rootfs.Compressions)
 	made := map[on]bool{}
 	for i, c := range p.Compiles {
 		at := fmt.Sprintf("Compiles[%d]", i)

@@ -50,7 +50,7 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 	limited := &Plan{
 		Dir: p.Dir, Output: p.Output, Cache: p.Cache,
 		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
-		Go: p.Go, Insecure: p.Insecure, BuildCache: p.BuildCache, AllowDirty: p.AllowDirty,
+		Go: p.Go, Insecure: p.Insecure, Compression: p.Compression, BuildCache: p.BuildCache, AllowDirty: p.AllowDirty,
 	}
 	needed := map[on]bool{}
 	for _, ip := range p.ImagePlans {

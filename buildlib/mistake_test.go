@@ -178,6 +178,7 @@ Registries[2]: "ghcr.io/ACME" does not make a valid repository name with server:
 		{name: "attributes of a binary", project: Project{Binaries: []Binary{{Name: "server", Mode: 0o644, UID: -1}}},
 			want: `Binaries[0].Mode: 0644 lets nobody execute it: want one like 0o755
 Binaries[0].UID: -1 is not a valid user or group ID: want 0 to 4294967294`},
+		{name: "compression", project: Project{Compression: "lz4"}, want: `Compression: "lz4" is not a compression of layers: want gzip or zstd`},
 		{name: "aliases", project: Project{Registries: []string{"ghcr.io/acme"}, Images: []Image{
 			{Name: "server", Aliases: []string{"server", "app", "app", "ghcr.io/acme/server", "quay.io/acme/server"}},
 		}},

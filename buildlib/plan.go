@@ -33,6 +33,8 @@ type Plan struct {
 	AllowDirty bool `json:"allowDirty,omitempty"`
 	// Insecure are the registries that may speak plain HTTP.
 	Insecure []string `json:"insecure,omitempty"`
+	// Compression is that of layers: gzip or zstd. Zero: gzip.
+	Compression string `json:"compression,omitempty"`
 	// BuildCache is the repository of the Go build cache; empty without one.
 	BuildCache string      `json:"buildCache,omitempty"`
 	Compiles   []Compile   `json:"compiles"`

@@ -44,6 +44,9 @@ type Project struct {
 	// Insecure are the registries (HOST or HOST:PORT) that may speak plain
 	// HTTP. Those on the loopback interface always may.
 	Insecure []string
+	// Compression is that of the layers that are made: gzip, which everything reads,
+	// or zstd, which is smaller and quicker. The base's stay as they are. Zero: gzip.
+	Compression string
 	// BuildCache is a repository, like ghcr.io/acme/cache, that shares compiled
 	// packages between machines. Every build reads it; only builds with
 	// Options.WriteBuildCache write to it. Zero, or off: none.

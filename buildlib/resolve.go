@@ -17,6 +17,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
+	"github.com/multimage/multimage/buildlib/internal/rootfs"
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
@@ -72,6 +73,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is not a valid registry: want HOST or HOST:PORT", host)
 		}
 	}
+	r.compression()
 	r.buildCache()
 	r.runners()
 	binaries, err := r.binaries(ctx)
@@ -242,6 +244,14 @@ func builtBy(env func(string) string) string {
 		return "https://" + config
 	}
 	return "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
+}
+
+// compression settles how layers are compressed.
+func (r *resolver) compression() {
+	if c := r.project.Compression; c != "" && !slices.Contains(rootfs.Compressions, c) {
+		r.mistake("Compression", "%q is not a compression of layers: want %s", c, strings.Join(rootfs.Compressions, " or "))
+	}
+	r.plan.Compression = r.project.Compression
 }
 
 // buildCache settles where the build cache is.

@@ -7,10 +7,12 @@ import (
 )
 
 // Builder makes layers. One serves a whole run, from any number of
-// goroutines; it needs its Cache and nothing else.
+// goroutines; it needs its Cache.
 type Builder struct {
 	// Cache keeps layers.
 	Cache store.Cache
+	// Compression is that of layers: gzip or zstd. Zero: gzip.
+	Compression string
 
 	layers   store.Flights // by key
 	contents sync.Map      // host path to content

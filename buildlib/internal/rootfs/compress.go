@@ -4,53 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
 	"io"
 	"runtime"
-	"runtime/debug"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/flate"
 	"golang.org/x/sync/errgroup"
 )
-
-// Layers are compressed at the fastest level: on Go binaries level 3 takes a
-// third longer for 6% less.
-const level = flate.BestSpeed
 
 // blockSize is what one block of a layer holds before compression. Blocks are
 // compressed each on its own, so that one big binary keeps every core busy;
 // of this size it costs a Go binary 0.1%. It is part of the layer format.
 const blockSize = 1 << 20
 
-// flateModule and flateVersion name the compressor, whose output changes from
-// version to version. The version that the running program was built with,
-// where that is known, comes first: a project may select a later one.
-const (
-	flateModule  = "github.com/klauspost/compress"
-	flateVersion = "v1.20.3"
-)
-
-// compressorName is the part of a layer's key that names the compressor.
-var compressorName = sync.OnceValue(func() string {
-	version := flateVersion
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path != flateModule {
-				continue
-			}
-			if version = m.Version; m.Replace != nil {
-				version = m.Replace.Path + " " + m.Replace.Version
-			}
-		}
-	}
-	return flateModule + " " + version + " gzip level 1 blocks of 1 MiB"
-})
-
-// compressor turns streams into gzip. Its slots bound how many blocks of all
+// compressor compresses streams. Its slots bound how many blocks of all
 // streams are compressed at once.
 type compressor struct {
 	slots chan struct{}
@@ -60,18 +29,10 @@ func newCompressor() *compressor {
 	return &compressor{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// The bytes around the blocks of a gzip stream of one member (RFC 1952): no
-// name, no time, the fastest level, an unknown system; and a final, stored,
-// empty block.
-var (
-	gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff}
-	finalBlock = []byte{1, 0, 0, 0xff, 0xff}
-)
-
-// gzip writes to dst what fill writes, as gzip, and returns the sha256 of what
-// fill wrote. The result depends on those bytes alone: not on how they are
+// write writes to dst what fill writes, in the format, and returns the sha256 of
+// what fill wrote. The result depends on those bytes alone: not on how they are
 // cut into writes, nor on the number of processors.
-func (c *compressor) gzip(ctx context.Context, dst io.Writer, fill func(io.Writer) error) (v1.Hash, error) {
+func (c *compressor) write(ctx context.Context, f *format, dst io.Writer, fill func(io.Writer) error) (v1.Hash, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	blocks := make(chan *block, cap(c.slots)+1) // bounds the memory of a stream
 	g.Go(func() error {
@@ -82,7 +43,7 @@ func (c *compressor) gzip(ctx context.Context, dst io.Writer, fill func(io.Write
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			g.Go(func() error { return c.compress(ctx, b) })
+			g.Go(func() error { return c.compress(ctx, f, b) })
 			return nil
 		}}
 		if err := fill(s); err != nil {
@@ -92,7 +53,7 @@ func (c *compressor) gzip(ctx context.Context, dst io.Writer, fill func(io.Write
 	})
 	sum, crc, size := sha256.New(), crc32.NewIEEE(), uint32(0)
 	g.Go(func() error {
-		if _, err := dst.Write(gzipHeader); err != nil {
+		if _, err := dst.Write(f.header); err != nil {
 			return err
 		}
 		for b := range blocks {
@@ -113,8 +74,7 @@ func (c *compressor) gzip(ctx context.Context, dst io.Writer, fill func(io.Write
 	if err := g.Wait(); err != nil {
 		return v1.Hash{}, err
 	}
-	end := binary.LittleEndian.AppendUint32(bytes.Clone(finalBlock), crc.Sum32())
-	if _, err := dst.Write(binary.LittleEndian.AppendUint32(end, size)); err != nil {
+	if _, err := dst.Write(f.end(crc.Sum32(), size)); err != nil {
 		return v1.Hash{}, err
 	}
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, nil
@@ -139,15 +99,7 @@ func newBlock() *block {
 
 func (b *block) release() { blocks.Put(b) }
 
-var flaters = sync.Pool{New: func() any {
-	w, err := flate.NewWriter(nil, level)
-	if err != nil {
-		panic(err) // only for a level that does not exist
-	}
-	return w
-}}
-
-func (c *compressor) compress(ctx context.Context, b *block) error {
+func (c *compressor) compress(ctx context.Context, f *format, b *block) error {
 	defer close(b.done)
 	select {
 	case c.slots <- struct{}{}:
@@ -156,12 +108,7 @@ func (c *compressor) compress(ctx context.Context, b *block) error {
 		b.err = context.Cause(ctx)
 		return b.err
 	}
-	w := flaters.Get().(*flate.Writer)
-	defer flaters.Put(w)
-	w.Reset(&b.out)
-	if _, b.err = w.Write(b.raw); b.err == nil {
-		b.err = w.Flush() // ends on a byte, so that blocks can be joined
-	}
+	b.err = f.block(&b.out, b.raw)
 	return b.err
 }
 

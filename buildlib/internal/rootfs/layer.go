@@ -11,7 +11,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/klauspost/compress/gzip"
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
@@ -33,7 +32,8 @@ type layerRecord struct {
 // what it tells of itself costs nothing.
 type layer struct {
 	layerRecord
-	cache store.Cache
+	format *format
+	cache  store.Cache
 	// again makes the blob again, for a cache that has lost it.
 	again func() (layerRecord, error)
 }
@@ -41,10 +41,10 @@ type layer struct {
 func (l *layer) Digest() (v1.Hash, error)             { return l.layerRecord.Digest, nil }
 func (l *layer) DiffID() (v1.Hash, error)             { return l.layerRecord.DiffID, nil }
 func (l *layer) Size() (int64, error)                 { return l.layerRecord.Size, nil }
-func (l *layer) MediaType() (types.MediaType, error)  { return types.OCILayer, nil }
+func (l *layer) MediaType() (types.MediaType, error)  { return l.format.media, nil }
 func (l *layer) Exists() (bool, error)                { return true, nil }
 func (l *layer) Compressed() (io.ReadCloser, error)   { return l.open() }
-func (l *layer) Uncompressed() (io.ReadCloser, error) { return l.unzip() }
+func (l *layer) Uncompressed() (io.ReadCloser, error) { return l.expand() }
 
 func (l *layer) open() (io.ReadCloser, error) {
 	f, err := l.cache.Open(l.layerRecord.Digest)
@@ -63,35 +63,40 @@ func (l *layer) open() (io.ReadCloser, error) {
 	return f, nil
 }
 
-func (l *layer) unzip() (io.ReadCloser, error) {
+func (l *layer) expand() (io.ReadCloser, error) {
 	f, err := l.open()
 	if err != nil {
 		return nil, err
 	}
-	z, err := gzip.NewReader(f)
+	z, err := l.format.open(f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{z, f}, nil
+	return expanded{z, f}, nil
 }
+
+// expanded reads what a blob holds, and closes both.
+type expanded struct {
+	io.ReadCloser
+	blob io.Closer
+}
+
+func (e expanded) Close() error { return errors.Join(e.ReadCloser.Close(), e.blob.Close()) }
 
 // layerKey names the layer of the changes by all that its bytes depend on, and
 // by nothing else: no file's time, path on this machine or build ID.
-func layerKey(changes []change) string {
+func layerKey(f *format, changes []change) string {
 	sum := sha256.New()
 	for _, c := range changes {
 		fmt.Fprintf(sum, "%q %c %o %d:%d %q %d %s %q\n", c.Path, c.Type, c.Mode, c.UID, c.GID, c.Link, c.Size, c.Digest, c.Xattrs)
 	}
-	return fmt.Sprintf("format %d, %s, %x", layerFormat, compressorName(), sum.Sum(nil))
+	return fmt.Sprintf("format %d, %s %s, %x", layerFormat, compressorName(), f.name, sum.Sum(nil))
 }
 
 // layer returns the layer of the changes, from the cache if it has it whole;
 // no file is read then. Images that want one layer at once share the work.
 func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
-	key := layerKey(changes)
+	key := layerKey(formatOf(a.Compression), changes)
 	made, err := a.layers.Do(ctx, key, func() (any, error) { return a.findOrBuild(ctx, key, changes) })
 	if err != nil {
 		return nil, err
@@ -100,13 +105,14 @@ func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
 }
 
 func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
+	f := formatOf(a.Compression)
 	// v1.Layer takes no context; the cache's own ends what is made again.
 	again := func() (layerRecord, error) { return a.build(context.Background(), changes) }
 	var rec layerRecord
 	if a.Cache.Load(layerRecords, key, &rec) {
 		// Whatever is wrong with the blob, a new one is the cure.
 		if _, err := a.Cache.Blob(rec.Digest); err == nil {
-			return &layer{rec, a.Cache, again}, nil
+			return &layer{rec, f, a.Cache, again}, nil
 		}
 	}
 	rec, err := a.build(ctx, changes)
@@ -114,7 +120,7 @@ func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change)
 		return nil, err
 	}
 	a.Cache.Save(layerRecords, key, rec)
-	return &layer{rec, a.Cache, again}, nil
+	return &layer{rec, f, a.Cache, again}, nil
 }
 
 // errNotTaken is what the writer of a blob gets when the cache doesn't read on.
@@ -130,7 +136,7 @@ func (a *Builder) build(ctx context.Context, changes []change) (layerRecord, err
 	)
 	go func() {
 		defer close(written)
-		diffID, failed = a.compressor().gzip(ctx, w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
+		diffID, failed = a.compressor().write(ctx, formatOf(a.Compression), w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
 		w.CloseWithError(failed)
 	}()
 	digest, size, err := a.Cache.Put(v1.Hash{}, r)

@@ -145,7 +145,7 @@ func TestLayerIsMadeAgain(t *testing.T) {
 
 func TestLayerKey(t *testing.T) {
 	base := textFile("/a", 0o644, []byte("x"), "here")
-	keys := map[string]bool{layerKey([]change{base}): true}
+	keys := map[string]bool{layerKey(&gzipFormat, []change{base}): true}
 	for name, edit := range map[string]func(*change){
 		"path":    func(c *change) { c.Path = "/b" },
 		"mode":    func(c *change) { c.Mode = 0o600 },
@@ -156,7 +156,7 @@ func TestLayerKey(t *testing.T) {
 	} {
 		c := base
 		edit(&c)
-		if key := layerKey([]change{c}); keys[key] {
+		if key := layerKey(&gzipFormat, []change{c}); keys[key] {
 			t.Errorf("%s isn't part of the key", name)
 		} else {
 			keys[key] = true
@@ -164,7 +164,7 @@ func TestLayerKey(t *testing.T) {
 	}
 	same := base
 	same.Source = "there"
-	if !keys[layerKey([]change{same})] {
+	if !keys[layerKey(&gzipFormat, []change{same})] {
 		t.Error("the place on this machine is part of the key")
 	}
 }

@@ -6,7 +6,7 @@
 // filesystem, the changes of the current layer over what is below; packages, the
 // files of a distribution's packages; passwd and user, accounts; ignore and glob,
 // the project's files that are left out, and those that a pattern matches;
-// compress, builder and layer, from changes to a layer in the cache; files, the
+// format, compress, builder and layer, from changes to a layer in the cache; files, the
 // project's files that are copied; spec, the parts of a root file system; runtime,
 // what a static program needs from a system; rootfs, which puts everything together.
 package rootfs

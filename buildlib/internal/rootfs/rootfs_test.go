@@ -263,7 +263,7 @@ func TestGoldenLayers(t *testing.T) {
 			"sha256:e6902366cacba50541f7a18818905a93f7529e0002a00488c4be5985ff2e2dc2",
 			"sha256:f980c8568b650262e4d89c5256367d63ceaba9d703b62fdf238b74cb87873a41",
 		},
-	}[flateVersion]
+	}[compressVersion]
 	if got := digests(t, img); !slices.Equal(got, want) {
 		t.Errorf("digests %q, want %q", got, want)
 	}
