@@ -65,6 +65,7 @@ type runState struct {
 	published   once[[]ImageResult]
 	pushed      once[[]Record]
 	loaded      once[[]LoadResult]
+	smoked      sync.Map // by image: *smokeRun
 }
 
 // once is a stage's result, kept for the second call of it.

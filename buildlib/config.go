@@ -51,6 +51,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	}
 	img.Entrypoint = r.renderList(img.field+".Entrypoint", img.Entrypoint, facts, word)
 	img.Cmd = r.renderList(img.field+".Cmd", img.Cmd, facts, word)
+	img.Smoke = r.renderList(img.field+".Smoke", img.Smoke, facts, word)
 	if img.StopSignal != "" && !isSignal(img.StopSignal) {
 		r.mistake(img.field+".StopSignal", "%q is not a Linux signal: want a name like SIGQUIT or a number", img.StopSignal)
 	}
@@ -71,6 +72,24 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 			r.mistake(field+".Capabilities", "a folder has none: name the file that is to have them as Source")
 		}
 	}
+}
+
+// What Smoke.Unrunnable may be.
+const (
+	unrunnableSkip = "skip"
+	unrunnableFail = "fail"
+)
+
+// smoke checks how the images' Smoke is run.
+func (r *resolver) smoke() {
+	s := r.project.Smoke
+	if s.Timeout < 0 {
+		r.mistake("Smoke.Timeout", "%v is negative: want a duration like 30 * time.Second", s.Timeout)
+	}
+	if !slices.Contains([]string{"", unrunnableSkip, unrunnableFail}, s.Unrunnable) {
+		r.mistake("Smoke.Unrunnable", "%q: want %s or %s", s.Unrunnable, unrunnableSkip, unrunnableFail)
+	}
+	r.plan.Smoke = s
 }
 
 // checkAttributes notes what a file can't have.

@@ -10,12 +10,14 @@
 //
 //	Project -> Plan -> Binaries -> Images -> Manifest
 //	                                      -> Load
+//	                                      -> Smoke
 //
 // [Builder.Binaries] compiles each platform natively with one call of go build
 // for all mains that are built alike. [Builder.Images] puts the binaries into
 // images on [Image.Base] and writes each as an OCI layout. [Builder.Manifest]
 // publishes one index per image, with its tags, to every registry.
-// [Builder.Load] gives an image to the local Docker or Podman.
+// [Builder.Load] gives an image to the local Docker or Podman, and [Builder.Smoke]
+// runs each platform's image, as Manifest does before it moves a tag.
 //
 // Several machines can share the work of Manifest by platform: [Builder.Matrix]
 // lists the jobs, [Builder.Push] is one machine's share, and [Builder.Merge]

@@ -243,6 +243,10 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 		pp.Binaries = append(pp.Binaries, PlacedBinary{b.Name, at, b.Mode, b.UID, b.GID, b.Capabilities})
 	}
 	pp.command(img.Image)
+	pp.Smoke = img.Smoke
+	if len(pp.Smoke) == 0 && img.Smoke != nil {
+		pp.Smoke = []string{} // as JSON has it
+	}
 	for i, f := range img.Files {
 		if f.Source != "" {
 			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source, f.Path)

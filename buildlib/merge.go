@@ -61,6 +61,9 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err := errors.Join(m.mistakes...); err != nil {
 			return nil, err
 		}
+		for _, text := range m.untested {
+			w.tell(StepWarn, text)
+		}
 		if err := w.sign(all, signer); err != nil {
 			return nil, err
 		}
@@ -110,6 +113,7 @@ type merger struct {
 	plan     *Plan
 	parts    map[on][]found // by image, a space and platform
 	mistakes []error
+	untested []string // whose Smoke wasn't run
 }
 
 func (m *merger) mistake(format string, args ...any) {
@@ -184,6 +188,12 @@ func (m *merger) sort(f found) {
 		if !slices.Contains(f.Repositories, repo) {
 			m.mistake("%s: image %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.subject(), repo, f.Repositories)
 		}
+	}
+	if err := f.tested(pp); err != nil {
+		if m.plan.Smoke.Unrunnable == unrunnableFail {
+			m.mistake("%s: image %s: %w, which Smoke.Unrunnable makes an error: run Builder.Push for %s where its programs run", f.path, f.subject(), err, f.Platform)
+		}
+		m.untested = append(m.untested, fmt.Sprintf("image %s: %v", f.subject(), err))
 	}
 	if want, err := baseName(pp.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
 		has := scratch

@@ -92,7 +92,7 @@ var templates = map[string]bool{
 	"Images.Repository": true, "Images.Aliases": true, "Images.Registries": true, "Images.Tags": true, "Images.PlatformTags": true, "Images.Labels": true,
 	"Images.Base": true, "Images.BinDir": true, "Images.WorkDir": true, "Images.Entrypoint": true, "Images.Cmd": true,
 	"Images.Env": true, "Images.Ports": true, "Images.Volumes": true, "Images.Files.Source": true, "Images.Files.Path": true,
-	"Images.Healthcheck.Test": true,
+	"Images.Healthcheck.Test": true, "Images.Smoke": true,
 }
 
 // refuseTemplates notes the fields that hold a template and aren't one.

@@ -44,6 +44,8 @@ type Plan struct {
 	Evidence []string `json:"evidence,omitempty"`
 	BuiltBy  string   `json:"builtBy,omitempty"`
 	Sign     string   `json:"sign,omitempty"`
+	// Smoke is as the Project's.
+	Smoke SmokeTests `json:"smoke,omitzero"`
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the labels of CI runners by platform, where the Project sets one.
@@ -160,6 +162,7 @@ type PlatformPlan struct {
 	Config         v1.Config         `json:"config"`
 	BaseEntrypoint bool              `json:"baseEntrypoint,omitempty"`
 	BaseCmd        bool              `json:"baseCmd,omitempty"`
+	Smoke          []string          `json:"smoke,omitzero"`          // as the Image's
 	StartInterval  time.Duration     `json:"startInterval,omitempty"` // of Config.Healthcheck, which has no field for it
 	Annotations    map[string]string `json:"annotations"`             // of the manifest
 }

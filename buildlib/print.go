@@ -168,6 +168,9 @@ func (pp PlatformPlan) print() string {
 	line("ports", printPorts(pp.Config.ExposedPorts))
 	line("volumes", strings.Join(slices.Sorted(maps.Keys(pp.Config.Volumes)), ", "))
 	line("stop signal", pp.Config.StopSignal)
+	if pp.Smoke != nil {
+		line("smoke", strings.TrimSpace("entrypoint "+shellWords(pp.Smoke)))
+	}
 	if check := pp.Config.Healthcheck; check != nil {
 		line("healthcheck", shellWords(check.Test))
 	}

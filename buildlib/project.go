@@ -15,7 +15,7 @@ import (
 // These fields are templates (see [Facts]): Version, Tags, Registries and Labels;
 // GoBuild's fields; Binary.Path; and Image's Repository, Aliases, Base, BinDir,
 // WorkDir, Registries, Tags, PlatformTags, Entrypoint, Cmd, Env, Ports, Volumes,
-// Healthcheck.Test, Labels, and Source and Path of its Files. Elements of lists that
+// Healthcheck.Test, Labels, Smoke, and Source and Path of its Files. Elements of lists that
 // render empty are left out. Other fields refuse {{.
 type Project struct {
 	// Dir is the folder of the Go module, relative to where the program
@@ -74,6 +74,8 @@ type Project struct {
 	// (PKCS#8, ECDSA P-256 or Ed25519) in a file, relative to Dir; with one in a
 	// variable, env://NAME; or keyless, by the program cosign. Zero: not at all.
 	Sign string
+	// Smoke says how images' Smoke is run.
+	Smoke SmokeTests
 	// Bench says what the benchmark measures.
 	Bench Bench
 }
@@ -191,6 +193,20 @@ type Image struct {
 	// time zones. An image from scratch always has both.
 	CACerts bool
 	TZData  bool
+	// Smoke is a test of the image before its tags move: on each platform its
+	// entrypoint is run with these arguments, without a network, and has to exit with
+	// 0. Zero: none. Empty: the entrypoint alone.
+	Smoke []string
+}
+
+// SmokeTests say how the tests of images (Image.Smoke) are run.
+type SmokeTests struct {
+	// Timeout is what a program may take. Zero: a minute.
+	Timeout time.Duration
+	// Unrunnable says what happens on a platform whose programs don't run here: with
+	// skip, there is a warning, and with fail, an error. With fail, Merge also refuses
+	// images that weren't tested where they were pushed. Zero: skip.
+	Unrunnable string
 }
 
 // Healthcheck is a command that exits with 0 if the container works, else with 1.

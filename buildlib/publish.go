@@ -44,14 +44,21 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 			if err := w.sign(all, signer); err != nil {
 				return nil, err
 			}
+			if err := w.smokeLocal(ctx, all); err != nil {
+				return nil, err
+			}
 			list, err := w.publish(ctx, all, w.plan.Dirty, func(ctx context.Context, at name.Repository, b *built, sent func(registry.Event)) (registry.Published, error) {
 				attached, err := attachments(b.statements)
 				if err != nil {
 					return registry.Published{}, err
 				}
-				done, err := w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged, Progress: sent, Pushed: w.keyless(at, b, signer), Attach: attached})
+				test := func(ctx context.Context) error {
+					_, err := w.smoke(ctx, b)
+					return err
+				}
+				done, err := w.client.Publish(ctx, at, b.index, b.Tags, registry.Hooks{Ready: w.unchanged, Test: test, Progress: sent, Pushed: w.keyless(at, b, signer), Attach: attached})
 				if err == nil {
-					err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{Ready: w.unchanged})
+					err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{Ready: w.unchanged, Test: test})
 				}
 				return done, err
 			})

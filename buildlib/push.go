@@ -20,7 +20,7 @@ import (
 // Push is one machine's share of Manifest: it runs Images for the plan's
 // platforms (Overrides limit them) and pushes each platform's image to each of
 // its repositories by digest, without a tag or an index. Once all its repositories
-// have an image, Push writes a record of it into OUTPUT/digests. Builder.Merge makes
+// have an image, and its Smoke has passed, Push writes a record of it into OUTPUT/digests. Builder.Merge makes
 // the index from the records of all machines.
 //
 // Push first removes earlier records of the images to be pushed, and all records of
@@ -86,6 +86,12 @@ func (w *workspace) push(ctx context.Context, all []built) ([]Record, error) {
 	for i := range all {
 		wait.Go(func() {
 			if failed[i] = w.pushImage(ctx, &all[i]); failed[i] == nil {
+				var tested []SmokeResult
+				if tested, failed[i] = w.smoke(ctx, &all[i]); failed[i] != nil {
+					failed[i] = fmt.Errorf("image %s: %w", all[i].Name, failed[i])
+					return
+				}
+				recordSmoke(records[i], tested, all[i].plan)
 				written[i], failed[i] = w.writeRecords(records[i])
 			}
 		})

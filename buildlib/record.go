@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -41,6 +42,8 @@ type Record struct {
 	Go           RecordGo      `json:"go"`
 	// Repositories are the ones that have the image.
 	Repositories []string `json:"repositories"`
+	// Smoke says that the image was tested. Nil: it has no Smoke.
+	Smoke *RecordSmoke `json:"smoke,omitempty"`
 	// Contents describe the image for the evidence of the index. Empty without
 	// evidence.
 	Contents json.RawMessage `json:"contents,omitempty"`
@@ -51,6 +54,12 @@ type RecordBase struct {
 	Name  string  `json:"name,omitempty"` // in full; empty for an oci:PATH
 	Index v1.Hash `json:"digest"`         // what Name named: the index of all platforms, or a single image
 	Child v1.Hash `json:"child"`          // the platform's image in it
+}
+
+// RecordSmoke says that the image's program was run.
+type RecordSmoke struct {
+	Args   []string `json:"args"` // as PlatformPlan.Smoke
+	Passed bool     `json:"passed"`
 }
 
 // RecordGo is what the binaries' bytes depend on besides their source; it must be
@@ -201,4 +210,18 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
+// tested is an error if the record doesn't say that the image's program passed the
+// test that the plan has for it.
+func (r *Record) tested(pp *PlatformPlan) error {
+	switch {
+	case pp.Smoke == nil:
+		return nil
+	case r.Smoke == nil || !slices.Equal(r.Smoke.Args, pp.Smoke):
+		return fmt.Errorf("it was not tested with its Smoke (entrypoint with %q)", pp.Smoke)
+	case !r.Smoke.Passed:
+		return errors.New("its Smoke was not run, because the machine that pushed it can't")
+	}
+	return nil
 }

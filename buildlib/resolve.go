@@ -86,6 +86,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	r.images(binaries)
 	r.evidence()
 	r.bench(binaries)
+	r.smoke()
 	r.allowAbsent()
 	if len(r.mistakes) > 0 {
 		slices.SortStableFunc(r.mistakes, inFieldOrder)

@@ -177,6 +177,21 @@ func (c *console) loaded(loaded []buildlib.LoadResult) error {
 	return c.result(b.String())
 }
 
+// smoked prints a table of the images that were run.
+func (c *console) smoked(results []buildlib.SmokeResult) error {
+	c.write(func(w io.Writer) {
+		fmt.Fprintln(w, "IMAGE\tPLATFORM\tDIGEST\tSMOKE\tTIME")
+		for _, r := range results {
+			outcome := "passed"
+			if r.Skipped != "" {
+				outcome = "skipped"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Image, r.Platform, short(r.Digest), outcome, elapsed(r.Elapsed))
+		}
+	})
+	return nil
+}
+
 // benched prints the benchmark's table, and hands its report to a CI system that
 // shows one.
 func (c *console) benched(result *bench.Result) error {

@@ -80,6 +80,17 @@ func Load(ctx context.Context) error {
 	})
 }
 
+// Smoke runs each platform's image with its Smoke, as manifest does before tags move
+func Smoke(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		results, err := b.Smoke(ctx)
+		if err != nil {
+			return err
+		}
+		return out.smoked(results)
+	})
+}
+
 // Lock chooses the images' packages, into multimage.lock
 func Lock(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {

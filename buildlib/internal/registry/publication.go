@@ -93,6 +93,9 @@ func (p *publication) run(ctx context.Context) error {
 		if err == nil && (!known || round > 0) {
 			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.index)
 		}
+		if err == nil && missing {
+			err = p.test(ctx)
+		}
 		if err == nil {
 			err = p.ready(ctx)
 		}

@@ -29,6 +29,9 @@ func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.H
 	}
 	t.index, err = t.expect(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
 	if err == nil {
+		err = u.test(ctx)
+	}
+	if err == nil {
 		err = u.ready(ctx)
 	}
 	if err == nil {

@@ -32,6 +32,10 @@ type Hooks struct {
 	// written, when all else is there. Its error ends the publication, and no
 	// tag is written. If nothing is to be done, it isn't asked.
 	Ready func(context.Context) error
+	// Test is called when the children and the index are there by digest, before
+	// anything says what they are. Its error ends the publication. If no tag is to be
+	// written, it isn't called.
+	Test func(context.Context) error
 	// Attach is pushed before the tags are written, of what isn't there.
 	Attach []Attachment
 	// Pushed is called when all is there but the tags, and those that are written
@@ -94,6 +98,14 @@ type upload struct {
 func (c *Client) upload(ctx context.Context, repo name.Repository, h Hooks) (*upload, error) {
 	s, err := c.session(ctx, repo, transport.PushScope)
 	return &upload{session: s, hooks: h, seen: map[v1.Hash]int{}}, err
+}
+
+// test calls Hooks.Test.
+func (u *upload) test(ctx context.Context) error {
+	if u.hooks.Test == nil {
+		return nil
+	}
+	return u.hooks.Test(ctx)
 }
 
 // ready asks Hooks.Ready.
