@@ -89,6 +89,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 	}
 	subject := strings.Join(names, ", ")
 	step := w.begin(StepCompile, subject, c.Platform.String())
+	build.Progress = step.packages
 	executables, err := w.goTool(c.Compile).Build(ctx, build)
 	if err != nil {
 		step.Failed(err)
@@ -99,6 +100,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 		return fmt.Errorf("%s: %w", c.Platform, err)
 	}
 	built()
+	build.Progress = nil // the step ends here
 	c.build, c.executables = build, executables
 	kept := 0
 	for _, e := range executables {

@@ -74,12 +74,22 @@ func (r *Running) report() {
 // bytes reports how far the step is, at most a few times a second. One goroutine
 // at a time may call it.
 func (r *Running) bytes(done, all int64) {
+	r.far(fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(all)/1e6))
+}
+
+// packages reports how far a step that compiles is, as bytes does.
+func (r *Running) packages(done, all int) {
+	left := time.Since(r.start) * time.Duration(all-done) / time.Duration(max(1, done))
+	r.far(fmt.Sprintf("%d of %d packages, about %v left", done, all, left.Round(time.Second)))
+}
+
+func (r *Running) far(progress string) {
 	if r.progress == nil || time.Since(r.told) < tellEvery {
 		return
 	}
 	r.told = time.Now()
 	e := r.event
-	e.Progress = fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(all)/1e6)
+	e.Progress = progress
 	r.progress(e)
 }
 

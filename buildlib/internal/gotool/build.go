@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,17 @@ type Build struct {
 	Mains  []Main
 	Folder string // the kept folder, private to this Build's Env, Args and names
 	Temp   string // GOTMPDIR, on Folder's file system so that outputs arrive by rename
+	// Progress is told how many packages of those to compile go has begun, once
+	// that is known. Nil: it isn't asked.
+	Progress func(done, all int)
+}
+
+func (b Build) packages() []string {
+	var all []string
+	for _, m := range b.Mains {
+		all = append(all, m.Package)
+	}
+	return all
 }
 
 // Main is one main package of a Build.
@@ -145,13 +157,22 @@ func (b Build) check(ctx context.Context) (record, error) {
 
 func (g Go) build(ctx context.Context, b Build) error {
 	args := append([]string{"build"}, b.Args...)
-	args = append(args, "-o", b.Folder+string(filepath.Separator), "--")
-	for _, m := range b.Mains {
-		args = append(args, m.Package)
+	if b.Progress != nil {
+		args = append(args, "-v")
 	}
+	args = append(args, "-o", b.Folder+string(filepath.Separator), "--")
 	var said bytes.Buffer
-	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), args...)
+	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), append(args, b.packages()...)...)
 	cmd.Stdout, cmd.Stderr = &said, &said
+	if b.Progress != nil {
+		c := &counting{tell: b.Progress, said: &said, begun: map[string]bool{}}
+		cmd.Stdout, cmd.Stderr = c, c
+		asking, stop := context.WithCancel(ctx)
+		var asked sync.WaitGroup
+		asked.Go(func() { c.ask(asking, g, b) })
+		defer asked.Wait()
+		defer stop()
+	}
 	release := process.Guard(cmd)
 	defer release()
 	return installed(process.Run(ctx, cmd, &said))

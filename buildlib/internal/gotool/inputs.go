@@ -78,10 +78,7 @@ func (g Go) Inputs(ctx context.Context, b Build, env Env) (Inputs, error) {
 	}
 	in := Inputs{Files: map[string]Input{}, Packages: map[string]Source{}, Key: key}
 	flags := slices.Concat(SplitFlags(env.Flags), b.Args)
-	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, listFlags(b.Args), []string{"--"})
-	for _, m := range b.Mains {
-		args = append(args, m.Package)
-	}
+	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, listFlags(b.Args), []string{"--"}, b.packages())
 	out, err := g.output(ctx, b.Env, args...)
 	if err != nil {
 		return in, err
