@@ -27,9 +27,8 @@ import (
 
 // assembly makes a plan's images while their binaries are compiled.
 type assembly struct {
-	w        *workspace
+	*preparer
 	layers   *rootfs.Builder
-	bases    *base.Resolver
 	zoneinfo string
 	ignore   rootfs.Ignore
 	modes    func() (map[string]bool, error) // as git.Executables
@@ -41,13 +40,8 @@ type assembly struct {
 
 func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore rootfs.Ignore) *assembly {
 	return &assembly{
-		w:      w,
-		layers: &rootfs.Builder{Cache: w.store, Compression: w.plan.Compression},
-		bases: &base.Resolver{
-			Cache: w.store, Dir: w.plan.Dir, Pins: w.pins,
-			Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
-			Warn: func(text string) { w.tell(StepWarn, w.client.Scrub(text)) },
-		},
+		layers:   &rootfs.Builder{Cache: w.store, Compression: w.plan.Compression},
+		preparer: w.newPreparer(),
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
 		compiled: c,
 		ignore:   ignore,
@@ -242,6 +236,11 @@ func hasFile(spec *rootfs.Spec, path string) bool {
 func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *base.Base, err error) {
 	if ref == scratch {
 		return nil, nil
+	}
+	if strings.HasPrefix(ref, fromDockerfile) {
+		if ref, err = a.reference(ctx, ref); err != nil {
+			return nil, err
+		}
 	}
 	step := &Running{}
 	if _, reported := a.reported.LoadOrStore([2]string{ref, p.String()}, nil); !reported {

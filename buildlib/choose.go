@@ -35,7 +35,7 @@ func (b *Builder) Lock(ctx context.Context) ([]PackageChange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return within(ctx, b, func(ctx context.Context, w *workspace) ([]PackageChange, error) {
-		locks, changes, err := w.choose(ctx)
+		locks, changes, err := w.choose(ctx, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -54,9 +54,9 @@ func (b *Builder) Lock(ctx context.Context) ([]PackageChange, error) {
 	})
 }
 
-// choose chooses the packages of all images, and compares them with the locks
-// that are there.
-func (w *workspace) choose(ctx context.Context) ([]packages.Lock, []PackageChange, error) {
+// choose chooses the packages of all images but those on the bases without, and
+// compares them with the locks that are there.
+func (w *workspace) choose(ctx context.Context, without []string) ([]packages.Lock, []PackageChange, error) {
 	old, err := readLocks(w.plan.Dir)
 	if err != nil && !strings.Contains(err.Error(), packages.LockFile) {
 		return nil, nil, err
@@ -66,6 +66,9 @@ func (w *workspace) choose(ctx context.Context) ([]packages.Lock, []PackageChang
 	a := w.newAssembly(ctx, nil, rootfs.Ignore{})
 	for _, ip := range w.plan.ImagePlans {
 		for _, pp := range ip.Platforms {
+			if slices.Contains(without, pp.Base) {
+				continue
+			}
 			if len(pp.Packages) == 0 {
 				if l := lockOf(old, ip.Name, pp.Platform); l != nil {
 					changes = append(changes, changed(ip.Name, pp.Platform, l.Packages, nil)...)

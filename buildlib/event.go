@@ -29,6 +29,7 @@ const (
 	StepRestore Step = "restore" // filling GOCACHE for one platform from the build cache
 	StepKeep    Step = "keep"    // storing what one platform used of GOCACHE in the build cache
 	StepBase    Step = "base"    // resolving and reading one base
+	StepBuild   Step = "build"   // building one base from its Dockerfile for one platform
 	StepImage   Step = "image"   // assembling one image for one platform
 	StepLayout  Step = "layout"  // writing one image's OCI layout
 	StepPush    Step = "push"    // publishing one image to one repository

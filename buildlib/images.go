@@ -56,6 +56,7 @@ func (r *resolver) images(binaries []binary) {
 		r.image(fields(i), img, binaries)
 	}
 	r.checkReferences()
+	r.dockerfiles(declared)
 	if r.over.Images != nil {
 		r.onlyNeeded()
 	}
@@ -294,8 +295,14 @@ func (r *resolver) base(img draft, facts Facts) string {
 		}
 		return base
 	}
+	if at, ok := strings.CutPrefix(base, fromDockerfile); ok {
+		if at == "" {
+			r.mistake(field, "%q does not name a Dockerfile, or a folder with one: want dockerfile:PATH", base)
+		}
+		return base
+	}
 	if _, err := name.ParseReference(base); err != nil {
-		r.mistake(field, "%q is not a valid base: want scratch, a reference like alpine:3.24, or oci:PATH: %w", base, err)
+		r.mistake(field, "%q is not a valid base: want scratch, a reference like alpine:3.24, oci:PATH, or dockerfile:PATH: %w", base, err)
 	}
 	return base
 }

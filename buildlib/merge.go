@@ -195,7 +195,7 @@ func (m *merger) sort(f found) {
 		}
 		m.untested = append(m.untested, fmt.Sprintf("image %s: %v", f.subject(), err))
 	}
-	if want, err := baseName(pp.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
+	if want, err := m.baseName(pp.Base, f.Base); err != nil || (f.Base == nil) != (pp.Base == scratch) || f.Base != nil && f.Base.Name != want {
 		has := scratch
 		if f.Base != nil {
 			has = cmp.Or(f.Base.Name, "an OCI layout")
@@ -204,10 +204,18 @@ func (m *merger) sort(f found) {
 	}
 }
 
-// baseName is what a record calls the base.
-func baseName(ref string) (string, error) {
-	if ref == scratch {
+// baseName is what a record calls the base. The key of one from a Dockerfile is
+// the record's: who merges doesn't look at registries' bases.
+func (m *merger) baseName(ref string, has *RecordBase) (string, error) {
+	if ref == scratch || strings.HasPrefix(ref, fromDockerfile) && m.plan.Bases == "" {
 		return "", nil
+	}
+	if strings.HasPrefix(ref, fromDockerfile) {
+		ref = m.plan.Bases
+		if has != nil {
+			_, key, _ := strings.Cut(has.Name, m.plan.Bases+":")
+			ref += ":" + key
+		}
 	}
 	return base.Name(ref)
 }

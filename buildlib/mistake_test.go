@@ -186,7 +186,7 @@ Binaries[0].UID: -1 is not a valid user or group ID: want 0 to 4294967294`},
 Images[0].Aliases[0]: "server" is named twice: it is the image's Repository, or another alias
 Images[0].Aliases[2]: "app" is named twice: it is the image's Repository, or another alias`},
 		{name: "base", project: server(func(i *Image) { i.Base = "alpine:3.24:x" }),
-			want: `Images[0].Base: "alpine:3.24:x" is not a valid base: want scratch, a reference like alpine:3.24, or oci:PATH: could not parse reference: alpine:3.24:x`},
+			want: `Images[0].Base: "alpine:3.24:x" is not a valid base: want scratch, a reference like alpine:3.24, oci:PATH, or dockerfile:PATH: could not parse reference: alpine:3.24:x`},
 		{name: "oci base without a path", project: server(func(i *Image) { i.Base = "oci:" }),
 			want: `Images[0].Base: "oci:" does not name a folder or tar: want oci:PATH`},
 		{name: "template of a base", project: server(func(i *Image) { i.Base = "{{.Arch" }),

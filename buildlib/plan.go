@@ -36,9 +36,13 @@ type Plan struct {
 	// Compression is that of layers: gzip or zstd. Zero: gzip.
 	Compression string `json:"compression,omitempty"`
 	// BuildCache is the repository of the Go build cache; empty without one.
-	BuildCache string      `json:"buildCache,omitempty"`
-	Compiles   []Compile   `json:"compiles"`
-	ImagePlans []ImagePlan `json:"images"`
+	BuildCache string `json:"buildCache,omitempty"`
+	// Bases is the repository of bases from Dockerfiles; empty: they are kept in
+	// Output.
+	Bases       string           `json:"bases,omitempty"`
+	Dockerfiles []DockerfilePlan `json:"dockerfiles,omitempty"`
+	Compiles    []Compile        `json:"compiles"`
+	ImagePlans  []ImagePlan      `json:"images"`
 	// Evidence and Sign are as the Project's; BuiltBy names the builder in
 	// provenance.
 	Evidence []string `json:"evidence,omitempty"`
@@ -143,7 +147,7 @@ func (ip *ImagePlan) allTags() []string {
 type PlatformPlan struct {
 	Platform Platform       `json:"platform"`
 	Tags     []string       `json:"tags,omitempty"` // those that lead to this image, and not to the index
-	Base     string         `json:"base"`           // a reference, oci:PATH or scratch
+	Base     string         `json:"base"`           // a reference, oci:PATH, dockerfile:PATH or scratch
 	Binaries []PlacedBinary `json:"binaries"`
 	// Packages are as the Image's; Lock is what multimage.lock chose for them,
 	// nil: nothing.
@@ -188,6 +192,17 @@ func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform
 
 // scratch is the base that is none.
 const scratch = "scratch"
+
+// fromDockerfile begins a base that is built from a Dockerfile.
+const fromDockerfile = "dockerfile:"
+
+// DockerfilePlan is a base that is built from a Dockerfile.
+type DockerfilePlan struct {
+	Base string `json:"base"` // as PlatformPlans have it
+	// Platforms are all that the Project wants it for, also those that Overrides
+	// leave out: machines that build for some of them share one base.
+	Platforms []Platform `json:"platforms"`
+}
 
 // AbsentSource is a File's Source that didn't exist when the Plan was made. A step of
 // the project may have yet to make it, and machines that only run Matrix or Merge

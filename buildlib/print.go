@@ -43,6 +43,9 @@ func (p *Plan) String() string {
 	if p.BuildCache != "" {
 		field("build cache", "%s", p.BuildCache)
 	}
+	for _, d := range p.Dockerfiles {
+		field("base", "%s for %s, kept in %s", d.Base, join(d.Platforms), cmp.Or(p.Bases, filepath.Join(output, ".multimage", "bases")))
+	}
 	for _, c := range p.Compiles {
 		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
 		if c.Module != "" {

@@ -51,6 +51,10 @@ type Project struct {
 	// packages between machines. Every build reads it; only builds with
 	// Options.WriteBuildCache write to it. Zero, or off: none.
 	BuildCache string
+	// Bases is a repository, like ghcr.io/acme/bases, that keeps the bases that are
+	// built from Dockerfiles, so that each is built once. Zero: images that are
+	// published can't have such bases. off: each machine keeps its own in Output.
+	Bases string
 	// Platforms are what to build for, as OS/ARCH[/VARIANT]. Zero:
 	// linux/amd64, linux/arm64.
 	Platforms []string
@@ -129,8 +133,10 @@ type Image struct {
 	// registry, or full ones like docker.io/acme/router, which are left out if
 	// Overrides.Registries is set.
 	Aliases []string
-	// Base is the base image: scratch, a registry reference (tag or digest), or
-	// oci:PATH, the folder or tar of an OCI layout. Zero: scratch.
+	// Base is the base image: scratch; a registry reference (tag or digest);
+	// oci:PATH, the folder or tar of an OCI layout; or dockerfile:PATH, a Dockerfile
+	// or a folder with one, which a container engine builds once, see
+	// Project.Bases. Zero: scratch.
 	Base string
 	// Packages are packages of the Base's distribution to add, by the names
 	// that its package manager takes: NAME or NAME=VERSION. Builder.Lock chooses
@@ -297,6 +303,8 @@ type Overrides struct {
 	Sign string
 	// BuildCache replaces the Project's. off: none.
 	BuildCache string
+	// Bases replaces the Project's.
+	Bases string
 	// AllowDirty lets Manifest and Merge publish a checkout with uncommitted
 	// changes under tags that don't say so.
 	AllowDirty bool

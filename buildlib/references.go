@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,3 +181,23 @@ func (r *resolver) renderTags(field string, texts []string, facts any) (tags, em
 	}
 	return tags, empty
 }
+
+// repository checks a field that is a repository, or off.
+func (r *resolver) repository(field, over, own, example string) string {
+	repo := cmp.Or(over, own)
+	if over != "" {
+		field = "Overrides." + field
+	}
+	if repo == "" || repo == off {
+		return ""
+	}
+	host, _, _ := strings.Cut(repo, "/")
+	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		r.mistake(field, "%q is no repository: want HOST/NAME, like %s, without a tag", repo, example)
+		return ""
+	}
+	return repo
+}
+
+// off is a repository that is none.
+const off = "off"

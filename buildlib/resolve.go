@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/multimage/multimage/buildlib/internal/disk"
 	"github.com/multimage/multimage/buildlib/internal/evidence"
 	"github.com/multimage/multimage/buildlib/internal/gotool"
@@ -257,19 +256,7 @@ func (r *resolver) compression() {
 
 // buildCache settles where the build cache is.
 func (r *resolver) buildCache() {
-	repo, field := cmp.Or(r.over.BuildCache, r.project.BuildCache), "BuildCache"
-	if r.over.BuildCache != "" {
-		field = "Overrides.BuildCache"
-	}
-	if repo == "" || repo == "off" {
-		return
-	}
-	host, _, _ := strings.Cut(repo, "/")
-	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		r.mistake(field, "%q is no repository: want HOST/NAME, like ghcr.io/acme/cache, without a tag", repo)
-		return
-	}
-	r.plan.BuildCache = repo
+	r.plan.BuildCache = r.repository("BuildCache", r.over.BuildCache, r.project.BuildCache, "ghcr.io/acme/cache")
 }
 
 // Ways of signing that don't name a key's file.

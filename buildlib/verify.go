@@ -194,19 +194,24 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 		return err
 	}
 	defer b.Close()
-	b.pins = pins(again, m)
+	b.pins, b.prepared = pins(again, m)
 	return r.compare(ctx, b)
 }
 
-// pins are the digests of the bases that an index was built on.
-func pins(p *Plan, m *v1.IndexManifest) map[string]v1.Hash {
-	list := map[string]v1.Hash{}
+// pins are the digests of the bases that an index was built on, and the references
+// of those from Dockerfiles.
+func pins(p *Plan, m *v1.IndexManifest) (list map[string]v1.Hash, prepared map[string]string) {
+	list, prepared = map[string]v1.Hash{}, map[string]string{}
 	if h, err := v1.NewHash(m.Annotations[ociKeys+"base.digest"]); err == nil {
 		for _, pp := range p.ImagePlans[0].Platforms {
-			list[pp.Base] = h
+			ref := pp.Base
+			if named := m.Annotations[ociKeys+"base.name"]; named != "" && strings.HasPrefix(ref, fromDockerfile) {
+				ref, prepared[ref] = named, named
+			}
+			list[ref] = h
 		}
 	}
-	return list
+	return list, prepared
 }
 
 func (r *rebuild) compare(ctx context.Context, b *Builder) error {

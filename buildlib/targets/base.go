@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/magefile/mage/mg"
 
@@ -15,7 +16,18 @@ type Base mg.Namespace
 // statusOutdated is mage's exit status if something would change.
 const statusOutdated = 2
 
-// Outdated tells which bases and packages lock would change, also as JSON; exit status 2: some
+// Build builds the bases from Dockerfiles that are not built yet
+func (Base) Build(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		built, err := b.BuildBases(ctx)
+		if err != nil {
+			return err
+		}
+		return out.bases(built)
+	})
+}
+
+// Outdated tells which bases and packages would change, also as JSON; exit status 2: some
 func (Base) Outdated(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
 		found, err := b.Outdated(ctx)
@@ -30,7 +42,11 @@ func (Base) Outdated(ctx context.Context) error {
 			return err
 		}
 		if len(found.Bases)+len(found.Packages) > 0 {
-			return mg.Fatalf(statusOutdated, "%d bases and %d packages are outdated: run mage lock", len(found.Bases), len(found.Packages))
+			command := "mage lock"
+			if slices.ContainsFunc(found.Bases, func(c buildlib.BaseChange) bool { return c.Old == "" }) {
+				command = "mage base:build lock"
+			}
+			return mg.Fatalf(statusOutdated, "%d bases and %d packages are outdated: run %s", len(found.Bases), len(found.Packages), command)
 		}
 		return nil
 	})

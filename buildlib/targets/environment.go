@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BASES", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
@@ -28,10 +28,10 @@ var variables = []string{
 var spoken = strings.NewReplacer(
 	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
 	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
-	"Overrides.Cache", prefix+"CACHE", "Overrides.BuildCache", prefix+"BUILD_CACHE", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
+	"Overrides.Cache", prefix+"CACHE", "Overrides.BuildCache", prefix+"BUILD_CACHE", "Overrides.Bases", prefix+"BASES", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
 	"Overrides.Evidence", prefix+"EVIDENCE", "Overrides.Sign", prefix+"SIGN",
 	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
-	"Builder.Lock", "mage lock", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
+	"Builder.Lock", "mage lock", "Builder.BuildBases", "mage base:build", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
 )
 
 // overrides reads the variables from an environment. A variable that doesn't
@@ -80,6 +80,8 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 			o.Cache = value
 		case "BUILD_CACHE":
 			o.BuildCache = strings.TrimSpace(value)
+		case "BASES":
+			o.Bases = strings.TrimSpace(value)
 		case "ALLOW_DIRTY", "BUILD_CACHE_WRITE":
 			yes, err := strconv.ParseBool(strings.TrimSpace(value))
 			if err != nil {

@@ -132,6 +132,25 @@ func (c *console) locked(changes []buildlib.PackageChange) error {
 	return c.result("")
 }
 
+// bases prints a table of bases from Dockerfiles.
+func (c *console) bases(built []buildlib.BaseResult) error {
+	if len(built) == 0 {
+		c.say("no image has a base from a Dockerfile")
+		return c.result("")
+	}
+	c.write(func(w io.Writer) {
+		fmt.Fprintln(w, "BASE\tPLATFORMS\tIS")
+		for _, b := range built {
+			fmt.Fprintf(w, "%s\t%d\t%s\n", b.Base, len(b.Platforms), short(b.Digest))
+		}
+	})
+	var refs strings.Builder
+	for _, b := range built {
+		fmt.Fprintln(&refs, b.Ref)
+	}
+	return c.result(refs.String())
+}
+
 // outdated prints tables of bases and packages that would change, and all of it
 // as JSON.
 func (c *console) outdated(found buildlib.Outdated, data string) error {
@@ -140,7 +159,7 @@ func (c *console) outdated(found buildlib.Outdated, data string) error {
 		bases = func(w io.Writer) {
 			fmt.Fprintln(w, "IMAGE\tPLATFORM\tBASE\tWAS\tIS")
 			for _, b := range found.Bases {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Image, b.Platform, b.Base, b.Old, b.New)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Image, b.Platform, b.Base, cmp.Or(b.Old, "-"), b.New)
 			}
 		}
 	}

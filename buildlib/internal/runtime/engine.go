@@ -1,7 +1,7 @@
-// Package runtime runs programs of images, and takes images to the container
-// engines of this machine. Its files, each of which knows those before it: archive
-// (an image as engines load it), engine; program, try (by an engine), inside (what
-// runs in new namespaces), sandbox, run.
+// Package runtime runs programs of images, and takes images and Dockerfiles to the
+// container engines of this machine. Its files, each of which knows those before it:
+// archive (an image as engines load it), engine, build; program, try (by an engine),
+// inside (what runs in new namespaces), sandbox, run.
 package runtime
 
 import (
@@ -24,8 +24,8 @@ import (
 // Engine is a container engine on this machine, spoken to through its command.
 // Use FindEngine.
 type Engine struct {
-	Name     string      // docker or podman
-	Platform v1.Platform // that its images run on
+	Name     string      // docker, podman, or of FindBuilder buildah
+	Platform v1.Platform // that its images run on; zero of buildah
 	path     string
 }
 

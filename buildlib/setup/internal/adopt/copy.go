@@ -4,7 +4,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
+	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
 // copy follows COPY and ADD.

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/multimage/multimage/buildlib"
-	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
+	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
 // follower follows a Dockerfile: stages that compile tell where programs come

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
+	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
 // instruction follows one instruction of a stage.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/multimage/multimage/buildlib"
-	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
+	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
 // compiled is a program that go build made, and how.

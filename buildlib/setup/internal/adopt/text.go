@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/multimage/multimage/buildlib/setup/internal/dockerfile"
+	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
 // Values are carried about with facts, and variables that have no known value,

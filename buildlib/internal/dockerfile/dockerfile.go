@@ -1,5 +1,6 @@
 // Package dockerfile reads Dockerfiles: dockerfile.go takes one apart into
-// stages and instructions, words.go their text into words and commands.
+// stages and instructions, words.go their text into words and commands; images.go
+// finds the images that one builds on, and context.go the files.
 //
 // It knows the format (https://docs.docker.com/reference/dockerfile), and not what
 // it is used for. BuildKit's own parser would bring its module's go directive and
@@ -31,7 +32,7 @@ type Stage struct {
 type Instruction struct {
 	Line  int               // where it begins, from 1
 	Name  string            // in upper case: COPY
-	Flags map[string]string // --from=build; one without a value has ""
+	Flags map[string]string // --from=build; one without a value has "", one given twice both
 	Text  string            // what follows the flags, as it is written
 	// Heredoc is the content of its here-documents; Text names them.
 	Heredoc string
@@ -127,7 +128,11 @@ func (f File) instruction(lines []string, at int) (Instruction, int) {
 		if m == nil || i.Name == "ENV" || i.Name == "LABEL" || i.Name == "CMD" || i.Name == "ENTRYPOINT" {
 			break
 		}
-		i.Flags[m[1]] = strings.Trim(m[2], `"`)
+		value := strings.Trim(m[2], `"`)
+		if other, ok := i.Flags[m[1]]; ok {
+			value = other + " " + value
+		}
+		i.Flags[m[1]] = value
 		rest = rest[len(m[0]):]
 	}
 	i.Text = strings.TrimSpace(rest)

@@ -1,0 +1,106 @@
+package dockerfile
+
+import (
+	"fmt"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Image is an image from elsewhere that a Dockerfile builds on.
+type Image struct {
+	Ref  string // as engines take it: alpine:3.24
+	Word string // as it is written: alpine:${VERSION}
+	Line int
+	From bool // in FROM, and not in a --from
+}
+
+// Images are the images from elsewhere that a build for the platform
+// OS/ARCH[/VARIANT] reads, each once: those of FROM, COPY --from and RUN
+// --mount=from. The variables in FROM have the defaults of the ARGs before the
+// first FROM, and BuildKit's values of TARGETPLATFORM and the like.
+func (f File) Images(platform string) ([]Image, error) {
+	values := platformArgs(platform)
+	l := Lexer{Escape: f.Escape, Lookup: func(name string) string { return values[name] }}
+	for _, arg := range f.Args {
+		name, value, given := strings.Cut(arg.Text, "=")
+		if _, automatic := values[name]; given && !automatic {
+			values[name] = l.Value(value)
+		}
+	}
+	var all []Image
+	add := func(i Image) {
+		if !strings.EqualFold(i.Ref, "scratch") && !slices.ContainsFunc(all, func(o Image) bool { return o.Ref == i.Ref && o.Word == i.Word }) {
+			all = append(all, i)
+		}
+	}
+	var stages []string
+	for n, s := range f.Stages {
+		ref := l.Value(s.From.Text)
+		if ref == "" || strings.ContainsAny(ref, " \t") {
+			return nil, fmt.Errorf("line %d: FROM %s names no image: give the ARGs in it defaults, before the first FROM", s.From.Line, s.From.Text)
+		}
+		if !slices.Contains(stages, strings.ToLower(ref)) {
+			add(Image{ref, s.From.Text, s.From.Line, true})
+		}
+		for _, i := range s.Instructions {
+			for _, from := range i.froms() {
+				if from != "" && !isNumber(from) && !slices.Contains(stages, strings.ToLower(from)) && !strings.ContainsAny(from, "$") {
+					add(Image{from, from, i.Line, false})
+				}
+			}
+		}
+		if stages = append(stages, s.Name); s.Name == "" {
+			stages[n] = fmt.Sprint(n)
+		}
+	}
+	return all, nil
+}
+
+// froms are the stages or images that an instruction reads besides its own.
+func (i Instruction) froms() []string {
+	var list []string
+	switch i.Name {
+	case "COPY", "ADD":
+		list = append(list, i.Flags["from"])
+	case "RUN":
+		for option := range strings.FieldsFuncSeq(i.Flags["mount"], func(r rune) bool { return r == ',' || r == ' ' }) {
+			if from, ok := strings.CutPrefix(option, "from="); ok {
+				list = append(list, from)
+			}
+		}
+	}
+	return list
+}
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// platformArgs are the ARGs that every build has without declaring them
+// (docs.docker.com/reference/dockerfile, "Automatic platform ARGs in the global
+// scope").
+func platformArgs(platform string) map[string]string {
+	values := map[string]string{}
+	for prefix, p := range map[string]string{"TARGET": platform, "BUILD": "linux/" + runtime.GOARCH} {
+		parts := append(strings.Split(p, "/"), "", "")
+		values[prefix+"PLATFORM"], values[prefix+"OS"], values[prefix+"ARCH"], values[prefix+"VARIANT"] = p, parts[0], parts[1], parts[2]
+	}
+	return values
+}
+
+// Pin is the text of a Dockerfile in which FROM has another name for the images.
+// An image whose name stands in another line than its FROM keeps its own.
+func Pin(text []byte, names map[Image]string) []byte {
+	lines := strings.SplitAfter(string(text), "\n")
+	for image, name := range names {
+		if !image.From || image.Line > len(lines) {
+			continue
+		}
+		// One word may be the name of several stages' images.
+		from := regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)` + regexp.QuoteMeta(image.Word) + `(\s|$)`)
+		for i := image.Line - 1; i < len(lines); i++ {
+			lines[i] = from.ReplaceAllString(lines[i], "${1}"+strings.ReplaceAll(name, "$", "$$")+"${2}")
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
