@@ -42,13 +42,13 @@ type preparer struct {
 type prepared struct {
 	DockerfilePlan
 	context    *dockerfile.Context
-	executable map[string]bool // as git.Executables
-	digest     string          // of the context
-	names      map[dockerfile.Image]string
-	plain      bool   // the registries of all images in FROM speak plain HTTP
-	key        string // of all that it is made of
-	ref        string // as base.Resolver takes it
-	folder     string // the layout that keeps it; empty: Plan.Bases does
+	executable map[string]bool                          // as git.Executables
+	digest     string                                   // of the context
+	names      map[Platform]map[dockerfile.Image]string // by digest
+	tls        bool                                     // an image's registry speaks HTTPS
+	key        string                                   // of all that it is made of
+	ref        string                                   // as base.Resolver takes it
+	folder     string                                   // the layout that keeps it; empty: Plan.Bases does
 }
 
 // reference is where the base is, which is built if need be.
@@ -106,7 +106,7 @@ func (p *preparer) describe(ctx context.Context, base string) (made prepared, er
 	if i < 0 {
 		return made, errors.New("the plan's Dockerfiles lack it")
 	}
-	made = prepared{DockerfilePlan: p.w.plan.Dockerfiles[i], names: map[dockerfile.Image]string{}}
+	made = prepared{DockerfilePlan: p.w.plan.Dockerfiles[i], names: map[Platform]map[dockerfile.Image]string{}}
 	if made.context, err = dockerfile.Open(p.w.plan.path(made.DockerfilePlan), p.w.plan.Output); err != nil {
 		return made, err
 	}
@@ -118,26 +118,21 @@ func (p *preparer) describe(ctx context.Context, base string) (made prepared, er
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%d %s %s\n", baseFormat, join(made.Platforms), made.digest)
-	varies := map[string]string{} // by the word in FROM
-	made.plain = true
 	for _, platform := range made.Platforms {
 		images, err := made.context.Images(platform.String())
 		if err != nil {
 			return made, err
 		}
+		names := map[dockerfile.Image]string{}
 		for _, img := range images {
 			pinned, plain, err := p.pin(ctx, img)
 			if err != nil {
 				return made, fmt.Errorf("line %d: %w", img.Line, err)
 			}
-			made.plain = made.plain && plain
+			names[img], made.tls = pinned, made.tls || !plain
 			fmt.Fprintf(sum, "%s %s %s\n", platform, img.Ref, pinned)
-			if ref, ok := varies[img.Word]; ok && ref != img.Ref {
-				delete(made.names, dockerfile.Image{Ref: ref, Word: img.Word, Line: img.Line, From: img.From})
-				continue
-			}
-			varies[img.Word], made.names[img] = img.Ref, pinned
 		}
+		made.names[platform] = names
 	}
 	made.key = fmt.Sprintf("%x", sum.Sum(nil))[:40]
 	made.ref = p.w.plan.Bases + ":" + made.key
@@ -148,25 +143,30 @@ func (p *preparer) describe(ctx context.Context, base string) (made prepared, er
 	return made, nil
 }
 
-// pin is the reference of an image by its digest now.
+// pin is the reference of an image for its platform by its digest now. Docker can't
+// have images for two platforms under the digest of one index.
 func (p *preparer) pin(ctx context.Context, img dockerfile.Image) (pinned string, plain bool, err error) {
+	s, err := p.bases.Resolve(ctx, img.Ref)
+	if err != nil {
+		return "", false, err
+	}
+	platform, err := ParsePlatform(img.Platform)
+	if err != nil {
+		return "", false, err
+	}
+	digest, err := s.Manifest(ctx, platform.spec())
+	if err != nil {
+		return "", false, err
+	}
 	ref, err := p.w.client.Reference(img.Ref)
 	if err != nil {
-		return "", false, fmt.Errorf("not an image reference: %w", err)
-	}
-	digest := ref.Identifier()
-	if _, ok := ref.(name.Digest); !ok {
-		s, err := p.bases.Resolve(ctx, img.Ref)
-		if err != nil {
-			return "", false, err
-		}
-		digest = s.Digest.String()
+		return "", false, err
 	}
 	repo := ref.Context().Name()
 	if rest, ok := strings.CutPrefix(repo, name.DefaultRegistry+"/"); ok {
 		repo = "docker.io/" + rest
 	}
-	return repo + "@" + digest, ref.Context().Scheme() == "http", nil
+	return repo + "@" + digest.String(), ref.Context().Scheme() == "http", nil
 }
 
 // build builds the base, unless another run on this machine does so first, and
@@ -196,7 +196,7 @@ func (p *preparer) build(ctx context.Context, made prepared) error {
 	defer os.RemoveAll(dir)
 	var children []image.Child
 	for i, platform := range made.Platforms {
-		child, err := p.buildOn(ctx, engine, made, platform.spec(), filepath.Join(dir, fmt.Sprint(i)))
+		child, err := p.buildOn(ctx, engine, made, platform, filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", platform, err)
 		}
@@ -230,12 +230,12 @@ func (p *preparer) build(ctx context.Context, made prepared) error {
 }
 
 // buildOn has the engine build the base for a platform, in dir.
-func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prepared, platform v1.Platform, dir string) (_ image.Child, err error) {
+func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prepared, platform Platform, dir string) (_ image.Child, err error) {
 	step := p.w.begin(StepBuild, made.Base, platform.String())
 	defer func() { step.Failed(err) }()
 	r := runtime.Recipe{
-		Dockerfile: filepath.Join(dir, "Dockerfile"), Folder: filepath.Join(dir, "context"), Platform: platform,
-		Plain: made.plain && len(made.names) > 0,
+		Dockerfile: filepath.Join(dir, "Dockerfile"), Folder: filepath.Join(dir, "context"), Platform: platform.spec(),
+		Plain: !made.tls,
 	}
 	if err := os.MkdirAll(r.Folder, 0o755); err != nil {
 		return image.Child{}, err
@@ -245,7 +245,7 @@ func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prep
 	} else if digest != made.digest {
 		return image.Child{}, fmt.Errorf("the folder %s changed while the base was built: try again", made.context.Folder)
 	}
-	if err := os.WriteFile(r.Dockerfile, dockerfile.Pin(made.context.Text, made.names), 0o644); err != nil {
+	if err := os.WriteFile(r.Dockerfile, dockerfile.Pin(made.context.Text, made.names[platform]), 0o644); err != nil {
 		return image.Child{}, err
 	}
 	tag := fmt.Sprintf("multimage-base:%s-%d-%s", made.key[:12], os.Getpid(), strings.ReplaceAll(platform.String(), "/", "-"))
@@ -258,14 +258,14 @@ func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prep
 		return image.Child{}, err
 	}
 	// It becomes an OCI image, and loses what tells of its build.
-	spec := image.Spec{Platform: platform, Base: img, BaseEntrypoint: true, BaseCmd: true, Created: p.w.plan.Epoch}
+	spec := image.Spec{Platform: platform.spec(), Base: img, BaseEntrypoint: true, BaseCmd: true, Created: p.w.plan.Epoch}
 	spec.Config.User = config.Config.User
 	out, err := image.New(spec)
 	if err != nil {
 		return image.Child{}, err
 	}
 	step.Done(engine.Name)
-	return image.Child{Platform: platform, Image: out}, nil
+	return image.Child{Platform: platform.spec(), Image: out}, nil
 }
 
 // BaseResult is a base from a Dockerfile, as BuildBases leaves it.

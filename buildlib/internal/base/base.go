@@ -59,6 +59,15 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 	return b.(*Base), nil
 }
 
+// Manifest is the digest of the base's image for platform p, as For finds it.
+func (s *Source) Manifest(ctx context.Context, p v1.Platform) (v1.Hash, error) {
+	d, err := s.child(ctx, p)
+	if err != nil {
+		return v1.Hash{}, fmt.Errorf("base %s: %w", s.ref, err)
+	}
+	return d.Digest, nil
+}
+
 // build makes the Base of the child d.
 func (s *Source) build(ctx context.Context, d child) (*Base, error) {
 	img, err := s.readImage(ctx, d)

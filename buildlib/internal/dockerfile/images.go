@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"runtime"
@@ -10,14 +11,14 @@ import (
 
 // Image is an image from elsewhere that a Dockerfile builds on.
 type Image struct {
-	Ref  string // as engines take it: alpine:3.24
-	Word string // as it is written: alpine:${VERSION}
-	Line int
-	From bool // in FROM, and not in a --from
+	Ref      string // as engines take it: alpine:3.24
+	Platform string // that it is read for: OS/ARCH[/VARIANT]
+	Line     int
+	word     string // in FROM, as it is written: alpine:${VERSION}; empty: it is a --from
 }
 
 // Images are the images from elsewhere that a build for the platform
-// OS/ARCH[/VARIANT] reads, each once: those of FROM, COPY --from and RUN
+// OS/ARCH[/VARIANT] reads: those of FROM, COPY --from and RUN
 // --mount=from. The variables in FROM have the defaults of the ARGs before the
 // first FROM, and BuildKit's values of TARGETPLATFORM and the like.
 func (f File) Images(platform string) ([]Image, error) {
@@ -31,7 +32,7 @@ func (f File) Images(platform string) ([]Image, error) {
 	}
 	var all []Image
 	add := func(i Image) {
-		if !strings.EqualFold(i.Ref, "scratch") && !slices.ContainsFunc(all, func(o Image) bool { return o.Ref == i.Ref && o.Word == i.Word }) {
+		if !strings.EqualFold(i.Ref, "scratch") {
 			all = append(all, i)
 		}
 	}
@@ -42,12 +43,12 @@ func (f File) Images(platform string) ([]Image, error) {
 			return nil, fmt.Errorf("line %d: FROM %s names no image: give the ARGs in it defaults, before the first FROM", s.From.Line, s.From.Text)
 		}
 		if !slices.Contains(stages, strings.ToLower(ref)) {
-			add(Image{ref, s.From.Text, s.From.Line, true})
+			add(Image{ref, cmp.Or(l.Value(s.From.Flags["platform"]), platform), s.From.Line, s.From.Text})
 		}
 		for _, i := range s.Instructions {
 			for _, from := range i.froms() {
 				if from != "" && !isNumber(from) && !slices.Contains(stages, strings.ToLower(from)) && !strings.ContainsAny(from, "$") {
-					add(Image{from, from, i.Line, false})
+					add(Image{from, platform, i.Line, ""})
 				}
 			}
 		}
@@ -89,18 +90,16 @@ func platformArgs(platform string) map[string]string {
 }
 
 // Pin is the text of a Dockerfile in which FROM has another name for the images.
-// An image whose name stands in another line than its FROM keeps its own.
+// An image whose name stands in another line than its FROM keeps it.
 func Pin(text []byte, names map[Image]string) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	for image, name := range names {
-		if !image.From || image.Line > len(lines) {
+		if image.word == "" || image.Line > len(lines) {
 			continue
 		}
-		// One word may be the name of several stages' images.
-		from := regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)` + regexp.QuoteMeta(image.Word) + `(\s|$)`)
-		for i := image.Line - 1; i < len(lines); i++ {
-			lines[i] = from.ReplaceAllString(lines[i], "${1}"+strings.ReplaceAll(name, "$", "$$")+"${2}")
-		}
+		from := regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)` + regexp.QuoteMeta(image.word) + `(\s|$)`)
+		at := &lines[image.Line-1]
+		*at = from.ReplaceAllString(*at, "${1}"+strings.ReplaceAll(name, "$", "$$")+"${2}")
 	}
 	return []byte(strings.Join(lines, ""))
 }
