@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,6 +112,9 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if damaged, ok := errors.AsType[*rootfs.Changed](err); ok {
 		made, err = a.mend(ctx, pp, spec, damaged)
 	}
+	if err == nil {
+		err = checkLoaders(made, pp, executables)
+	}
 	if err != nil {
 		return part{}, err
 	}
@@ -188,15 +190,11 @@ func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec rootfs.Spec, 
 	return nil, damaged
 }
 
-// placeBinaries puts the executables into the image. One whose dynamic loader the image
-// lacks could not start.
+// placeBinaries puts the executables into the image.
 func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]gotool.Executable) error {
 	spec.Binaries = nil
 	for _, b := range pp.Binaries {
 		e := executables[b.Binary]
-		if e.Loader != "" && !hasFile(spec, e.Loader) {
-			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): build it without -buildmode=pie (in GOFLAGS or Go.Flags) and without flags of the linker that link it dynamically, or choose a Base that has the loader", b.Binary, e.Loader, pp.Base)
-		}
 		attrs, err := xattrs(b.Capabilities)
 		if err != nil {
 			return fmt.Errorf("binary %s: %w", b.Binary, err)
@@ -209,27 +207,19 @@ func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]go
 	return nil
 }
 
-// hasFile reports whether the base has a file at path, links followed, or Files
-// may put one there.
-func hasFile(spec *rootfs.Spec, path string) bool {
-	if spec.Base != nil {
-		if _, n, ok := spec.Base.Lookup(path); ok && n.Type == tar.TypeReg {
-			return true
-		}
-	}
-	for _, f := range spec.Files {
-		rel, below := strings.CutPrefix(path, strings.TrimSuffix(f.Path, "/"))
-		if f.Source == "" || !below {
+// checkLoaders is an error if a binary wants a dynamic loader that nothing brings:
+// neither the base, nor Packages, nor Files. It could not start.
+func checkLoaders(made *rootfs.Rootfs, pp PlatformPlan, executables map[string]gotool.Executable) error {
+	for _, b := range pp.Binaries {
+		loader := executables[b.Binary].Loader
+		if loader == "" {
 			continue
 		}
-		if rel == "" {
-			return true
-		}
-		if _, err := os.Stat(f.Source + filepath.FromSlash(rel)); err == nil && rel[0] == '/' {
-			return true
+		if _, n, ok := made.Tree.Lookup(loader); !ok || n.Type != tar.TypeReg {
+			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): link it statically (with cgo, -linkmode=external '-extldflags=-static' in Go.Ldflags; without, leave -buildmode=pie out of GOFLAGS and Go.Flags), or choose a Base that has the loader", b.Binary, loader, pp.Base)
 		}
 	}
-	return false
+	return nil
 }
 
 // base resolves a base once for all images that stand on it, and says so once.

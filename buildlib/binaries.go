@@ -124,11 +124,17 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 				})
 			}
 			found[at].platforms = append(found[at].platforms, p)
+			found[at].cgo = found[at].cgo || len(pkg.CgoFiles) > 0
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(cgo)) {
 		if _, ok := index[path]; !ok {
 			r.mistake("Binaries", "package %s: %s: name the binaries to build in Binaries to leave it out", path, cgo[path])
+		}
+	}
+	for _, b := range found {
+		if b.cgo && len(b.platforms) < len(r.defaults) {
+			r.warn("package %s is built for %s only: it needs cgo, and Go.CGO.CC names no compiler for the other platforms", b.importPath, join(b.platforms))
 		}
 	}
 	slices.SortFunc(found, func(a, b binary) int { return strings.Compare(a.importPath, b.importPath) })
@@ -338,7 +344,7 @@ func excluded(pkg gotool.Package) bool {
 	if pkg.Error != nil {
 		return strings.Contains(pkg.Error.Err, "build constraints exclude all Go files")
 	}
-	return pkg.ImportPath != "" && len(pkg.GoFiles) == 0
+	return pkg.ImportPath != "" && len(pkg.GoFiles)+len(pkg.CgoFiles) == 0
 }
 
 // needsCgo says which file of a main package without others imports "C", if one
@@ -354,7 +360,7 @@ func (r *resolver) needsCgo(pkg gotool.Package) string {
 		}
 		for _, i := range f.Imports {
 			if i.Path.Value == `"C"` {
-				return fmt.Sprintf("needs cgo (%s imports \"C\"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere", name)
+				return fmt.Sprintf("needs cgo (%s imports \"C\"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere, unless Go.CGO names C compilers", name)
 			}
 		}
 	}

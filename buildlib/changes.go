@@ -28,7 +28,7 @@ func (w *workspace) checkInputs(all []gotool.Inputs) error {
 		}
 	}
 	if names := withoutCgo(all); len(names) > 0 {
-		w.tell(StepWarn, "cgo is off, so files are left out of "+strings.Join(names, ", ")+": what they do is missing, and may fail only when the program runs: look for a pure Go alternative")
+		w.tell(StepWarn, "cgo is off, so files are left out of "+strings.Join(names, ", ")+": what they do is missing, and may fail only when the program runs: look for a pure Go alternative, or name C compilers in Go.CGO")
 	}
 	return nil
 }

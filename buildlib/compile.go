@@ -125,10 +125,13 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 // have no files, or lack the names that its cgo files declare.
 func cgoHint(err error, in gotool.Inputs) string {
 	text := err.Error()
+	if strings.Contains(text, "C compiler ") && strings.Contains(text, " not found") {
+		return "\ninstall it here (Debian's for arm64 is in gcc-aarch64-linux-gnu), or name another in Go.CGO"
+	}
 	if len(in.Cgo) == 0 || !strings.Contains(text, "undefined: ") && !strings.Contains(text, "build constraints exclude all Go files") {
 		return ""
 	}
-	return "\nmultimage compiles with CGO_ENABLED=0, which leaves out files of " + strings.Join(in.Cgo, ", ") + ": what they declare is missing; look for a pure Go alternative"
+	return "\nmultimage compiles with CGO_ENABLED=0, which leaves out files of " + strings.Join(in.Cgo, ", ") + ": what they declare is missing; look for a pure Go alternative, or name C compilers in Go.CGO"
 }
 
 // buildAgain builds once more what comes of the call c, without the executable

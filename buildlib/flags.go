@@ -47,7 +47,7 @@ func (r *resolver) checkRendered(field string, b GoBuild) {
 		case !ok || name == "":
 			r.mistake(field, "%q: want KEY=VALUE", env)
 		case name == "CGO_ENABLED":
-			r.mistake(field, "%q is refused: multimage compiles with CGO_ENABLED=0", env)
+			r.mistake(field, "%q is refused: name the C compilers in CGO, which turns cgo on, or leave both out", env)
 		case name == "GOTMPDIR":
 			r.mistake(field, "%q is refused: multimage sets it", env)
 		case slices.Contains(gotool.PlatformVariables(), name):

@@ -17,6 +17,7 @@ func (b GoBuild) over(base GoBuild) GoBuild {
 		Ldflags: cmp.Or(b.Ldflags, base.Ldflags),
 		Flags:   first(b.Flags, base.Flags),
 		Env:     first(b.Env, base.Env),
+		CGO:     cmp.Or(b.CGO, base.CGO),
 	}
 }
 
@@ -32,8 +33,16 @@ func (b GoBuild) render(f Facts) (out GoBuild, err error) {
 	if out.Flags, err = renderAll("Flags", b.Flags, f); err != nil {
 		return out, err
 	}
-	out.Env, err = renderAll("Env", b.Env, f)
-	return out, err
+	if out.Env, err = renderAll("Env", b.Env, f); err != nil {
+		return out, err
+	}
+	if out.CGO.CC, err = render(b.CGO.CC, f); err != nil {
+		return out, fmt.Errorf("CGO.CC: %w", err)
+	}
+	if out.CGO.CXX, err = render(b.CGO.CXX, f); err != nil {
+		return out, fmt.Errorf("CGO.CXX: %w", err)
+	}
+	return out, nil
 }
 
 func renderAll(field string, list []string, f Facts) ([]string, error) {
@@ -67,12 +76,24 @@ func (b GoBuild) args() []string {
 }
 
 // environ is the go command's further environment for p.
-func (b GoBuild) environ(p Platform) []string { return append(nonEmpty(b.Env), platformEnv(p)...) }
+func (b GoBuild) environ(p Platform) []string {
+	env := append(nonEmpty(b.Env), platformEnv(p)...)
+	cc := strings.TrimSpace(b.CGO.CC)
+	if cc == "" || cc == "off" {
+		return env
+	}
+	env = slices.DeleteFunc(env, func(v string) bool { return v == "CGO_ENABLED=0" })
+	env = append(env, "CGO_ENABLED=1", "CC="+cc)
+	if cxx := strings.TrimSpace(b.CGO.CXX); cxx != "" {
+		env = append(env, "CXX="+cxx)
+	}
+	return env
+}
 
 // key names what is built as b says, before its templates are executed: a
 // version in Ldflags relinks, and keeps the folder.
 func (b GoBuild) key() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", b.Tags, b.Ldflags, b.Flags, b.Env))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q%s", b.Tags, b.Ldflags, b.Flags, b.Env, b.CGO.key()))
 	return fmt.Sprintf("%x", sum[:6])
 }
 
@@ -80,14 +101,22 @@ func (b GoBuild) key() string {
 // in it: a magefile may put the commit there, which would leave a set of
 // binaries per commit. go relinks what was linked with others.
 func (b GoBuild) folderKey() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", b.Tags, withoutLdflags(b.Flags), b.Env))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q%s", b.Tags, withoutLdflags(b.Flags), b.Env, b.CGO.key()))
 	return fmt.Sprintf("%x", sum[:6])
 }
 
 // packageFlags are what b says of compiling packages, before its templates are
 // executed: all but the linker's arguments, which change no package.
 func (b GoBuild) packageFlags() string {
-	return fmt.Sprintf("%q %q", b.Tags, withoutLdflags(b.Flags))
+	return fmt.Sprintf("%q %q%s", b.Tags, withoutLdflags(b.Flags), b.CGO.key())
+}
+
+// key is what C compilers add to the names of what they compile; nothing without.
+func (c CGO) key() string {
+	if c == (CGO{}) {
+		return ""
+	}
+	return fmt.Sprintf(" %q %q", c.CC, c.CXX)
 }
 
 // withoutLdflags drops -ldflags, with one dash or two, and its value.

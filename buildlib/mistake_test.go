@@ -105,9 +105,9 @@ Bench.Tolerance: -1 is not a percentage`},
 			want: `Binaries[0]: has neither Name nor Package: set one`},
 		{name: "needs cgo", files: files{"cmd/sqlite/main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
 			project: Project{Binaries: []Binary{{Name: "sqlite", Platforms: []string{"linux/arm64"}}}},
-			want:    `Binaries[0].Package: ./cmd/sqlite: linux/arm64: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere`},
+			want:    `Binaries[0].Package: ./cmd/sqlite: linux/arm64: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere, unless Go.CGO names C compilers`},
 		{name: "needs cgo, found", files: files{"cmd/sqlite/main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
-			want: `Binaries: package example.com/acme/cmd/sqlite: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere: name the binaries to build in Binaries to leave it out`},
+			want: `Binaries: package example.com/acme/cmd/sqlite: needs cgo (main.go imports "C"), and multimage compiles with CGO_ENABLED=0 so that every platform can be built anywhere, unless Go.CGO names C compilers: name the binaries to build in Binaries to leave it out`},
 		{name: "excluded on a platform", files: files{"cmd/epoll/main.go": "//go:build amd64\n\n" + program},
 			project: Project{Binaries: []Binary{{Name: "epoll"}}},
 			want:    `Binaries[0].Package: ./cmd/epoll: all its files are excluded on linux/arm64 by build constraints: set the binary's Platforms to those it is for`},
@@ -130,7 +130,7 @@ Go.Flags[4]: "-json" is refused: multimage shows the compiler's text as it is`},
 		{name: "refused variables", project: Project{Binaries: []Binary{{Name: "server", Go: GoBuild{Env: []string{"GOOS=linux", "GOARM=7", "CGO_ENABLED=1", "GOTMPDIR=/tmp", "GOEXPERIMENT"}}}}},
 			want: `Binaries[0].Go.Env[0]: "GOOS=linux" is refused: choose the platform in Platforms, like linux/arm/v6
 Binaries[0].Go.Env[1]: "GOARM=7" is refused: choose the platform in Platforms, like linux/arm/v6
-Binaries[0].Go.Env[2]: "CGO_ENABLED=1" is refused: multimage compiles with CGO_ENABLED=0
+Binaries[0].Go.Env[2]: "CGO_ENABLED=1" is refused: name the C compilers in CGO, which turns cgo on, or leave both out
 Binaries[0].Go.Env[3]: "GOTMPDIR=/tmp" is refused: multimage sets it
 Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
 		{name: "template in ldflags", project: Project{Go: GoBuild{Ldflags: "-X main.version={{.Verison}}"}},

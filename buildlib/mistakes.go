@@ -86,9 +86,9 @@ func (r *resolver) renderList(field string, texts []string, facts *Facts, check 
 // come out as it is written, which nobody means.
 var templates = map[string]bool{
 	"Version": true, "Tags": true, "Registries": true, "Labels": true,
-	"Go.Tags": true, "Go.Ldflags": true, "Go.Flags": true, "Go.Env": true,
+	"Go.Tags": true, "Go.Ldflags": true, "Go.Flags": true, "Go.Env": true, "Go.CGO.CC": true, "Go.CGO.CXX": true,
 	"Binaries.Path":    true,
-	"Binaries.Go.Tags": true, "Binaries.Go.Ldflags": true, "Binaries.Go.Flags": true, "Binaries.Go.Env": true,
+	"Binaries.Go.Tags": true, "Binaries.Go.Ldflags": true, "Binaries.Go.Flags": true, "Binaries.Go.Env": true, "Binaries.Go.CGO.CC": true, "Binaries.Go.CGO.CXX": true,
 	"Images.Repository": true, "Images.Aliases": true, "Images.Registries": true, "Images.Tags": true, "Images.PlatformTags": true, "Images.Labels": true,
 	"Images.Base": true, "Images.BinDir": true, "Images.WorkDir": true, "Images.Entrypoint": true, "Images.Cmd": true,
 	"Images.Env": true, "Images.Ports": true, "Images.Volumes": true, "Images.Files.Source": true, "Images.Files.Path": true,

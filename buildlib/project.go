@@ -97,6 +97,18 @@ type GoBuild struct {
 	// (GOEXPERIMENT, GOFIPS140, ...). Those that choose the platform (GOOS,
 	// GOARCH, GOARM, ...) are refused: Platforms does that.
 	Env []string
+	// CGO turns cgo on, with C compilers that are installed here. Zero: it is off.
+	CGO CGO
+}
+
+// CGO names the C compilers of a platform, as commands with arguments, like
+// {{if eq .Arch "arm64"}}aarch64-linux-gnu-gcc{{else}}gcc{{end}}. What else cgo
+// reads (CGO_CFLAGS, CGO_LDFLAGS, PKG_CONFIG, ...) goes into Env.
+type CGO struct {
+	// CC compiles C. Where it is or renders empty, or off, cgo is off.
+	CC string
+	// CXX compiles C++. Zero: the go command's default, which is the host's.
+	CXX string
 }
 
 // Binary is one main package.

@@ -66,6 +66,7 @@ type binary struct {
 	module     string  // its folder, relative to the plan's, if that is another module's
 	build      GoBuild // the Project's and its own as one, templates unrendered
 	platforms  []Platform
+	cgo        bool // whether it has files that import "C", where it was found
 	skipped    bool // Overrides leave it no platform: those are its own
 }
 

@@ -99,15 +99,15 @@ func TestGoBuildRenders(t *testing.T) {
 }
 
 func TestGoBuildOver(t *testing.T) {
-	base := GoBuild{Tags: []string{"a"}, Ldflags: "-s", Flags: []string{"-v"}, Env: []string{"A=b"}}
+	base := GoBuild{Tags: []string{"a"}, Ldflags: "-s", Flags: []string{"-v"}, Env: []string{"A=b"}, CGO: CGO{CC: "gcc", CXX: "g++"}}
 	for _, tt := range []struct {
 		name       string
 		over, want GoBuild
 	}{
 		{"nothing set", GoBuild{}, base},
-		{"all set", GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}}, GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}}},
-		{"one set", GoBuild{Ldflags: "-w"}, GoBuild{base.Tags, "-w", base.Flags, base.Env}},
-		{"emptied", GoBuild{Tags: []string{}, Env: []string{}}, GoBuild{[]string{}, base.Ldflags, base.Flags, []string{}}},
+		{"all set", GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}, CGO{CC: "cc"}}, GoBuild{[]string{"x"}, "-w", []string{"-x"}, []string{"C=d"}, CGO{CC: "cc"}}},
+		{"one set", GoBuild{Ldflags: "-w"}, GoBuild{base.Tags, "-w", base.Flags, base.Env, base.CGO}},
+		{"emptied", GoBuild{Tags: []string{}, Env: []string{}, CGO: CGO{CC: "off"}}, GoBuild{[]string{}, base.Ldflags, base.Flags, []string{}, CGO{CC: "off"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.over.over(base); got.key() != tt.want.key() {

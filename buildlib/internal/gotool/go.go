@@ -121,7 +121,8 @@ type Package struct {
 	Name           string // "main" for a command
 	Dir            string
 	Module         struct{ Path string }
-	GoFiles        []string // without tests
+	GoFiles        []string // without tests and those that import "C"
+	CgoFiles       []string
 	IgnoredGoFiles []string // left out by build constraints
 	Error          *struct{ Err string }
 }
@@ -129,7 +130,7 @@ type Package struct {
 // List lists the packages that patterns match, built with flags and env. What
 // is wrong with a package is in its Error.
 func (g Go) List(ctx context.Context, env, flags []string, patterns ...string) ([]Package, error) {
-	args := append([]string{"list", "-find", "-e", "-json=ImportPath,Name,Dir,Module,GoFiles,IgnoredGoFiles,Error"}, listFlags(flags)...)
+	args := append([]string{"list", "-find", "-e", "-json=ImportPath,Name,Dir,Module,GoFiles,CgoFiles,IgnoredGoFiles,Error"}, listFlags(flags)...)
 	out, err := g.output(ctx, env, append(append(args, "--"), patterns...)...)
 	if err != nil {
 		return nil, err

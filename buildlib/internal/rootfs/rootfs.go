@@ -66,7 +66,7 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 		// Accounts of the user's own: what engines would find there isn't known.
 		user.config = user.numbers()
 	}
-	made := &Rootfs{Layers: make([]Layer, len(parts)), User: user.config}
+	made := &Rootfs{Layers: make([]Layer, len(parts)), User: user.config, Tree: fs.tree}
 	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range parts {
 		g.Go(func() error {

@@ -52,6 +52,8 @@ type Rootfs struct {
 	Layers []Layer
 	// User is the User of the image's config, by numbers where that can be.
 	User string
+	// Tree is what all layers leave, the base's included.
+	Tree *filetree.Tree
 }
 
 // Layer is one layer, and what it holds, for the image's history.

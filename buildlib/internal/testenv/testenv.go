@@ -29,6 +29,9 @@ var programs = map[string]struct{ program, pkg string }{
 	"skopeo":   {"skopeo", "skopeo"},
 	"podman":   {"podman", "podman"},
 	"git":      {"git", "git"},
+	"gcc":      {"gcc", "gcc"},
+	"gccarm64": {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
+	"gccarm":   {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
 	"dpkg-deb": {"dpkg-deb", "dpkg"},
 }
 
