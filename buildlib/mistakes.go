@@ -92,6 +92,7 @@ var templates = map[string]bool{
 	"Images.Repository": true, "Images.Aliases": true, "Images.Registries": true, "Images.Tags": true, "Images.PlatformTags": true, "Images.Labels": true,
 	"Images.Base": true, "Images.BinDir": true, "Images.WorkDir": true, "Images.Entrypoint": true, "Images.Cmd": true,
 	"Images.Env": true, "Images.Ports": true, "Images.Volumes": true, "Images.Files.Source": true, "Images.Files.Path": true,
+	"Render.Template":         true, // a file's name, where some write the template itself: renderings says so
 	"Images.Healthcheck.Test": true, "Images.Smoke": true,
 }
 

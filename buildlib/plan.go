@@ -50,6 +50,8 @@ type Plan struct {
 	Sign     string   `json:"sign,omitempty"`
 	// Smoke is as the Project's.
 	Smoke SmokeTests `json:"smoke,omitzero"`
+	// Render are the files to be made of what is published.
+	Render []Rendering `json:"render,omitempty"`
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
 	// Runners are the labels of CI runners by platform, where the Project sets one.
@@ -171,6 +173,14 @@ type PlatformPlan struct {
 	Annotations    map[string]string `json:"annotations"`             // of the manifest
 }
 
+// Rendering is a file to be made of what is published.
+type Rendering struct {
+	Template string `json:"template"` // as the Project's Render names it
+	Text     string `json:"text"`     // what is in it
+	Output   string `json:"output"`   // the file to be made, absolute
+	Facts    Facts  `json:"facts"`    // those of Tags
+}
+
 // PlacedBinary is a binary and its path in an image.
 type PlacedBinary struct {
 	Binary string `json:"binary"`
@@ -235,6 +245,9 @@ func compilesFor(calls []Compile, needed map[on]bool) []Compile {
 }
 
 func (p *Plan) private(name string) string { return filepath.Join(p.Output, ".multimage", name) }
+
+// outputs are the folders that runs write to in OUTPUT.
+var outputs = []string{"bench", "bin", "digests", "evidence", "oci"}
 
 // layout is the folder of an image's layout.
 func (p *Plan) layout(image string) string {

@@ -35,16 +35,16 @@ func (p *Plan) String() string {
 			field("  "+v.name, "%s", v.value)
 		}
 	}
-	output := p.Output
-	if rel, err := filepath.Rel(p.Dir, p.Output); err == nil && len(rel) < len(output) {
-		output = rel
-	}
+	output := shown(p.Dir, p.Output)
 	field("output", "%s", output)
 	if p.BuildCache != "" {
 		field("build cache", "%s", p.BuildCache)
 	}
 	for _, d := range p.Dockerfiles {
 		field("base", "%s for %s, kept in %s", d.Base, join(d.Platforms), cmp.Or(p.Bases, filepath.Join(output, ".multimage", "bases")))
+	}
+	for _, f := range p.Render {
+		field("render", "%s from %s", shown(p.Dir, f.Output), f.Template)
 	}
 	for _, c := range p.Compiles {
 		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
@@ -76,6 +76,14 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "\nwarning: %s: %q is not there, and images can't be made without it\n", a.Field, a.Source)
 	}
 	return b.String()
+}
+
+// shown is a path as people want to read it: relative to dir, if that is shorter.
+func shown(dir, path string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
 }
 
 // notable drops what every call has and what is a default.

@@ -78,10 +78,23 @@ type Project struct {
 	// (PKCS#8, ECDSA P-256 or Ed25519) in a file, relative to Dir; with one in a
 	// variable, env://NAME; or keyless, by the program cosign. Zero: not at all.
 	Sign string
+	// Render are files that Manifest and Merge write once all tags are published, with
+	// the digests that deployments need.
+	Render []Render
 	// Smoke says how images' Smoke is run.
 	Smoke SmokeTests
 	// Bench says what the benchmark measures.
 	Bench Bench
+}
+
+// Render is a file made of a template over the published images.
+type Render struct {
+	// Template is a file with a template (package text/template), relative to Dir. In
+	// it (image "NAME") is a [Published] image; beside it there are the functions and
+	// the [Facts] of Tags.
+	Template string
+	// Output is the file to write, relative to Dir, in Output: dist/values.yaml.
+	Output string
 }
 
 // GoBuild is how the go command builds. A field that a Binary sets replaces the

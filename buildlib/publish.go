@@ -126,7 +126,35 @@ func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by pub
 		return nil, err
 	}
 	at := filepath.Join(w.plan.Output, "images.json")
-	return list, disk.WriteBytes(at, w.scratch.Dir, 0o644, append(data, '\n'))
+	if err := disk.WriteBytes(at, w.scratch.Dir, 0o644, append(data, '\n')); err != nil {
+		return list, err
+	}
+	return list, w.render(list)
+}
+
+// render writes the files that deployments read.
+func (w *workspace) render(list []ImageResult) error {
+	files, skipped, err := w.plan.renderAll(list)
+	if err != nil {
+		return fmt.Errorf("published, but not rendered: %w", err)
+	}
+	for _, why := range skipped {
+		w.tell(StepWarn, why)
+	}
+	for _, f := range files {
+		rel, err := filepath.Rel(w.plan.Output, f.path)
+		if err == nil {
+			_, err = disk.MakeFolder(w.plan.Output, filepath.Dir(rel))
+		}
+		if err == nil {
+			err = disk.WriteBytes(f.path, w.scratch.Dir, 0o644, []byte(f.text))
+		}
+		if err != nil {
+			return fmt.Errorf("published, but not rendered: %w", err)
+		}
+		w.log("rendered %s", f.path)
+	}
+	return nil
 }
 
 func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by publisher) Publication {
@@ -178,15 +206,6 @@ func (w *workspace) tagPlatforms(ctx context.Context, at name.Repository, b *bui
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
-}
-
-// allTags are those to be published, of the index and of its images.
-func (r *ImageResult) allTags() []string {
-	all := slices.Clone(r.Tags)
-	for _, p := range r.Platforms {
-		all = append(all, p.Tags...)
-	}
-	return all
 }
 
 // refs are what tags lead to in a repository: the index or, if only images of

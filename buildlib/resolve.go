@@ -84,6 +84,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	r.compiles(binaries)
 	r.images(binaries)
 	r.evidence()
+	r.renderings()
 	r.bench(binaries)
 	r.smoke()
 	r.allowAbsent()

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,6 +37,15 @@ type ImageResult struct {
 	// Published is the outcome for each of its repositories, once publishing was
 	// tried.
 	Published []Publication `json:"-"`
+}
+
+// allTags are those to be published, of the index and of its images.
+func (r *ImageResult) allTags() []string {
+	all := slices.Clone(r.Tags)
+	for _, p := range r.Platforms {
+		all = append(all, p.Tags...)
+	}
+	return all
 }
 
 // Publication is the outcome of publishing an image's tags to one repository. Each

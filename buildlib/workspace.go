@@ -131,9 +131,6 @@ func (w *workspace) leave(err error) {
 
 func (w *workspace) goTool(c Compile) gotool.Go { return gotool.Go{Dir: w.plan.ModuleDir(c)} }
 
-// outputs are the folders that runs write to in OUTPUT.
-var outputs = []string{"bench", "bin", "digests", "evidence", "oci"}
-
 // ignore keeps what is written to OUTPUT, itself included, out of git, so that
 // it neither makes the next version "dirty" nor gets committed. It names that
 // and nothing else: OUTPUT may have files of the project's own.
@@ -168,8 +165,23 @@ func (w *workspace) makeOutput(ctx context.Context) error {
 		}
 	}
 	path := filepath.Join(out, ".gitignore")
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return w.writeOnce(path, ignore)
+	has, err := readLimited(path, 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		has, err = []byte(ignore), nil
+		fresh = true
+	}
+	if ours := strings.HasPrefix(string(has), ignore); err == nil && ours {
+		lines := string(has)
+		for _, f := range w.plan.Render {
+			rel, err := filepath.Rel(out, f.Output)
+			if line := "/" + filepath.ToSlash(rel) + "\n"; err == nil && !strings.Contains(lines, "\n"+line) {
+				lines += line
+			}
+		}
+		if fresh || lines != string(has) {
+			return w.writeOnce(path, lines)
+		}
+		return nil
 	}
 	if !fresh {
 		return nil

@@ -1,0 +1,238 @@
+package buildlib
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/wording"
+)
+
+// Published is a published image as the templates of Render see it.
+type Published struct {
+	Name       string
+	Repository string // the first that it was published to
+	Tag        string // the first; empty if it has none
+	Digest     string // what Tag leads to: the index, or the only platform's image
+	Ref        string // REPOSITORY@DIGEST, which pulls exactly this image
+}
+
+// published are the images by name. One that was published nowhere is left out.
+func published(all []ImageResult) map[string]Published {
+	byName := map[string]Published{}
+	for _, r := range all {
+		tags := r.allTags()
+		if len(r.Refs) == 0 {
+			continue
+		}
+		p := Published{Name: r.Name, Repository: r.Refs[0].Repository, Digest: r.Refs[0].Digest.String(), Ref: r.Refs[0].String()}
+		if len(tags) > 0 {
+			p.Tag = tags[0]
+		}
+		byName[r.Name] = p
+	}
+	return byName
+}
+
+const templateLimit = 1 << 20 // bytes
+
+// renderings settles the files that are made of what was published. Each template is
+// executed once, as if all images had been, so that a mistake is found before work
+// starts.
+func (r *resolver) renderings() {
+	owner := map[string]string{}
+	for i, file := range r.project.Render {
+		field := fmt.Sprintf("Render[%d]", i)
+		out, ok := r.renderOutput(field+".Output", file.Output)
+		if ok {
+			if other, twice := owner[out]; twice {
+				r.mistake(field+".Output", "%q is what %s writes, too: name another file", file.Output, other)
+			} else {
+				owner[out] = field
+			}
+		}
+		text, err := readTemplate(r.plan.Dir, file.Template)
+		if err != nil {
+			r.mistake(field+".Template", "%q: %w", file.Template, err)
+			continue
+		}
+		rendering := Rendering{Template: file.Template, Text: text, Output: out, Facts: r.tags}
+		if r.unsure || len(r.plan.ImagePlans) == 0 && len(r.mistakes) > 0 {
+			continue // an image may be missing because of another mistake
+		}
+		if _, err := rendering.execute(r.plan.pretended(), r.plan.Limits.Images); err != nil && !errors.Is(err, errLeftOut) {
+			r.mistake(field+".Template", "%w", err)
+		}
+		r.plan.Render = append(r.plan.Render, rendering)
+	}
+	for out, field := range owner {
+		for dir := filepath.Dir(out); disk.Inside(dir, r.plan.Output); dir = filepath.Dir(dir) {
+			if other, both := owner[dir]; both {
+				r.mistake(field+".Output", "%s writes a file where this one has a folder: name another", other)
+			}
+		}
+	}
+}
+
+// renderOutput is the absolute path that the field names. It lies in Output, where
+// all results go, beside what builds write there.
+func (r *resolver) renderOutput(field, path string) (string, bool) {
+	if r.wrong[field] {
+		return "", false
+	}
+	folder := filepath.Clean(cmp.Or(r.project.Output, "dist")) // a Project's path follows Overrides.Output
+	example := filepath.ToSlash(filepath.Join(folder, "deploy", filepath.Base(cmp.Or(path, "values.yaml"))))
+	if path == "" {
+		r.mistake(field, "it is empty: name a file in Output, like %s", example)
+		return "", false
+	}
+	rel, err := filepath.Rel(folder, filepath.Clean(filepath.FromSlash(path)))
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		r.mistake(field, "%q is not in %s, where all results go: write %s", path, filepath.ToSlash(folder), example)
+		return "", false
+	}
+	if strings.ContainsAny(rel, "\r\n") || os.IsPathSeparator(path[len(path)-1]) {
+		r.mistake(field, "%q is not the name of a file: name one, like %s", path, example)
+		return "", false
+	}
+	top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
+	for _, taken := range append([]string{".gitignore", ".git", ".multimage", "images.json"}, outputs...) {
+		if strings.EqualFold(top, taken) { // some file systems take them for one
+			r.mistake(field, "%q is where builds write %s of their own: write %s", path, taken, example)
+			return "", false
+		}
+	}
+	return filepath.Join(r.plan.Output, rel), true
+}
+
+// readTemplate reads a template's file, relative to dir.
+func readTemplate(dir, file string) (string, error) {
+	switch {
+	case file == "":
+		return "", errors.New("it is empty: name the file of a template, relative to the project")
+	case strings.Contains(file, "{{"):
+		return "", errors.New("it is the template itself: put that into a file, and name it here")
+	}
+	at := filepath.FromSlash(file)
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(dir, at)
+	}
+	info, err := os.Stat(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("no such file in %s: name one with a template of text/template", dir)
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular() || info.Size() > templateLimit:
+		return "", errors.New("it is not a file of at most a megabyte: name one with a template of text/template")
+	}
+	text, err := os.ReadFile(at)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(text) {
+		return "", errors.New("it is not UTF-8 text: save it as such")
+	}
+	return string(text), nil
+}
+
+// pretended are the plan's images as if they were published. Without registries
+// they have a repository all the same, as they will where some are configured.
+func (p *Plan) pretended() map[string]Published {
+	var all []ImageResult
+	for _, ip := range p.ImagePlans {
+		r := ImageResult{Name: ip.Name, Tags: ip.allTags()}
+		for _, repo := range append(slices.Clone(ip.Repositories), ip.Name) {
+			r.Refs = append(r.Refs, Ref{repo, v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}})
+		}
+		all = append(all, r)
+	}
+	return published(all)
+}
+
+// errLeftOut is the error of a template that names an image that this run leaves out.
+var errLeftOut = errors.New("is left out of this run")
+
+// execute makes the file's text. only are the images that Overrides chose; nil: all.
+func (f *Rendering) execute(images map[string]Published, only []string) (string, error) {
+	known := slices.Sorted(maps.Keys(images))
+	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"image": func(name string) (Published, error) {
+		p, ok := images[name]
+		switch near := wording.Nearest(name, known); {
+		case ok:
+			return p, nil
+		case only != nil && !slices.Contains(only, name):
+			return p, fmt.Errorf("image %q %w", name, errLeftOut)
+		case near != "":
+			return p, fmt.Errorf("no image is named %q: did you mean %q?", name, near)
+		default:
+			return p, fmt.Errorf("no image is named %q: there are %s", name, strings.Join(known, ", "))
+		}
+	}}).Option("missingkey=error").Parse(f.Text)
+	if err != nil {
+		return "", f.wrong(err)
+	}
+	var out strings.Builder
+	if err := t.Execute(&out, f.Facts.platformless()); err != nil {
+		return "", f.wrong(err)
+	}
+	return out.String(), nil
+}
+
+// wrong says in which line of its file a template is wrong.
+func (f *Rendering) wrong(err error) error {
+	where := f.Template
+	text := strings.Replace(strings.TrimPrefix(err.Error(), "template: :"), `executing "" at `, "", 1)
+	fix := ""
+	switch {
+	case strings.Contains(text, "function \""):
+		fix = "; the functions are text/template's, image, " + strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
+	case strings.Contains(text, "Published"):
+		fix = "; an image has .Ref .Repository .Tag .Digest .Name"
+	case strings.Contains(text, "can't evaluate field"):
+		fix = "; beside (image NAME) there are .Version .Major .Minor .Patch .Prerelease .IsRelease .IsLatest .Revision .ShortRevision .Tag .Branch .Dirty .Date"
+	}
+	if errors.Is(err, errLeftOut) {
+		return fmt.Errorf("%s:%s: %w", where, text, errLeftOut)
+	}
+	return fmt.Errorf("%s:%s%s", where, text, fix)
+}
+
+// rendered is a file to be written.
+type rendered struct {
+	path string
+	text string
+}
+
+// renderAll makes the files of what was published, and says which can't be made in this
+// run, and why.
+func (p *Plan) renderAll(all []ImageResult) (files []rendered, skipped []string, err error) {
+	images := published(all)
+	for _, f := range p.Render {
+		if len(images) < len(all) {
+			skipped = append(skipped, fmt.Sprintf("%s stays as it is: without registries no image has a repository: set Registries or Overrides.Registries", f.Output))
+			continue
+		}
+		text, err := f.execute(images, p.Limits.Images)
+		switch {
+		case errors.Is(err, errLeftOut):
+			skipped = append(skipped, fmt.Sprintf("%s stays as it is: it needs images that Overrides.Images leaves out", f.Output))
+		case err != nil:
+			return nil, nil, err
+		default:
+			files = append(files, rendered{f.Output, text})
+		}
+	}
+	return files, skipped, nil
+}
