@@ -135,7 +135,8 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 	var all, names []string
 	for _, b := range binaries {
 		all = append(all, b.Name)
-		if built[b.Name] && (only == nil || slices.Contains(only, b.Name)) {
+		// The platforms' own toolchains that are emulated have no C compiler.
+		if built[b.Name] && !b.build.CGO.on() && (only == nil || slices.Contains(only, b.Name)) {
 			names = append(names, b.Name)
 		}
 	}

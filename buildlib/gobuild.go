@@ -78,12 +78,11 @@ func (b GoBuild) args() []string {
 // environ is the go command's further environment for p.
 func (b GoBuild) environ(p Platform) []string {
 	env := append(nonEmpty(b.Env), platformEnv(p)...)
-	cc := strings.TrimSpace(b.CGO.CC)
-	if cc == "" || cc == "off" {
+	if !b.CGO.on() {
 		return env
 	}
 	env = slices.DeleteFunc(env, func(v string) bool { return v == "CGO_ENABLED=0" })
-	env = append(env, "CGO_ENABLED=1", "CC="+cc)
+	env = append(env, "CGO_ENABLED=1", "CC="+strings.TrimSpace(b.CGO.CC))
 	if cxx := strings.TrimSpace(b.CGO.CXX); cxx != "" {
 		env = append(env, "CXX="+cxx)
 	}
@@ -109,6 +108,12 @@ func (b GoBuild) folderKey() string {
 // executed: all but the linker's arguments, which change no package.
 func (b GoBuild) packageFlags() string {
 	return fmt.Sprintf("%q %q%s", b.Tags, withoutLdflags(b.Flags), b.CGO.key())
+}
+
+// on reports whether cgo is on, once its templates are executed.
+func (c CGO) on() bool {
+	cc := strings.TrimSpace(c.CC)
+	return cc != "" && cc != "off"
 }
 
 // key is what C compilers add to the names of what they compile; nothing without.

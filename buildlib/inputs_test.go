@@ -254,6 +254,11 @@ func TestDynamicLoader(t *testing.T) {
 	if _, err := plan(t, dir, with, o).Images(t.Context()); err != nil {
 		t.Error(err)
 	}
+	write(t, filepath.Join(dir, "lib", "ld-linux-x86-64.so.2"), "x")
+	with.Images[0].Files[0] = File{Source: "lib/ld-*", Path: "/lib64/"}
+	if _, err := plan(t, dir, with, o).Images(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // A bit that flips on the disk changes no time: the record vouches for the file,

@@ -73,7 +73,7 @@ func (c goConfig) build(note func(string, ...any), defines map[string]string) bu
 	for _, variable := range c.Env {
 		switch name, value, _ := strings.Cut(variable, "="); {
 		case name == "CGO_ENABLED" && value != "0":
-			note("%s is not carried over: programs are built without cgo.", variable)
+			note("%s is not carried over: name C compilers in Go.CGO for that.", variable)
 		case name == "CGO_ENABLED" || strings.HasPrefix(name, "GOOS") || strings.HasPrefix(name, "GOARCH") || name == "GO111MODULE" || name == "GOFLAGS":
 		default:
 			b.Env = append(b.Env, toTemplate(variable, defines, note))

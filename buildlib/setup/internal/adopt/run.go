@@ -200,7 +200,7 @@ func (f *follower) goBuild(s *stage, i dockerfile.Instruction, dir string, env, 
 			made.go_.Env = append(made.go_.Env, variable)
 		}
 		if variable == "CGO_ENABLED=1" {
-			f.img.note("line %d: CGO_ENABLED=1 is not carried over: programs are built without cgo.", i.Line)
+			f.img.note("line %d: CGO_ENABLED=1 is not carried over: name C compilers in Go.CGO for that.", i.Line)
 		}
 	}
 	if len(patterns) == 0 {
