@@ -31,7 +31,7 @@ var spoken = strings.NewReplacer(
 	"Overrides.Cache", prefix+"CACHE", "Overrides.BuildCache", prefix+"BUILD_CACHE", "Overrides.Bases", prefix+"BASES", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
 	"Overrides.Evidence", prefix+"EVIDENCE", "Overrides.Sign", prefix+"SIGN",
 	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
-	"Builder.Lock", "mage lock", "Builder.BuildBases", "mage base:build", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
+	"Builder.Lock", "mage lock", "Builder.Manifest", "mage manifest", "Builder.BuildBases", "mage base:build", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
 )
 
 // overrides reads the variables from an environment. A variable that doesn't

@@ -13,6 +13,8 @@ package targets
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/multimage/multimage/buildlib"
 )
@@ -88,6 +90,21 @@ func Smoke(ctx context.Context) error {
 			return err
 		}
 		return out.smoked(results)
+	})
+}
+
+// Pin writes the digests of what was published into a YAML file of a deployment
+func Pin(ctx context.Context, file string) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		pinned, err := b.Pin(ctx, file)
+		if err != nil {
+			return err
+		}
+		var text strings.Builder
+		for _, p := range pinned {
+			fmt.Fprintf(&text, "%s:%d: %s\n", file, p.Line, p.To)
+		}
+		return out.result(clean(text.String()))
 	})
 }
 
