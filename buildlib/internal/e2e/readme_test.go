@@ -62,7 +62,7 @@ func whole(snippet string) string {
 		return snippet
 	case strings.HasPrefix(snippet, "import "):
 		return "package main\n\n" + snippet
-	case strings.HasPrefix(snippet, "Images:"), strings.HasPrefix(snippet, "Render:"), strings.HasPrefix(snippet, "Binaries: []buildlib.Binary"):
+	case strings.HasPrefix(snippet, "Bases:"), strings.HasPrefix(snippet, "Images:"), strings.HasPrefix(snippet, "Render:"), strings.HasPrefix(snippet, "Binaries: []buildlib.Binary"):
 		return header + "var _ = buildlib.Project{\n" + fields + "}\n"
 	case strings.HasPrefix(snippet, "{"):
 		return header + "var _ = []buildlib.Image{\n" + fields + "}\n"

@@ -51,6 +51,9 @@ func (e Engine) Build(ctx context.Context, r Recipe, tag, file string) (v1.Image
 	case e.hasBuildx(ctx):
 		// What it builds may stay with it, and may come as an index with provenance.
 		args = []string{"buildx", "build", "--load", "--provenance=false"}
+	default:
+		// Its cache takes a stage that it built for another platform for the right one.
+		args = append(args, "--no-cache")
 	}
 	args = append(args, "--platform", r.Platform.String(), "--tag", tag, "--file", r.Dockerfile, r.Folder)
 	if err := e.build(ctx, args...); err != nil {

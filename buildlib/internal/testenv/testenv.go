@@ -28,6 +28,7 @@ var programs = map[string]struct{ program, pkg string }{
 	"qemu":     {"qemu-aarch64-static", "qemu-user-static"},
 	"skopeo":   {"skopeo", "skopeo"},
 	"podman":   {"podman", "podman"},
+	"buildah":  {"buildah", "buildah"},
 	"git":      {"git", "git"},
 	"gcc":      {"gcc", "gcc"},
 	"gccarm64": {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
