@@ -27,6 +27,9 @@ type Options struct {
 	// WriteBuildCache adds what go compiles to the Plan's BuildCache. Zero: the cache
 	// is only read.
 	WriteBuildCache bool
+	// Engine is where Load puts images: docker, podman, nerdctl, or a cluster of kind,
+	// k3d or minikube. Zero: Docker or Podman, whichever answers.
+	Engine string
 	// Keychain finds the credentials of registries. Nil: those of
 	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN
 	// for ghcr.io.

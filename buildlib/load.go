@@ -15,8 +15,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/runtime"
 )
 
-// Load loads each image into the Docker or Podman engine of this machine, for the
-// engine's platform, under each name that Manifest would push, or NAME:TAG without
+// Load loads each image into the engine of this machine (Options.Engine), for the
+// engine's platform, or for the one that Overrides.Platforms leaves, under each name that Manifest would push, or NAME:TAG without
 // registries. It compiles for that platform only.
 func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 	b.mu.Lock()
@@ -25,11 +25,15 @@ func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 		if err := errors.Join(b.plan.hasImages(), b.plan.hasSources()); err != nil {
 			return nil, err
 		}
-		engine, err := runtime.FindEngine(ctx)
+		engine, err := b.engine(ctx)
 		if err != nil {
 			return nil, err
 		}
-		fitting, err := b.plan.limitedTo(engine.Platform)
+		target := engine.Platform
+		if only, ok := b.plan.onlyPlatform(); ok {
+			target = v1.Platform{OS: only.OS, Architecture: only.Architecture, Variant: only.Variant}
+		}
+		fitting, err := b.plan.limitedTo(target)
 		if err != nil {
 			return nil, fmt.Errorf("load: %s runs %s: %w", engine.Name, engine.Platform, err)
 		}
@@ -41,6 +45,31 @@ func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 			return w.load(ctx, engine, all)
 		})
 	})
+}
+
+func (b *Builder) engine(ctx context.Context) (runtime.Engine, error) {
+	if b.options.Engine == "" {
+		return runtime.FindEngine(ctx)
+	}
+	e, err := runtime.NamedEngine(ctx, b.options.Engine)
+	if err != nil {
+		err = fmt.Errorf("Options.Engine: %w", err)
+	}
+	return e, err
+}
+
+// onlyPlatform is the one that Overrides leave: it is loaded though the engine may
+// run it by emulation only.
+func (p *Plan) onlyPlatform() (only Platform, ok bool) {
+	for _, ip := range p.ImagePlans {
+		for _, pp := range ip.Platforms {
+			if ok && pp.Platform != only {
+				return Platform{}, false
+			}
+			only, ok = pp.Platform, true
+		}
+	}
+	return only, ok && p.Limits.Platforms
 }
 
 // limitedTo returns a plan of the images for the one of their platforms that
@@ -90,15 +119,23 @@ func (w *workspace) load(ctx context.Context, engine runtime.Engine, all []built
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}
-			in, err := engine.Load(ctx, b.images[0], tags...)
+			platform := b.Platforms[0].Platform
+			in, err := engine.LoadFor(ctx, platform.String(), b.images[0], tags...)
 			if errors.Is(err, disk.ErrContent) {
-				in, err = engine.Load(ctx, b.images[0], tags...) // the cache has dropped what was corrupt
+				in, err = engine.LoadFor(ctx, platform.String(), b.images[0], tags...) // the cache has dropped what was corrupt
 			}
 			if err != nil {
 				return fmt.Errorf("load: image %s: %w", b.Name, err)
 			}
 			step.Done(strings.Join(in.Names, " "))
-			loaded[i] = LoadResult{Name: b.Name, Engine: engine.Name, Platform: b.Platforms[0].Platform, Refs: in.Names, Note: in.Note}
+			loaded[i] = LoadResult{Name: b.Name, Engine: engine.Name, Platform: platform, Refs: in.Names, Note: in.Note}
+			if engine.Runs() {
+				loaded[i].Run = engine.Name + " run --rm "
+				if platform.OS != engine.Platform.OS || platform.Architecture != engine.Platform.Architecture {
+					loaded[i].Run += "--platform " + platform.String() + " "
+				}
+				loaded[i].Run += in.Names[0]
+			}
 			return nil
 		})
 	}

@@ -83,8 +83,9 @@ type PlatformResult struct {
 // LoadResult is an image that was loaded into an engine.
 type LoadResult struct {
 	Name     string
-	Engine   string   // docker or podman
-	Platform Platform // the engine's
+	Engine   string   // docker, podman, or as Options.Engine names it
+	Platform Platform // the engine's, or the only one that Overrides leave
 	Refs     []string // the names it can be run by
+	Run      string   // the command that runs it; empty: a cluster does
 	Note     string   // explains names that differ from those asked for; mostly empty
 }

@@ -19,7 +19,7 @@ const prefix = "MULTIMAGE_"
 
 // variables are those that exist, without the prefix.
 var variables = []string{
-	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BASES", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN",
+	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BASES", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN", "ENGINE",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
@@ -29,6 +29,7 @@ var spoken = strings.NewReplacer(
 	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
 	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
 	"Overrides.Cache", prefix+"CACHE", "Overrides.BuildCache", prefix+"BUILD_CACHE", "Overrides.Bases", prefix+"BASES", "Overrides.AllowDirty", prefix+"ALLOW_DIRTY=1",
+	"Options.Engine", prefix+"ENGINE",
 	"Overrides.Evidence", prefix+"EVIDENCE", "Overrides.Sign", prefix+"SIGN",
 	"Overrides.Bench.Baseline", prefix+"BENCH_BASELINE",
 	"Builder.Lock", "mage lock", "Builder.Manifest", "mage manifest", "Builder.BuildBases", "mage base:build", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
@@ -94,6 +95,8 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 			}
 		case "SIGN":
 			o.Sign = strings.TrimSpace(value)
+		case "ENGINE":
+			how.Engine = strings.TrimSpace(value)
 		case "JOBS":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil || n < 1 {

@@ -185,7 +185,11 @@ func packageTable(changes []buildlib.PackageChange) func(w io.Writer) {
 func (c *console) loaded(loaded []buildlib.LoadResult) error {
 	var b strings.Builder
 	for _, l := range loaded {
-		c.say("loaded %s for %s: run it with\n  %s run --rm %s", l.Name, l.Platform, l.Engine, l.Refs[0])
+		if l.Run == "" {
+			c.say("loaded %s for %s into %s: name it in pods as %s", l.Name, l.Platform, l.Engine, l.Refs[0])
+		} else {
+			c.say("loaded %s for %s: run it with\n  %s", l.Name, l.Platform, l.Run)
+		}
 		if l.Note != "" {
 			c.say("%s", l.Note)
 		}

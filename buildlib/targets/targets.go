@@ -71,7 +71,7 @@ func Bench(ctx context.Context) error {
 	})
 }
 
-// Load puts the images into the local Docker or Podman
+// Load puts the images into the local Docker, Podman or cluster
 func Load(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
 		loaded, err := b.Load(ctx)

@@ -39,10 +39,37 @@ type Loaded struct {
 
 // engines are those that are looked for, in this order, with the arguments that
 // make each tell its platform and, on arm, the variant.
-var engines = []struct{ name, command, platform, machine string }{
+var engines = []known{
 	// Only the daemon's kernel tells the variant.
 	{"docker", "version", "{{.Server.Os}}/{{.Server.Arch}}", "{{.Architecture}}"},
 	{"podman", "info", "{{.Host.OS}}/{{.Host.Arch}}", "{{.Host.Variant}}"},
+}
+
+type known struct{ name, command, platform, machine string }
+
+// ask returns the engine, if it is installed and answers.
+func (engine known) ask(ctx context.Context) (Engine, error) {
+	path, err := exec.LookPath(engine.name)
+	if err != nil {
+		return Engine{}, errors.New(engine.name + " is not installed")
+	}
+	e := Engine{Name: engine.name, path: path}
+	out, err := e.run(ctx, engine.command, "--format", engine.platform)
+	if err == nil {
+		e.Platform.OS, e.Platform.Architecture, _ = strings.Cut(out, "/")
+		if e.Platform.OS == "" || e.Platform.Architecture == "" || strings.Contains(out, "<") {
+			err = fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
+		}
+	}
+	if err == nil && e.Platform.Architecture == "arm" {
+		var machine string
+		machine, err = e.run(ctx, "info", "--format", engine.machine)
+		e.Platform.Architecture, e.Platform.Variant = architecture(machine)
+		if e.Name == "podman" {
+			err = nil // older versions don't have the field
+		}
+	}
+	return e, err
 }
 
 // FindEngine returns Docker if it is installed and answers, else Podman if it
@@ -50,27 +77,7 @@ var engines = []struct{ name, command, platform, machine string }{
 func FindEngine(ctx context.Context) (Engine, error) {
 	var reasons []string
 	for _, engine := range engines {
-		path, err := exec.LookPath(engine.name)
-		if err != nil {
-			reasons = append(reasons, engine.name+" is not installed")
-			continue
-		}
-		e := Engine{Name: engine.name, path: path}
-		out, err := e.run(ctx, engine.command, "--format", engine.platform)
-		if err == nil {
-			e.Platform.OS, e.Platform.Architecture, _ = strings.Cut(out, "/")
-			if e.Platform.OS == "" || e.Platform.Architecture == "" || strings.Contains(out, "<") {
-				err = fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
-			}
-		}
-		if err == nil && e.Platform.Architecture == "arm" {
-			var machine string
-			machine, err = e.run(ctx, "info", "--format", engine.machine)
-			e.Platform.Architecture, e.Platform.Variant = architecture(machine)
-			if e.Name == "podman" {
-				err = nil // older versions don't have the field
-			}
-		}
+		e, err := engine.ask(ctx)
 		if err == nil {
 			return e, nil
 		}
@@ -100,15 +107,25 @@ func architecture(machine string) (arch, variant string) {
 
 // Load puts the image into the engine under each of the names.
 func (e Engine) Load(ctx context.Context, img v1.Image, tags ...name.Tag) (Loaded, error) {
-	names := make([]string, len(tags))
-	for i, t := range tags {
-		names[i] = engineName(t)
-	}
-	out, err := e.pipe(ctx, func(w io.Writer) error { return writeArchive(ctx, w, img, names) }, "load", "--quiet")
+	return e.load(ctx, img, tags, "load", "--quiet")
+}
+
+// load pipes an archive into the command.
+func (e Engine) load(ctx context.Context, img v1.Image, tags []name.Tag, args ...string) (Loaded, error) {
+	names := engineNames(tags)
+	out, err := e.pipe(ctx, func(w io.Writer) error { return writeArchive(ctx, w, img, names) }, args...)
 	if err != nil {
 		return Loaded{}, err
 	}
 	return e.loaded(out, names), nil
+}
+
+func engineNames(tags []name.Tag) []string {
+	names := make([]string, len(tags))
+	for i, t := range tags {
+		names[i] = engineName(t)
+	}
+	return names
 }
 
 // engineName is the name that `docker load` is to give the image.
