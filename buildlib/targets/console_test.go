@@ -219,7 +219,7 @@ func TestReports(t *testing.T) {
 			"records for ci:merge are in dist/digests\n",
 		}},
 		{"loaded", func(c *console) error {
-			return c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Platform: buildlib.Platform{OS: "linux", Architecture: "arm64"}, Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
+			return c.loaded([]buildlib.LoadResult{{Name: "router", Engine: "podman", Run: "podman run --rm localhost/router:v1", Platform: buildlib.Platform{OS: "linux", Architecture: "arm64"}, Refs: []string{"localhost/router:v1"}, Note: "podman adds localhost/"}})
 		}, "localhost/router:v1\n", []string{"loaded router for linux/arm64: run it with\n  podman run --rm localhost/router:v1\n", "podman adds localhost/\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
