@@ -1,7 +1,6 @@
 package buildlib
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +112,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 		made, err = a.mend(ctx, pp, spec, damaged)
 	}
 	if err == nil {
-		err = checkLoaders(made, pp, executables)
+		err = a.w.checkNeeds(made.Tree, ip, pp, executables)
 	}
 	if err != nil {
 		return part{}, err
@@ -203,21 +202,6 @@ func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]go
 			Path: b.Path, Mode: b.Mode, UID: b.UID, GID: b.GID, Xattrs: attrs,
 			Source: e.Path, Digest: e.Digest, Size: e.Size, Identity: e.Identity,
 		})
-	}
-	return nil
-}
-
-// checkLoaders is an error if a binary wants a dynamic loader that nothing brings:
-// neither the base, nor Packages, nor Files. It could not start.
-func checkLoaders(made *rootfs.Rootfs, pp PlatformPlan, executables map[string]gotool.Executable) error {
-	for _, b := range pp.Binaries {
-		loader := executables[b.Binary].Loader
-		if loader == "" {
-			continue
-		}
-		if _, n, ok := made.Tree.Lookup(loader); !ok || n.Type != tar.TypeReg {
-			return fmt.Errorf("binary %s wants the dynamic loader %s, which the image lacks (base %s): link it statically (with cgo, -linkmode=external '-extldflags=-static' in Go.Ldflags; without, leave -buildmode=pie out of GOFLAGS and Go.Flags), or choose a Base that has the loader", b.Binary, loader, pp.Base)
-		}
 	}
 	return nil
 }

@@ -130,3 +130,24 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 	}
 	return "", nil
 }
+
+// libraries are the shared libraries that a program with a dynamic loader names
+// (ELF, DT_NEEDED). Those of one that says where they are (DT_RUNPATH, DT_RPATH)
+// are left to the loader.
+func libraries(path, loader string) []string {
+	if loader == "" {
+		return nil
+	}
+	e, err := elf.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer e.Close()
+	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
+		if dirs, err := e.DynString(tag); err != nil || len(dirs) > 0 {
+			return nil
+		}
+	}
+	list, _ := e.ImportedLibraries()
+	return list
+}

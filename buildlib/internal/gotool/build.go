@@ -58,6 +58,9 @@ type Executable struct {
 	// Loader is the dynamic loader that runs it, a path in the image; empty of a
 	// static program.
 	Loader string
+	// Libraries are the shared libraries that it wants, by name; none if it says
+	// itself where they are.
+	Libraries []string
 	// Kept is set if the executable is the one of the run before.
 	Kept bool
 }
@@ -209,7 +212,7 @@ func (b Build) look(ctx context.Context, before record) (record, []Executable, e
 				}
 			}
 			records[i] = disk.Known{Identity: id, Digest: digest}
-			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Loader: loader, Kept: ok && digest == was.Digest}
+			executables[i] = Executable{Path: path, Digest: digest, Size: id.Size, Loader: loader, Libraries: libraries(path, loader), Kept: ok && digest == was.Digest}
 			if !same {
 				executables[i].Identity = id
 			}
