@@ -30,6 +30,8 @@ var programs = map[string]struct{ program, pkg string }{
 	"podman":   {"podman", "podman"},
 	"buildah":  {"buildah", "buildah"},
 	"git":      {"git", "git"},
+	"gpg":      {"gpg", "gnupg"},
+	"gpgv":     {"gpgv", "gpgv"},
 	"gcc":      {"gcc", "gcc"},
 	"gccarm64": {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
 	"gccarm":   {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
