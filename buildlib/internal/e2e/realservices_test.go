@@ -93,6 +93,7 @@ func TestServices(t *testing.T) {
 			})
 		}
 	}
+	t.Run("deploy", func(t *testing.T) { checkDeploy(t, e, images) })
 	t.Run("skopeo", func(t *testing.T) {
 		testenv.Require(t, "skopeo")
 		for i, image := range images {

@@ -20,6 +20,7 @@ func init() {
 		Tags:      []string{"{{.Version}}", "latest"},
 		Go:        buildlib.GoBuild{Ldflags: "-X main.version={{.Version}}"},
 		Labels:    map[string]string{"org.opencontainers.image.licenses": "Apache-2.0"},
+		Render:    []buildlib.Render{{Template: "deploy/values.yaml.tmpl", Output: "dist/deploy/values.yaml"}},
 		Images: []buildlib.Image{
 			{
 				Name: "apiserver", Base: base,
