@@ -50,6 +50,10 @@ func newExample(t *testing.T, name, dir string) *example {
 	return openExample(t, root, dir)
 }
 
+// exampleMagefiles is the MAGEFILE_CACHE of all examples. Their folders are new
+// in each test, and mage would link the same magefile for each.
+var exampleMagefiles string
+
 // openExample makes a repository of the project in dir, at the tag v1.2.3.
 func openExample(t *testing.T, root, dir string) *example {
 	t.Helper()
@@ -63,7 +67,7 @@ func openExample(t *testing.T, root, dir string) *example {
 	}
 	e.env = append(e.env,
 		"HOME="+home, "XDG_CONFIG_HOME="+home, "DOCKER_CONFIG="+home, "XDG_RUNTIME_DIR=", "REGISTRY_AUTH_FILE=", "CI=true",
-		"MULTIMAGE_CACHE="+t.TempDir())
+		"MULTIMAGE_CACHE="+t.TempDir(), "MAGEFILE_CACHE="+exampleMagefiles, "MAGEFILE_HASHFAST=1")
 	e.run(t, "go", "mod", "edit", "-replace", "github.com/multimage/multimage="+root)
 	e.run(t, "git", "init", "-q")
 	e.commit(t)

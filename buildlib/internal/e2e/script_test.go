@@ -14,7 +14,16 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+func TestMain(m *testing.M) {
+	cache, err := os.MkdirTemp("", "magefiles")
+	if err != nil {
+		panic(err)
+	}
+	exampleMagefiles = cache
+	status := testenv.Main(m)
+	_ = os.RemoveAll(cache)
+	os.Exit(status)
+}
 
 // TestScript runs the real mage on real projects, as testdata/script has them.
 // What scripts can do beyond testscript's own commands stands in
