@@ -24,6 +24,33 @@ const (
 	maxFiles = 512 << 20
 )
 
+// entries calls do with each entry of layer i and its content.
+func entries(ctx context.Context, open func(i int) (io.ReadCloser, error), i int, do func(h *tar.Header, content io.Reader) error) error {
+	r, err := open(i)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	content, err := uncompress(r, defaultLimits.window)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent})
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return err
+		}
+		if err := do(h, tr); err != nil {
+			return err
+		}
+	}
+}
+
 // ReadContents returns the content of t's files below the folders, which are
 // given by their paths in the image. open(i) opens layer i of layers as it is
 // compressed.
@@ -40,47 +67,29 @@ func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (i
 	// From the top down: the first is the one that is seen.
 	for i := layers - 1; i >= 0; i-- {
 		seen := map[string][]byte{}
-		err := func() error {
-			r, err := open(i)
-			if err != nil {
-				return err
+		err := entries(ctx, open, i, func(h *tar.Header, content io.Reader) error {
+			at, err := t.Resolve(path.Clean("/" + h.Name))
+			if err != nil || !slices.ContainsFunc(below, func(f string) bool { return at == f || strings.HasPrefix(at, f+"/") }) {
+				return nil
 			}
-			defer r.Close()
-			content, err := uncompress(r, defaultLimits.window)
-			if err != nil {
-				return err
+			if n, ok := t.Node(at); !ok || n.Type != tar.TypeReg || found[at] != nil || same[at] != "" {
+				return nil
 			}
-			defer content.Close()
-			for tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent}); ; {
-				h, err := tr.Next()
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			switch h.Typeflag {
+			case tar.TypeLink:
+				if same[at], err = t.Resolve(path.Clean("/" + h.Linkname)); err != nil {
 					return err
 				}
-				at, err := t.Resolve(path.Clean("/" + h.Name))
-				if err != nil || !slices.ContainsFunc(below, func(f string) bool { return at == f || strings.HasPrefix(at, f+"/") }) {
-					continue
+			case tar.TypeReg:
+				if total += h.Size; h.Size > maxFile || total > maxFiles {
+					return fmt.Errorf("%s: %d bytes are too many for a file that says what is installed", at, h.Size)
 				}
-				if n, ok := t.Node(at); !ok || n.Type != tar.TypeReg || found[at] != nil || same[at] != "" {
-					continue
-				}
-				switch h.Typeflag {
-				case tar.TypeLink:
-					if same[at], err = t.Resolve(path.Clean("/" + h.Linkname)); err != nil {
-						return err
-					}
-				case tar.TypeReg:
-					if total += h.Size; h.Size > maxFile || total > maxFiles {
-						return fmt.Errorf("%s: %d bytes are too many for a file that says what is installed", at, h.Size)
-					}
-					if seen[at], err = io.ReadAll(tr); err != nil {
-						return err
-					}
+				if seen[at], err = io.ReadAll(content); err != nil {
+					return err
 				}
 			}
-		}()
+			return nil
+		})
 		if err != nil {
 			return nil, &LayerError{i, err}
 		}

@@ -84,36 +84,18 @@ func (u *unpacking) plant(e *entry, at string) error {
 
 // layer writes the files whose content the layer has.
 func (u *unpacking) layer(ctx context.Context, i int, open func(i int) (io.ReadCloser, error)) error {
-	r, err := open(i)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	content, err := uncompress(r, defaultLimits.window)
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent})
-	for header := int32(1); ; header++ {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return err
-		}
+	header := int32(0)
+	return entries(ctx, open, i, func(h *tar.Header, content io.Reader) error {
+		header++
 		paths := u.files[place{header, int16(i) + 1}]
 		if len(paths) == 0 {
-			continue
+			return nil
 		}
 		if u.written += h.Size; u.written > MaxContent { // sparse files are larger than their layer
 			return fmt.Errorf("its files are more than %d bytes", int64(MaxContent))
 		}
-		if err := u.file(paths, h, tr); err != nil {
-			return err
-		}
-	}
+		return u.file(paths, h, content)
+	})
 }
 
 // file writes a regular file, and links its other paths to it.
