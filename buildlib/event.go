@@ -34,6 +34,7 @@ const (
 	StepLayout  Step = "layout"  // writing one image's OCI layout
 	StepPush    Step = "push"    // publishing one image to one repository
 	StepSmoke   Step = "smoke"   // running one image for one platform
+	StepArchive Step = "archive" // writing one image as one file
 	StepLoad    Step = "load"    // loading one image into the engine
 	StepPrepare Step = "prepare" // what a benchmark does before its clock starts
 	StepMeasure Step = "measure" // one build of the benchmark

@@ -159,7 +159,7 @@ func (ip ImagePlan) names() ([]name.Tag, error) {
 		}
 	}
 	if len(tags) == 0 {
-		return nil, errors.New("it has no tag to be loaded under: set Tags")
+		return nil, errors.New("it has no tag to be named by: set Tags")
 	}
 	return tags, nil
 }

@@ -247,7 +247,7 @@ func compilesFor(calls []Compile, needed map[on]bool) []Compile {
 func (p *Plan) private(name string) string { return filepath.Join(p.Output, ".multimage", name) }
 
 // outputs are the folders that runs write to in OUTPUT.
-var outputs = []string{"bench", "bin", "digests", "evidence", "oci"}
+var outputs = []string{"archive", "bench", "bin", "digests", "evidence", "oci"}
 
 // layout is the folder of an image's layout.
 func (p *Plan) layout(image string) string {

@@ -137,6 +137,7 @@ func (w *workspace) goTool(c Compile) gotool.Go { return gotool.Go{Dir: w.plan.M
 const ignore = `# What multimage writes here is built, and no source.
 /.gitignore
 /.multimage/
+/archive/
 /bench/
 /bin/*/*/
 /digests/

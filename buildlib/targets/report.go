@@ -200,6 +200,16 @@ func (c *console) loaded(loaded []buildlib.LoadResult) error {
 	return c.result(b.String())
 }
 
+// archived prints the files, and what is in them.
+func (c *console) archived(archives []buildlib.ArchiveResult) error {
+	var b strings.Builder
+	for _, a := range archives {
+		c.say("wrote %s: %s", filepath.ToSlash(near(a.Path)), strings.Join(a.Refs, " "))
+		fmt.Fprintln(&b, filepath.ToSlash(near(a.Path)))
+	}
+	return c.result(b.String())
+}
+
 // smoked prints a table of the images that were run.
 func (c *console) smoked(results []buildlib.SmokeResult) error {
 	c.write(func(w io.Writer) {

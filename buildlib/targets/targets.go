@@ -82,6 +82,17 @@ func Load(ctx context.Context) error {
 	})
 }
 
+// Archive writes each image with all its platforms as one OCI archive, in dist/archive
+func Archive(ctx context.Context) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		archives, err := b.Archive(ctx)
+		if err != nil {
+			return err
+		}
+		return out.archived(archives)
+	})
+}
+
 // Smoke runs each platform's image with its Smoke, as manifest does before tags move
 func Smoke(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {

@@ -1,8 +1,8 @@
 // Package layout reads and writes OCI image layouts (OCI image spec,
-// image-layout.md): folders, and to read the same in a tar.
+// image-layout.md): folders, and the same in a tar.
 //
 // Its files: read and tar; write and foreign, which writes beside what others
-// have put into a layout of ours.
+// have put into a layout of ours; archive, which writes a tar.
 package layout
 
 import (
@@ -132,7 +132,7 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
 		return err
 	}
-	children, err := l.children(idx, m)
+	children, err := childrenOf(idx, m)
 	if err != nil {
 		return err
 	}
@@ -173,22 +173,12 @@ func (l *writer) index(d v1.Descriptor, of *v1.IndexManifest) ([]byte, error) {
 		Manifests     []any             `json:"manifests"`
 		Annotations   map[string]string `json:"annotations"`
 	}{SchemaVersion: 2, MediaType: indexType, Annotations: map[string]string{}}
-	for _, tag := range l.o.Tags {
-		tagged := d
-		tagged.Annotations = map[string]string{RefName: tag}
-		m.Manifests = append(m.Manifests, tagged)
+	ours, err := l.o.tagged(d, of)
+	if err != nil {
+		return nil, err
 	}
-	if len(l.o.Tags) == 0 {
-		m.Manifests = []any{d}
-	}
-	for _, tag := range slices.Sorted(maps.Keys(l.o.Images)) {
-		i := slices.IndexFunc(of.Manifests, func(d v1.Descriptor) bool { return d.Digest == l.o.Images[tag] })
-		if i < 0 {
-			return nil, fmt.Errorf("tag %s: the index has no image %s", tag, l.o.Images[tag])
-		}
-		tagged := of.Manifests[i]
-		tagged.Annotations = map[string]string{RefName: tag}
-		m.Manifests = append(m.Manifests, tagged)
+	for _, d := range ours {
+		m.Manifests = append(m.Manifests, d)
 	}
 	for _, raw := range l.foreign {
 		m.Manifests = append(m.Manifests, raw)
@@ -196,6 +186,29 @@ func (l *writer) index(d v1.Descriptor, of *v1.IndexManifest) ([]byte, error) {
 	maps.Copy(m.Annotations, l.annotations)
 	m.Annotations[layoutMark] = d.Digest.String()
 	return json.MarshalIndent(m, "", "  ")
+}
+
+// tagged are the descriptors of the index d and of its images under their tags.
+func (o Options) tagged(d v1.Descriptor, of *v1.IndexManifest) ([]v1.Descriptor, error) {
+	var all []v1.Descriptor
+	add := func(d v1.Descriptor, tag string) {
+		d.Annotations = map[string]string{RefName: tag}
+		all = append(all, d)
+	}
+	for _, tag := range o.Tags {
+		add(d, tag)
+	}
+	if len(o.Tags) == 0 {
+		all = append(all, d)
+	}
+	for _, tag := range slices.Sorted(maps.Keys(o.Images)) {
+		i := slices.IndexFunc(of.Manifests, func(d v1.Descriptor) bool { return d.Digest == o.Images[tag] })
+		if i < 0 {
+			return nil, fmt.Errorf("tag %s: the index has no image %s", tag, o.Images[tag])
+		}
+		add(of.Manifests[i], tag)
+	}
+	return all, nil
 }
 
 // unchanged reports whether the layout was finished before and nobody has
@@ -268,8 +281,8 @@ type child struct {
 	blobs    []blob
 }
 
-// children lists what the index refers to.
-func (l *writer) children(idx v1.ImageIndex, m *v1.IndexManifest) ([]child, error) {
+// childrenOf lists what the index refers to.
+func childrenOf(idx v1.ImageIndex, m *v1.IndexManifest) ([]child, error) {
 	var all []child
 	for _, d := range m.Manifests {
 		if !d.MediaType.IsImage() {

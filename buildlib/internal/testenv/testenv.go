@@ -22,20 +22,21 @@ var Exe = map[bool]string{true: ".exe"}[runtime.GOOS == "windows"]
 // programs are the names that Require knows: the program that must be in PATH
 // and the Debian package that has it.
 var programs = map[string]struct{ program, pkg string }{
-	"docker":   {"docker", "docker.io"},
-	"dockerd":  {"dockerd", "docker.io"},
-	"registry": {"docker-registry", "docker-registry"},
-	"qemu":     {"qemu-aarch64-static", "qemu-user-static"},
-	"skopeo":   {"skopeo", "skopeo"},
-	"podman":   {"podman", "podman"},
-	"buildah":  {"buildah", "buildah"},
-	"git":      {"git", "git"},
-	"gpg":      {"gpg", "gnupg"},
-	"gpgv":     {"gpgv", "gpgv"},
-	"gcc":      {"gcc", "gcc"},
-	"gccarm64": {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
-	"gccarm":   {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
-	"dpkg-deb": {"dpkg-deb", "dpkg"},
+	"docker":     {"docker", "docker.io"},
+	"dockerd":    {"dockerd", "docker.io"},
+	"registry":   {"docker-registry", "docker-registry"},
+	"qemu":       {"qemu-aarch64-static", "qemu-user-static"},
+	"skopeo":     {"skopeo", "skopeo"},
+	"podman":     {"podman", "podman"},
+	"buildah":    {"buildah", "buildah"},
+	"containerd": {"ctr", "containerd"},
+	"git":        {"git", "git"},
+	"gpg":        {"gpg", "gnupg"},
+	"gpgv":       {"gpgv", "gpgv"},
+	"gcc":        {"gcc", "gcc"},
+	"gccarm64":   {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
+	"gccarm":     {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
+	"dpkg-deb":   {"dpkg-deb", "dpkg"},
 }
 
 // Require skips the test if one of the named parts is missing, or fails it if

@@ -1,0 +1,96 @@
+package layout
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
+)
+
+// containerdName is the annotation by which containerd and Podman name what they
+// import (github.com/containerd/containerd/images, AnnotationImageName). RefName is
+// the tag alone beside it, as in what docker save, buildx and ctr write.
+const containerdName = "io.containerd.image.name"
+
+// WriteArchive writes a layout of the index as a tar: an OCI archive, the same bytes
+// for the same index. Of the options it reads Tags and Images, which are full names
+// here, like docker.io/library/router:1.2. A blob that the cache holds damaged is a
+// disk.ErrContent.
+func WriteArchive(ctx context.Context, to io.Writer, idx v1.ImageIndex, o Options) error {
+	raw, err := idx.RawManifest()
+	if err != nil {
+		return err
+	}
+	digest, size, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	list := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	list.Manifests, err = o.tagged(v1.Descriptor{MediaType: types.OCIImageIndex, Digest: digest, Size: size}, m)
+	if err != nil {
+		return err
+	}
+	for _, d := range list.Manifests {
+		if full := d.Annotations[RefName]; full != "" {
+			d.Annotations[containerdName], d.Annotations[RefName] = full, full[strings.LastIndex(full, ":")+1:]
+		}
+	}
+	table, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	children, err := childrenOf(idx, m)
+	if err != nil {
+		return err
+	}
+	blobs := []blob{inMemory(digest, raw)}
+	for _, c := range children {
+		blobs = append(append(blobs, c.blobs...), inMemory(c.digest, c.manifest))
+	}
+	slices.SortFunc(blobs, func(a, b blob) int { return cmp.Compare(a.digest.Hex, b.digest.Hex) })
+	blobs = slices.CompactFunc(blobs, func(a, b blob) bool { return a.digest == b.digest })
+
+	w := tar.NewWriter(to)
+	add := func(name string, size int64, from io.Reader) error {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: size}); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, disk.Reader(ctx, from))
+		return err
+	}
+	if err := add("oci-layout", int64(len(layoutFile)), bytes.NewReader([]byte(layoutFile))); err != nil {
+		return err
+	}
+	if err := add("index.json", int64(len(table)), bytes.NewReader(table)); err != nil {
+		return err
+	}
+	for _, b := range blobs {
+		rc, err := b.open()
+		if err == nil {
+			err = add(blobName(b.digest), b.size, rc)
+			rc.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", b.digest, err)
+		}
+	}
+	return w.Close()
+}
+
+func inMemory(h v1.Hash, data []byte) blob {
+	return blob{h, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+}
