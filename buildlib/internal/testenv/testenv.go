@@ -33,6 +33,7 @@ var programs = map[string]struct{ program, pkg string }{
 	"git":        {"git", "git"},
 	"gpg":        {"gpg", "gnupg"},
 	"gpgv":       {"gpgv", "gpgv"},
+	"xz":         {"xz", "xz-utils"},
 	"gcc":        {"gcc", "gcc"},
 	"gccarm64":   {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
 	"gccarm":     {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
