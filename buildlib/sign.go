@@ -3,6 +3,7 @@ package buildlib
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +47,9 @@ func (p *Plan) key() (*evidence.Key, error) {
 	return k, nil
 }
 
+// identities are the variables that cosign has one from.
+var identities = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN", "GOOGLE_SERVICE_ACCOUNT_NAME", "BUILDKITE_AGENT_ACCESS_TOKEN"}
+
 // signer signs images; the zero value doesn't.
 type signer struct {
 	key    *evidence.Key
@@ -64,7 +68,7 @@ func (p *Plan) signer() (s signer, err error) {
 		return s, errors.New("Sign: keyless: the program cosign isn't in PATH: install it (sigstore.dev), or name a key")
 	}
 	// Without one, cosign would open a browser and wait.
-	for _, identity := range []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN", "GOOGLE_SERVICE_ACCOUNT_NAME", "BUILDKITE_AGENT_ACCESS_TOKEN"} {
+	for _, identity := range identities {
 		if environment(identity) != "" {
 			return s, nil
 		}
@@ -141,19 +145,25 @@ func attachments(list []statement) ([]registry.Attachment, error) {
 }
 
 // keyless returns what has cosign sign an index that was pushed, and what is said
-// of it, unless that was done before. Nil: it isn't wanted.
+// of it, but for what an identity has signed before. Nil: it isn't wanted.
 func (w *workspace) keyless(at name.Repository, b *built, s signer) func(context.Context) error {
 	if s.cosign == "" {
 		return nil
 	}
 	return func(ctx context.Context) error {
 		ref := at.Digest(b.Digest.String())
-		signed, err := w.client.Referrers(ctx, ref, string(evidence.BundleType))
-		if err != nil || len(signed) > 0 {
+		signed, err := w.signedKeyless(ctx, ref, b.Digest)
+		if err != nil {
 			return err
 		}
-		calls := [][]string{{"sign", "--yes", "--recursive", ref.String()}}
+		var calls [][]string
+		if !signed[evidence.SignatureType] {
+			calls = append(calls, []string{"sign", "--yes", "--recursive", ref.String()})
+		}
 		for _, d := range b.statements[0].documents {
+			if signed[d.PredicateType] {
+				continue
+			}
 			kind := map[string]string{evidence.KindSBOM: "spdxjson", evidence.KindCycloneDX: "cyclonedx", evidence.KindProvenance: "slsaprovenance1"}[d.Kind]
 			predicate := d.Data
 			if d.Kind == evidence.KindProvenance {
@@ -174,9 +184,70 @@ func (w *workspace) keyless(at name.Repository, b *built, s signer) func(context
 			cmd := process.Command(ctx, s.cosign, args...)
 			cmd.Stdout, cmd.Stderr = &said, &said
 			if err := cmd.Run(); err != nil {
-				return fmt.Errorf("cosign %s: %w: %s", args[0], err, w.client.Scrub(strings.TrimSpace(said.String())))
+				return fmt.Errorf("cosign %s: %w: %s", args[0], err, withoutIdentity(w.client.Scrub(strings.TrimSpace(said.String()))))
 			}
 		}
 		return nil
 	}
+}
+
+// withoutIdentity hides what proves an identity.
+func withoutIdentity(text string) string {
+	for _, variable := range identities {
+		if secret := environment(variable); secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return text
+}
+
+// signedKeyless are the types of what an identity, and not a key, has signed of an
+// index. Whose identity it is, who verifies asks. A run that failed midway has
+// signed a part.
+func (w *workspace) signedKeyless(ctx context.Context, ref name.Digest, index v1.Hash) (map[string]bool, error) {
+	list, err := w.client.Referrers(ctx, ref, "")
+	if err != nil {
+		return nil, err
+	}
+	signed := map[string]bool{}
+	for _, d := range list {
+		// Some registries give the config's type in place of the artifact's.
+		if !slices.Contains([]string{string(evidence.BundleType), evidence.EmptyType, ""}, d.ArtifactType) {
+			continue
+		}
+		data, media, err := w.content(ctx, ref.Context(), d)
+		if err != nil {
+			return nil, err
+		}
+		if media != string(evidence.BundleType) {
+			continue
+		}
+		if st, err := evidence.Open(data, index, nil); err == nil && !st.ByKey {
+			signed[st.PredicateType] = true
+		}
+	}
+	return signed, nil
+}
+
+// content gets what an artifact holds; nothing of one that isn't like ours.
+func (w *workspace) content(ctx context.Context, repo name.Repository, d v1.Descriptor) (data []byte, media string, err error) {
+	_, m, err := w.client.Manifest(ctx, repo.Digest(d.Digest.String()))
+	if err != nil {
+		return nil, "", err
+	}
+	var manifest v1.Manifest
+	if err := json.Unmarshal(m.Raw, &manifest); err != nil || len(manifest.Layers) != 1 {
+		return nil, "", nil // someone else's
+	}
+	const most = 64 << 20
+	if manifest.Layers[0].Size > most {
+		return nil, "", nil
+	}
+	rc, err := w.client.Blob(ctx, repo, manifest.Layers[0])
+	if err != nil {
+		return nil, "", err
+	}
+	defer rc.Close()
+	data, err = io.ReadAll(rc)
+	return data, string(manifest.Layers[0].MediaType), err
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -246,7 +245,7 @@ func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 	signed := false
 	var refused *evidence.Difference
 	for _, d := range list {
-		data, media, err := r.layer(ctx, d)
+		data, media, err := r.w.content(ctx, r.at.Context(), d)
 		if err != nil {
 			return nil, err
 		}
@@ -284,29 +283,6 @@ func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 		return refused, nil
 	}
 	return nil, nil
-}
-
-// layer gets the content of an artifact.
-func (r *rebuild) layer(ctx context.Context, d v1.Descriptor) (data []byte, media string, err error) {
-	_, m, err := r.w.client.Manifest(ctx, r.at.Context().Digest(d.Digest.String()))
-	if err != nil {
-		return nil, "", err
-	}
-	var manifest v1.Manifest
-	if err := json.Unmarshal(m.Raw, &manifest); err != nil || len(manifest.Layers) != 1 {
-		return nil, "", nil // someone else's
-	}
-	const most = 64 << 20
-	if manifest.Layers[0].Size > most {
-		return nil, "", nil
-	}
-	rc, err := r.w.client.Blob(ctx, r.at.Context(), manifest.Layers[0])
-	if err != nil {
-		return nil, "", err
-	}
-	defer rc.Close()
-	data, err = io.ReadAll(rc)
-	return data, string(manifest.Layers[0].MediaType), err
 }
 
 // differs says in which way the Go of a provenance isn't the one here; empty: it

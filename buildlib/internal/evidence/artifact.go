@@ -15,12 +15,15 @@ type Artifact struct {
 	Manifest   []byte
 }
 
+// EmptyType is the media type of EmptyConfig.
+const EmptyType = "application/vnd.oci.empty.v1+json"
+
 // EmptyConfig is the content of the config of artifacts, which have none.
 var EmptyConfig = []byte("{}")
 
 // emptyConfig describes it (image spec, "Guidance for an Empty Descriptor").
 var emptyConfig = v1.Descriptor{
-	MediaType: "application/vnd.oci.empty.v1+json", Size: 2, Data: EmptyConfig,
+	MediaType: EmptyType, Size: 2, Data: EmptyConfig,
 	Digest: v1.Hash{Algorithm: "sha256", Hex: "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
 }
 

@@ -73,7 +73,11 @@ func Open(data []byte, subject v1.Hash, k *Key) (*Statement, error) {
 			return nil, errors.New("the signature is not by this key, or what is signed was changed")
 		}
 	}
-	return ReadStatement(b.Envelope.Payload, subject)
+	st, err := ReadStatement(b.Envelope.Payload, subject)
+	if st != nil {
+		st.ByKey = b.Verification.PublicKey != nil
+	}
+	return st, err
 }
 
 // ReadStatement reads a statement, which must be about the subject.

@@ -30,6 +30,9 @@ type Statement struct {
 	Subject       []Resource      `json:"subject"`
 	PredicateType string          `json:"predicateType"`
 	Predicate     json.RawMessage `json:"predicate"`
+	// ByKey is set, of one from a bundle, if a key has signed it and not an
+	// identity, whose certificate the bundle would have.
+	ByKey bool `json:"-"`
 }
 
 // Resource is in-toto's ResourceDescriptor.
