@@ -37,6 +37,9 @@ type buildCache struct {
 	folder  gocache.Folder
 	packs   chan struct{} // slots of packs being restored
 	warning sync.Once
+
+	mu   sync.Mutex
+	kept int64 // bytes of executables that this build adds
 }
 
 // cachePart is an image of the cache: for what is compiled by one Go for one
@@ -304,23 +307,34 @@ func isNotFound(err error) bool {
 	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
 }
 
-// before waits until what call needs is restored. after is to be called when go
-// has built it.
-func (c *buildCache) before(ctx context.Context, call Compile) (after func(), err error) {
+// before waits until what call needs is restored, its executables included. after is
+// to be called with what go has built.
+func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (after func([]gotool.Executable), err error) {
 	p := c.part(call)
 	if p == nil {
-		return func() {}, nil
+		return func([]gotool.Executable) {}, nil
 	}
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	travels := c.folder != "" && executablesTravel(call)
+	if travels {
+		if err := adoptExecutables(ctx, c.folder, call, b); err != nil {
+			c.w.log("build cache: an executable is left out: %v", err)
+		}
+	}
 	if !c.w.options.WriteBuildCache || c.folder == "" {
-		return func() {}, nil
+		return func([]gotool.Executable) {}, nil
 	}
 	since := c.folder.Rest(time.Now())
-	return func() {
+	return func(executables []gotool.Executable) {
+		if travels {
+			if err := keepExecutables(c.folder, call, executables, c.room); err != nil {
+				c.w.log("build cache: an executable is left out: %v", err)
+			}
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.used = append(p.used, c.folder.Used(since)...)
@@ -328,6 +342,17 @@ func (c *buildCache) before(ctx context.Context, call Compile) (after func(), er
 			c.w.later.Go(func() { c.write(c.w.ctx, p) })
 		}
 	}, nil
+}
+
+// room reports whether an executable of the size may be added, and if so, counts it.
+func (c *buildCache) room(size int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if size > maxExecutable || c.kept > 0 && c.kept+size > maxKept {
+		return false
+	}
+	c.kept += size
+	return true
 }
 
 // write adds to the part's image what go used and it lacks.

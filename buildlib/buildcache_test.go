@@ -212,12 +212,24 @@ func TestBuildCache(t *testing.T) {
 	if _, fetched := c.since(); fetched > 1 { // the index
 		t.Errorf("%d blobs were fetched by one who has all", fetched)
 	}
+	// Again the same executable: it is kept for others, once.
+	must(reader, true)
+	if written, _ := c.since(); written < 100_000 {
+		t.Errorf("an executable that was made twice is %d bytes", written)
+	}
 	if _, _, events := must(reader, true); events.of(StepKeep)[0].Detail != "up to date" {
 		t.Errorf("a reader that has nothing new kept %v", events.of(StepKeep))
 	}
 	if written, _ := c.since(); written != 0 {
 		t.Errorf("nothing new is %d bytes", written)
 	}
+	_, digest, events = must(newMachine(t, c), false)
+	clean(events)
+	if said := events.of(StepCompile)[0].Detail; said != "unchanged" || digest != want {
+		t.Errorf("a machine that has the executable made %s, want %s, and said %q", digest, want, said)
+	}
+	first = c.packs(t)
+	c.since()
 
 	// A commit.
 	changed := strings.Replace(program, "unset", "changed", 1)

@@ -83,7 +83,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 	if err := w.folder(build.Folder); err != nil {
 		return err
 	}
-	built, err := cache.before(ctx, c.Compile)
+	built, err := cache.before(ctx, c.Compile, build)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 		step.Failed(err)
 		return fmt.Errorf("%s: %w", c.Platform, err)
 	}
-	built()
+	built(executables)
 	build.Progress = nil // the step ends here
 	c.build, c.executables = build, executables
 	kept := 0

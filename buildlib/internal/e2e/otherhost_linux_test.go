@@ -22,10 +22,10 @@ import (
 // index that this machine makes alone, so that any runner may stand in for
 // another.
 //
-// QEMU takes minutes for the standard library, so that this test gives it the
-// packages that the program needs, compiled here: the runtime, for it imports
-// nothing. The go command of one version takes them for its own on any host.
-// What is made there is the program's package, the executable and the image.
+// QEMU takes minutes for the standard library, so that the packages which the
+// program needs come from a build cache that this machine wrote: the runtime, for
+// it imports nothing. The go command of one version takes them for its own on any
+// host. What is made there is the program's package, the executable and the image.
 func TestOtherHost(t *testing.T) {
 	const host, there, here = "arm64", "linux/arm64", "linux/amd64"
 	if runtime.GOARCH == host {
@@ -38,8 +38,9 @@ func TestOtherHost(t *testing.T) {
 	p := newTinyProject(t, buildlib.Project{}, map[string]string{
 		"cmd/bare/main.go": "package main\n\nfunc main() { println(\"its packages\") }\n",
 	})
-	gocache := "GOCACHE=" + t.TempDir()
-	run(t, p.dir, append(p.env, gocache, "MULTIMAGE_PLATFORMS="+there), p.tool, "binaries")
+	empty := t.TempDir()
+	buildCache := "MULTIMAGE_BUILD_CACHE=" + testenv.MemoryRegistry(t) + "/cache"
+	run(t, p.dir, append(p.env, buildCache, "MULTIMAGE_BUILD_CACHE_WRITE=1", "GOCACHE="+t.TempDir(), "MULTIMAGE_PLATFORMS="+there), p.tool, "binaries")
 	writeFile(t, filepath.Join(p.dir, "cmd", "bare", "main.go"), "package main\n\nfunc main() { println(\"hello\") }\n")
 	alone, shared := testenv.MemoryRegistry(t)+"/acme", testenv.MemoryRegistry(t)+"/acme"
 	records := t.TempDir() // of all machines
@@ -65,11 +66,14 @@ func TestOtherHost(t *testing.T) {
 			"MULTIMAGE_CACHE=" + t.TempDir(),
 		}
 		if platform == there {
-			env = append(append(env, gocache), otherGo(t, host)...)
+			env = append(append(env, "GOCACHE="+empty, buildCache), otherGo(t, host)...)
 		}
 		mage(tool, env, "ci:push")
 	}
 	mage(p.tool, []string{"MULTIMAGE_REGISTRIES=" + shared}, "ci:merge", records)
+	if n := compiledIn(t, empty); n != 1 {
+		t.Errorf("%d packages were compiled on %s, want one: the program", n, host)
+	}
 
 	want, err := testenv.Pull(t, alone+"/bare:v0").Digest()
 	if err != nil {
@@ -82,6 +86,31 @@ func TestOtherHost(t *testing.T) {
 	if err := validate.Index(index); err != nil {
 		t.Error(err)
 	}
+}
+
+// compiledIn counts the packages that go compiled into a GOCACHE: entries that come
+// from a build cache have no time.
+func compiledIn(t *testing.T, gocache string) (n int) {
+	t.Helper()
+	actions, err := filepath.Glob(filepath.Join(gocache, "*", "*-a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range actions {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := strings.Fields(string(data)) // v1, action, output, size, time
+		if len(f) != 5 || f[4] == "0" {
+			continue
+		}
+		data, err = os.ReadFile(filepath.Join(gocache, f[2][:2], f[2]+"-d"))
+		if err == nil && strings.HasPrefix(string(data), "!<arch>") {
+			n++
+		}
+	}
+	return n
 }
 
 // otherGo is the environment of another processor's Go, of the version that

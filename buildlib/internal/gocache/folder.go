@@ -96,13 +96,8 @@ func (f Folder) Used(since time.Time) []Entry {
 		if err != nil || info.ModTime().Before(since) {
 			return
 		}
-		entry, err := f.entry(id)
-		if err != nil {
-			return
-		}
 		// Executables of go run and go tool are folders: they are of this machine.
-		out, err := os.Lstat(f.path(entry.Output, outputFile))
-		if err == nil && out.Mode().IsRegular() && out.Size() == entry.Size {
+		if entry, _, ok := f.Find(id); ok {
 			used = append(used, entry)
 		}
 	})
@@ -166,6 +161,17 @@ func parseEntry(action ID, data []byte) (Entry, error) {
 		err = errors.New("negative size")
 	}
 	return e, err
+}
+
+// Find returns the action's entry, and the path of its output, if it is there.
+func (f Folder) Find(action ID) (e Entry, path string, ok bool) {
+	e, err := f.entry(action)
+	path = f.path(e.Output, outputFile)
+	if err != nil {
+		return e, path, false
+	}
+	info, err := os.Lstat(path)
+	return e, path, err == nil && info.Mode().IsRegular() && info.Size() == e.Size
 }
 
 // put writes an action's file, as go does: in place, in one write. go takes one

@@ -32,6 +32,14 @@ type Aged struct {
 	Age byte
 }
 
+// maxAge is how many updates in a row may not use an entry that is kept: of several
+// branches each uses others.
+const maxAge = 5
+
+// dead reports whether the entry is of no use any more: nobody used it for long, or
+// its action has put out something else since.
+func (e Aged) dead() bool { return e.Age > maxAge }
+
 // Limits of what is believed of an image, whoever wrote it.
 const (
 	maxOutput  = 256 << 20 // bytes of one output
@@ -148,7 +156,7 @@ func (x Index) Missing(f Folder) []Pack {
 	has := f.actions()
 	var missing []Pack
 	for _, p := range x.Packs {
-		if slices.ContainsFunc(p.Entries, func(e Aged) bool { return !has[e.Action] }) {
+		if slices.ContainsFunc(p.Entries, func(e Aged) bool { return !has[e.Action] && !e.dead() }) {
 			missing = append(missing, p)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -24,10 +25,10 @@ const maxWindow = 8 << 20
 // entries, and an output is whole only if it is what its ID says. An error says
 // why the rest is left out.
 func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err error) {
-	wanted := map[string][]Entry{} // by file name
+	wanted := map[string][]Aged{} // by file name
 	for _, e := range p.Entries {
 		name := fileName(e.Output, outputFile)
-		wanted[name] = append(wanted[name], e.Entry)
+		wanted[name] = append(wanted[name], e)
 	}
 	z, err := zstd.NewReader(layer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
@@ -55,11 +56,15 @@ func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err
 			return n, fmt.Errorf("%.100q is not what its index says", h.Name)
 		}
 		delete(wanted, h.Name)
-		if err := f.putOutput(entries[0], t, rested, buffer); err != nil {
+		entries = slices.DeleteFunc(entries, Aged.dead)
+		if len(entries) == 0 {
+			continue
+		}
+		if err := f.putOutput(entries[0].Entry, t, rested, buffer); err != nil {
 			return n, fmt.Errorf("%s: %w", h.Name, noEOF(err))
 		}
 		for _, e := range entries {
-			if err := f.put(e, rested); err != nil {
+			if err := f.put(e.Entry, rested); err != nil {
 				return n, err
 			}
 			n++
@@ -124,4 +129,16 @@ func (f Folder) putOutput(e Entry, content io.Reader, rested time.Time, buffer [
 	}
 	_, err = file.Write(held)
 	return err
+}
+
+// Put adds an entry as if an action of go's had the content put out just now.
+func (f Folder) Put(e Entry, content io.Reader) error {
+	if e.Size > maxOutput {
+		return errors.New("it is too large for a pack")
+	}
+	now := time.Now()
+	if err := f.putOutput(e, content, now, make([]byte, 2*chunk)); err != nil {
+		return err
+	}
+	return f.put(e, now)
 }

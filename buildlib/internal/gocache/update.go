@@ -3,9 +3,6 @@ package gocache
 import "context"
 
 const (
-	// maxAge is how many updates in a row may not use an entry that is kept: of
-	// several branches each uses others.
-	maxAge = 5
 	// A pack is small below smallRaw bytes of outputs. More than maxSmall of them
 	// become one.
 	smallRaw = packRaw / 4
@@ -29,13 +26,17 @@ func (x Index) Update(ctx context.Context, f Folder, used []Entry, temp string) 
 		aged.Entries = nil
 		var dead int64
 		for _, e := range p.Entries {
-			if now, ok := missing[e.Action]; ok && now.Output == e.Output {
+			now, used := missing[e.Action]
+			switch {
+			case used && now.Output == e.Output:
 				e.Age = 0
 				delete(missing, e.Action)
-			} else {
+			case used:
+				e.Age = maxAge + 1
+			default:
 				e.Age = min(e.Age, maxAge) + 1
 			}
-			if e.Age > maxAge {
+			if e.dead() {
 				dead += e.Size
 			}
 			aged.Entries = append(aged.Entries, e)
@@ -63,7 +64,7 @@ func (x Index) Update(ctx context.Context, f Folder, used []Entry, temp string) 
 	}
 	for _, p := range worn {
 		for _, e := range p.Entries {
-			if e.Age <= maxAge {
+			if !e.dead() {
 				add = append(add, e)
 			}
 		}

@@ -3,6 +3,7 @@ package gocache
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -116,5 +117,35 @@ func TestImageIsReadAgain(t *testing.T) {
 	}
 	if _, err := Read(manifest, config); err == nil {
 		t.Error("packs were read that are no layers")
+	}
+}
+
+// TestSuperseded: what an action put out before isn't restored, though its pack is kept.
+func TestSuperseded(t *testing.T) {
+	f, entries := made(t, "one", "library")
+	x, _ := update(t, Index{}, f, entries)
+	newer, made := made(t, "two")
+	two := Entry{Action: entries[0].Action, Output: made[0].Output, Size: made[0].Size}
+	file, err := os.Open(newer.path(two.Output, outputFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := f.Put(two, file); err != nil {
+		t.Fatal(err)
+	}
+	x, _ = update(t, x, f, []Entry{two, entries[1]})
+	if len(x.Packs) != 2 {
+		t.Fatalf("%d packs", len(x.Packs))
+	}
+	to := Folder(t.TempDir())
+	if n := restore(t, x, to); n != 2 {
+		t.Errorf("restored %d entries", n)
+	}
+	if got, _, ok := to.Find(two.Action); !ok || got != two {
+		t.Errorf("the action put out %x, want %x", got.Output, two.Output)
+	}
+	if missing := x.Missing(to); len(missing) != 0 {
+		t.Errorf("%d packs are missing still", len(missing))
 	}
 }

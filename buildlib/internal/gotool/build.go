@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -103,6 +104,40 @@ func (b Build) makeFolder() error {
 		return err
 	}
 	return os.Chmod(b.Folder, info.Mode()&^fs.ModeSetgid)
+}
+
+// Adopt puts a copy of the file at path into the kept folder as the executable of that
+// name, unless there is one. go keeps it if it is what it would link. The digest is the
+// content's: another content is an error, and so is a file that can't be copied.
+func (b Build) Adopt(ctx context.Context, name, path string, digest v1.Hash) error {
+	to := filepath.Join(b.Folder, name)
+	if _, err := os.Lstat(to); err == nil {
+		return nil
+	}
+	if err := b.makeFolder(); err != nil {
+		return err
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := disk.Write(to, b.Temp, 0o755, func(w io.Writer) error {
+		got, _, err := v1.SHA256(io.TeeReader(disk.Reader(ctx, in), w))
+		if err == nil && got != digest {
+			err = disk.ErrContent
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	id, err := disk.Identify(to)
+	if err != nil {
+		return err
+	}
+	r := b.read()
+	r[name] = disk.Known{Identity: id, Digest: digest}
+	return b.write(r)
 }
 
 // Linked is to be called after links to the executables were made, which
