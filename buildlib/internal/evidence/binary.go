@@ -34,6 +34,13 @@ type Module struct {
 // develVersion is the version of a module that has none.
 const develVersion = "(devel)"
 
+// Executable is a program of an image.
+type Executable struct {
+	Path   string // in the image
+	Source string // on this machine
+	Digest v1.Hash
+}
+
 // readBinary reads the build info of the file that a binary was made from.
 func readBinary(e Executable) (Binary, error) {
 	f, err := os.Open(e.Source)

@@ -2,9 +2,9 @@
 // bills of materials, provenance, signatures, and where two images differ. It
 // knows images and bytes; registries and plans are its callers' business.
 //
-// Its files: purl, binary, system and contents, which know each other; then, each
-// knowing those before it, graph, spdx, cyclonedx, provenance, document; key,
-// bundle, artifact; difference.
+// Its files, each knowing those before it: binary, purl, programs, system and
+// contents, which know each other; graph, spdx, cyclonedx, provenance, document;
+// key, bundle, artifact; difference.
 package evidence
 
 import (
@@ -60,16 +60,9 @@ type Source struct {
 	Binaries []Executable
 }
 
-// Executable is a program of an image.
-type Executable struct {
-	Path   string // in the image
-	Source string // on this machine
-	Digest v1.Hash
-}
-
 // contentsFormat is part of the key of kept Contents and Systems: count it up
 // when what is found changes.
-const contentsFormat = "1"
+const contentsFormat = "2"
 
 // The histories of the layers that Collect tells apart.
 const (
@@ -120,6 +113,11 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 	if c.System, err = keptSystem(ctx, cache, system); err != nil {
 		return c, err
 	}
+	// What the image has in their place hides those of the base.
+	c.System.Programs = slices.DeleteFunc(c.System.Programs, func(b Binary) bool {
+		return slices.ContainsFunc(c.Binaries, func(own Binary) bool { return own.Path == b.Path }) ||
+			slices.ContainsFunc(c.Files, func(f File) bool { return f.Path == b.Path })
+	})
 	cache.Save("contents", key, c)
 	return c, nil
 }

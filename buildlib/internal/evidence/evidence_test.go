@@ -77,9 +77,9 @@ const (
 // subject is an image with a base of alpine's shape, a file and a program.
 func subject(t *testing.T) *Subject {
 	t.Helper()
-	img := testenv.Image(t, "arm64")
+	img, main := testenv.Image(t, "arm64"), program(t)
 	for by, l := range map[string]v1.Layer{
-		"": testenv.Layer(t, testenv.File("etc/os-release", 0o644, "ID=alpine\nVERSION_ID=\"3.24.0\"\n"), testenv.File("lib/apk/db/installed", 0o644, apkDatabase)),
+		"": testenv.Layer(t, testenv.File("etc/os-release", 0o644, "ID=alpine\nVERSION_ID=\"3.24.0\"\n"), testenv.File("lib/apk/db/installed", 0o644, apkDatabase), testenv.File("usr/bin/tool", 0o755, readFile(t, main)), testenv.File("usr/local/bin/main", 0o755, readFile(t, main))),
 	} {
 		img = with(t, img, by, l)
 	}
@@ -91,7 +91,7 @@ func subject(t *testing.T) *Subject {
 	}
 	defer cache.Close()
 	base := &Base{Name: "docker.io/library/alpine:3.24", Index: hash("1"), Child: hash("2")}
-	source := Source{Platform: "linux/arm64", Image: img, Base: base, Binaries: []Executable{{"/usr/local/bin/main", program(t), hash("3")}}}
+	source := Source{Platform: "linux/arm64", Image: img, Base: base, Binaries: []Executable{{"/usr/local/bin/main", main, hash("3")}}}
 	c, err := Collect(t.Context(), cache, source)
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +110,15 @@ func with(t *testing.T, img v1.Image, by string, l v1.Layer) v1.Image {
 		t.Fatal(err)
 	}
 	return img
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func hash(digit string) v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: strings.Repeat(digit, 64)} }
@@ -135,6 +144,7 @@ func TestBillOfMaterials(t *testing.T) {
 		"pkg:apk/alpine/busybox@1.37.0-r12?arch=aarch64&distro=alpine-3.24.0",
 		"pkg:apk/alpine/musl@1.2.5-r9?arch=aarch64&distro=alpine-3.24.0",
 		"pkg:golang/example.com/Main@v1.2.3",
+		"pkg:golang/example.com/Main", // in the base, of no known version
 		"pkg:golang/stdlib@" + strings.TrimPrefix(c.Binaries[0].Go, "go"),
 		"pkg:golang/example.com/folder",
 		"pkg:golang/golang.org/x/sync@" + sync,
@@ -157,7 +167,7 @@ func TestBillOfMaterials(t *testing.T) {
 		if again, _ := NewDocument(kind, s); !bytes.Equal(again.Data, d.Data) {
 			t.Errorf("%s: other bytes the second time", kind)
 		}
-		for _, text := range []string{"go.sum h1:", "replaced by a folder: example.com/folder@v1.0.0", "replaces example.com/old@v1.0.0", "/etc/app.conf"} {
+		for _, text := range []string{"go.sum h1:", "replaced by a folder: example.com/folder@v1.0.0", "replaces example.com/old@v1.0.0", "/etc/app.conf", "/usr/bin/tool", "in the base"} {
 			if !bytes.Contains(d.Data, []byte(text)) {
 				t.Errorf("%s: lacks %q", kind, text)
 			}
@@ -187,6 +197,7 @@ func TestProvenance(t *testing.T) {
 
 func TestSystem(t *testing.T) {
 	at := func(name, text string) testenv.Entry { return testenv.File(name, 0o644, text) }
+	tool, elf := readFile(t, program(t)), "\x7fELF, and cut off"
 	for _, tt := range []struct {
 		name   string
 		layers [][]testenv.Entry
@@ -201,6 +212,14 @@ func TestSystem(t *testing.T) {
 		{"whiteout", [][]testenv.Entry{{at("var/lib/dpkg/status.d/a", "Package: a\nVersion: 1\n"), at("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n")}, {at("var/lib/dpkg/status.d/.wh.a", "")}}, "b"},
 		{"opaque folder", [][]testenv.Entry{{at("var/lib/dpkg/status.d/a", "Package: a\nVersion: 1\n")}, {at("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n"), at("var/lib/dpkg/status.d/.wh..wh..opq", "")}}, "b"},
 		{"rpm", [][]testenv.Entry{{at("var/lib/rpm/rpmdb.sqlite", "")}}, "rpm's database is not read"},
+		{"a Go program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("app", tool)}}, "libc6 /app"},
+		{"one that was replaced", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("app", tool), at("x/app", tool)}, {at("app", "#!/bin/sh\n"), at(".wh.x", "")}}, "libc6"},
+		{"a package's program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("var/lib/dpkg/info/libc6.list", "/.\n/bin\n/bin/ldd\n"), at("usr/bin/ldd", elf)}}, "libc6"},
+		{"nobody's program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("var/lib/dpkg/info/libc6.list", "/bin/ldd\n"), at("usr/local/bin/node", elf), at("bin/ldd", elf)}},
+			"libc6 no package brought, and no build info tells of, /usr/local/bin/node"},
+		{"apk's program", [][]testenv.Entry{{at("lib/apk/db/installed", "P:busybox\nV:1\nF:bin\nR:busybox\nF:lib\nR:libc.so\n\n"), at("bin/busybox", elf), at("lib/libc.so", elf), at("a", elf), at("b", elf), at("c", elf), at("d", elf)}},
+			"busybox no package brought, and no build info tells of, /a, /b, /c and 1 more"},
+		{"distroless program", [][]testenv.Entry{{at("var/lib/dpkg/status.d/libc6", "Package: libc6\nVersion: 2\n"), at("var/lib/dpkg/status.d/libc6.md5sums", "0  usr/bin/ldd\n"), at("usr/bin/ldd", elf)}}, "libc6"},
 		{"unknown", [][]testenv.Entry{{at("bin/sh", "")}}, "the base has no database of packages that is known here (apk's, dpkg's)"},
 	} {
 		var layers []layer
@@ -212,7 +231,13 @@ func TestSystem(t *testing.T) {
 		for _, p := range s.Packages {
 			names = append(names, p.Name)
 		}
-		if got := strings.Join(names, " ") + s.Incomplete; err != nil || got != tt.want {
+		for _, b := range s.Programs {
+			names = append(names, b.Path)
+		}
+		if s.Incomplete != "" {
+			names = append(names, s.Incomplete)
+		}
+		if got := strings.Join(names, " "); err != nil || got != tt.want {
 			t.Errorf("%s: got %q, %v, want %q", tt.name, got, err, tt.want)
 		}
 	}
@@ -269,6 +294,36 @@ func TestModulesAsOthersReadThem(t *testing.T) {
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s:\ngot  %s\nwant %s", at, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+		}
+	}
+}
+
+// What bills of materials can't know they say, each in its way.
+func TestIncomplete(t *testing.T) {
+	s := subject(t)
+	s.Digest = s.Images[0].Digest
+	for want, change := range map[string]func(*Contents){
+		"rpm's database is not read":        func(c *Contents) { c.System.Incomplete = "rpm's database is not read" },
+		"the program has no build info":     func(c *Contents) { c.Binaries[0].Package = "" },
+		"the program was built without mod": func(c *Contents) { c.System.Programs[0].Main, c.System.Programs[0].Modules = Module{}, nil },
+	} {
+		changed := *s
+		c := s.Images[0]
+		c.Binaries, c.System.Programs = slices.Clone(c.Binaries), slices.Clone(c.System.Programs)
+		change(&c)
+		changed.Images = []Contents{c}
+		for kind, declared := range map[string]string{KindSBOM: `"relatedSpdxElement": "NOASSERTION"`, KindCycloneDX: `"aggregate": "incomplete"`} {
+			whole, err := NewDocument(kind, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := NewDocument(kind, &changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(whole.Data, []byte(declared)) || !bytes.Contains(d.Data, []byte(declared)) || !bytes.Contains(d.Data, []byte(want)) {
+				t.Errorf("%s: %s is not declared, or is where nothing lacks:\n%s", kind, want, d.Data)
+			}
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (g *graph) image(s *Subject, c *Contents) string {
 	}
 	g.system(id, &c.System)
 	for i := range c.Binaries {
-		g.binary(id, s, &c.Binaries[i])
+		g.binary(id, s.Version, &c.Binaries[i])
 	}
 	for _, f := range c.Files {
 		g.join(id, contains, g.add(component{kind: kindFile, name: f.Path, path: f.Path, sha256: f.Digest.Hex}, f.Path+f.Digest.Hex))
@@ -167,10 +167,15 @@ func (g *graph) system(image string, s *System) {
 		id := g.add(component{kind: kindPackage, name: p.Name, version: p.Version, purl: purl, source: p.Source, license: p.License}, purl)
 		g.join(in, contains, id)
 	}
+	for i := range s.Programs {
+		g.binary(in, "", &s.Programs[i], "in the base")
+	}
 }
 
-func (g *graph) binary(image string, s *Subject, b *Binary) {
-	c := component{kind: kindBinary, name: path.Base(b.Path), path: b.Path, sha256: b.Digest.Hex}
+// binary adds a program; version is that of a main module that doesn't know its
+// own.
+func (g *graph) binary(in, version string, b *Binary, notes ...string) {
+	c := component{kind: kindBinary, name: path.Base(b.Path), path: b.Path, sha256: b.Digest.Hex, notes: notes}
 	if b.Package == "" {
 		c.incomplete = "the program has no build info, so that its modules aren't known"
 	} else {
@@ -178,16 +183,20 @@ func (g *graph) binary(image string, s *Subject, b *Binary) {
 		main := b.Main
 		c.version = main.Version
 		if c.version == "" || c.version == develVersion {
-			c.version, main.Version = s.Version, ""
-			if moduleVersion.MatchString(s.Version) {
-				main.Version = s.Version
+			c.version, main.Version = version, ""
+			if moduleVersion.MatchString(version) {
+				main.Version = version
 			}
 		}
-		c.purl = modulePurl(main)
-		c.notes = []string{"package: " + b.Package, "go: " + b.Go, "go build: " + strings.Join(b.Settings, " ")}
+		if main.Path != "" {
+			c.purl = modulePurl(main)
+		} else if !strings.HasPrefix(b.Package, "cmd/") { // Go's own have none
+			c.incomplete = "the program was built without modules, so that what it is of isn't known"
+		}
+		c.notes = append(c.notes, "package: "+b.Package, "go: "+b.Go, "go build: "+strings.Join(b.Settings, " "))
 	}
 	id := g.add(c, b.Path+b.Digest.String())
-	g.join(image, contains, id)
+	g.join(in, contains, id)
 	if b.Package == "" {
 		return
 	}

@@ -22,7 +22,8 @@ type System struct {
 	Version  string    `json:"version,omitempty"` // VERSION_ID
 	Name     string    `json:"name,omitempty"`    // PRETTY_NAME
 	Packages []Package `json:"packages,omitempty"`
-	// Incomplete says why there may be more than Packages; empty: there isn't.
+	Programs []Binary  `json:"programs,omitempty"` // Go's, by path
+	// Incomplete says why there may be more than these; empty: there isn't.
 	Incomplete string `json:"incomplete,omitempty"`
 }
 
@@ -69,21 +70,24 @@ func keptSystem(ctx context.Context, cache *store.Store, layers []layer) (System
 	return s, err
 }
 
-func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
-
 // readSystem reads the databases that the layers leave, one over the other.
 func readSystem(ctx context.Context, layers []layer) (System, error) {
 	found := map[string][]byte{} // by path
-	unread := map[string]bool{}  // databases of other kinds
+	programs := map[string]Binary{}
+	unread := map[string]bool{} // databases of other kinds
 	for _, l := range layers {
 		fresh := map[string][]byte{} // whiteouts hide what is below, wherever they stand
+		freshPrograms := map[string]Binary{}
 		err := l.walk(ctx, func(h *tar.Header, r io.Reader) error {
 			name := clean(h.Name)
 			dir, base := path.Split(name)
 			if hidden, ok := strings.CutPrefix(base, ".wh."); ok {
 				hide(found, dir, hidden)
+				hide(programs, dir, hidden)
 				return nil
 			}
+			delete(found, name)
+			delete(programs, name)
 			if h.Typeflag != tar.TypeReg {
 				return nil
 			}
@@ -94,7 +98,11 @@ func readSystem(ctx context.Context, layers []layer) (System, error) {
 				unread["pacman's"] = true
 			}
 			if !wanted(name) {
-				return nil
+				b, ok, err := readProgram(h, r)
+				if ok {
+					freshPrograms[name] = b
+				}
+				return err
 			}
 			if h.Size > databaseLimit {
 				return fmt.Errorf("%s: %d bytes, more than the %d that are read", name, h.Size, databaseLimit)
@@ -107,8 +115,9 @@ func readSystem(ctx context.Context, layers []layer) (System, error) {
 			return System{}, err
 		}
 		maps.Copy(found, fresh)
+		maps.Copy(programs, freshPrograms)
 	}
-	return parseSystem(found, unread, len(layers) > 0), nil
+	return parseSystem(found, programs, unread, len(layers) > 0), nil
 }
 
 func wanted(name string) bool {
@@ -116,20 +125,20 @@ func wanted(name string) bool {
 	case "etc/os-release", "usr/lib/os-release", "lib/apk/db/installed", "usr/lib/apk/db/installed", "var/lib/dpkg/status":
 		return true
 	}
-	// Distroless images have a file per package.
-	return path.Dir(name) == "var/lib/dpkg/status.d" && !strings.HasSuffix(name, ".md5sums")
+	// Distroless images have a file per package, with its files beside it.
+	return path.Dir(name) == "var/lib/dpkg/status.d" || path.Dir(name) == "var/lib/dpkg/info" && strings.HasSuffix(name, ".list")
 }
 
 // hide removes what a whiteout does (OCI image spec, layer.md).
-func hide(found map[string][]byte, dir, hidden string) {
+func hide[T any](found map[string]T, dir, hidden string) {
 	at := dir + hidden
 	if hidden == ".wh..opq" {
 		at = strings.TrimSuffix(dir, "/")
 	}
-	maps.DeleteFunc(found, func(name string, _ []byte) bool { return name == at || strings.HasPrefix(name, at+"/") })
+	maps.DeleteFunc(found, func(name string, _ T) bool { return name == at || strings.HasPrefix(name, at+"/") })
 }
 
-func parseSystem(found map[string][]byte, unread map[string]bool, layers bool) System {
+func parseSystem(found map[string][]byte, programs map[string]Binary, unread map[string]bool, layers bool) System {
 	var s System
 	release, ok := found["etc/os-release"]
 	if !ok {
@@ -151,7 +160,7 @@ func parseSystem(found map[string][]byte, unread map[string]bool, layers bool) S
 		switch {
 		case strings.HasSuffix(name, "apk/db/installed"):
 			s.Packages = append(s.Packages, stanzas(found[name], ":", apkPackage)...)
-		case strings.HasPrefix(name, "var/lib/dpkg/"):
+		case strings.HasPrefix(name, "var/lib/dpkg/status") && !strings.HasSuffix(name, ".md5sums"):
 			s.Packages = append(s.Packages, stanzas(found[name], ": ", debPackage)...)
 		default:
 			continue
@@ -162,11 +171,15 @@ func parseSystem(found map[string][]byte, unread map[string]bool, layers bool) S
 		return strings.Compare(a.Name+" "+a.Arch+" "+a.Version, b.Name+" "+b.Arch+" "+b.Version)
 	})
 	s.Packages = slices.Compact(s.Packages)
+	var unknown []string
+	s.Programs, unknown = sortPrograms(programs, found)
 	switch {
 	case len(unread) > 0:
 		s.Incomplete = strings.Join(slices.Sorted(maps.Keys(unread)), " and ") + " database is not read"
 	case layers && databases == 0:
 		s.Incomplete = "the base has no database of packages that is known here (apk's, dpkg's)"
+	case len(unknown) > 0:
+		s.Incomplete = unknownPrograms(unknown)
 	}
 	return s
 }
