@@ -336,3 +336,23 @@ func TestSignMistakes(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A builder is named by what the CI system tells of its workflow, without the
+// branch, and else not at all.
+func TestBuiltBy(t *testing.T) {
+	const unknown = "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
+	for _, tt := range []struct {
+		environment map[string]string
+		want        string
+	}{
+		{map[string]string{}, unknown},
+		{map[string]string{"GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/x.yml@refs/heads/main"}, unknown},
+		{map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/x.yml@refs/heads/main"},
+			"https://github.com/acme/app/.github/workflows/x.yml"},
+		{map[string]string{"GITLAB_CI": "true", "CI_CONFIG_REF_URI": "gitlab.com/acme/app//.gitlab-ci.yml@refs/heads/main"}, "https://gitlab.com/acme/app//.gitlab-ci.yml"},
+	} {
+		if got := builtBy(func(name string) string { return tt.environment[name] }); got != tt.want {
+			t.Errorf("%v: %s, want %s", tt.environment, got, tt.want)
+		}
+	}
+}

@@ -95,6 +95,17 @@ func TestVerify(t *testing.T) {
 		recompress(t, host+"/compression:v1.0.0")
 		check(t, dir, p, host+"/compression:v1.0.0", 1, "compression: index > linux/amd64 > layer 3 (binary /usr/local/bin/server) > ")
 	})
+	t.Run("commit gone", func(t *testing.T) {
+		other := project(t, f)
+		write(t, filepath.Join(other, "only-there"), "x")
+		commit(t, other, "v1.0.0")
+		p := whole()
+		p.Images[0].Repository = "commit-gone"
+		if _, err := plan(t, other, p, Overrides{}).Manifest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check(t, dir, p, host+"/commit-gone:v1.0.0", 3, "environment: index > commit ")
+	})
 	t.Run("base gone", func(t *testing.T) {
 		p := whole()
 		p.Images[0].Repository = "base-gone"

@@ -30,6 +30,9 @@ func TestOverrides(t *testing.T) {
 		{"MULTIMAGE_ALLOW_DIRTY= false ", buildlib.Overrides{}},
 		{"MULTIMAGE_CACHE=/cache", buildlib.Overrides{Cache: "/cache"}},
 		{"MULTIMAGE_BASES= ghcr.io/acme/bases ", buildlib.Overrides{Bases: "ghcr.io/acme/bases"}},
+		{"MULTIMAGE_EVIDENCE= sbom, cyclonedx |MULTIMAGE_SIGN= key.pem ", buildlib.Overrides{Evidence: []string{"sbom", "cyclonedx"}, Sign: "key.pem"}},
+		{"MULTIMAGE_EVIDENCE=none", buildlib.Overrides{Evidence: []string{}}},
+		{"MULTIMAGE_EVIDENCE=", buildlib.Overrides{Evidence: []string{}}},
 		{"MULTIMAGE_BUILD_CACHE= ghcr.io/acme/cache |MULTIMAGE_TRACE=/t.json", buildlib.Overrides{BuildCache: "ghcr.io/acme/cache"}},
 		// CI sets variables to nothing where it has no value for them.
 		{"MULTIMAGE_PLATFORMS=|MULTIMAGE_TAGS=|MULTIMAGE_IMAGES=|MULTIMAGE_VERSION=|MULTIMAGE_OUTPUT=|MULTIMAGE_CACHE=|MULTIMAGE_JOBS=", buildlib.Overrides{}},

@@ -195,6 +195,34 @@ func TestProvenance(t *testing.T) {
 	}
 }
 
+// What two programs' build infos say, where their code differs.
+func TestBuildInfoDiffers(t *testing.T) {
+	b, err := readBinary(Executable{Path: "/x", Source: program(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sync := "golang.org/x/sync"
+	at := slices.IndexFunc(b.Modules, func(m Module) bool { return m.Path == sync })
+	for want, change := range map[string]func(*Binary){
+		"":                                   func(*Binary) {},
+		"Go " + b.Go + " here, go1.20 there": func(b *Binary) { b.Go = "go1.20" },
+		"module " + sync + " " + b.Modules[at].Version + " here, v0.1.0 there":                                  func(b *Binary) { b.Modules[at].Version = "v0.1.0" },
+		"module " + sync + " " + b.Modules[at].Version + " only here":                                           func(b *Binary) { b.Modules = slices.Delete(b.Modules, at, at+1) },
+		"module example.com/more v1.0.0 only there":                                                             func(b *Binary) { b.Modules = append(b.Modules, Module{Path: "example.com/more", Version: "v1.0.0"}) },
+		"module " + sync + " " + b.Modules[at].Version + `: sum "` + b.Modules[at].Sum + `" here, "h1:x" there`: func(b *Binary) { b.Modules[at].Sum = "h1:x" },
+		`CGO_ENABLED "0" here, "1" there`: func(b *Binary) {
+			b.Settings[slices.Index(b.Settings, "CGO_ENABLED=0")] = "CGO_ENABLED=1"
+		},
+	} {
+		other := b
+		other.Modules, other.Settings = slices.Clone(b.Modules), slices.Clone(b.Settings)
+		change(&other)
+		if got := b.difference(&other); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSystem(t *testing.T) {
 	at := func(name, text string) testenv.Entry { return testenv.File(name, 0o644, text) }
 	tool, elf := readFile(t, program(t)), "\x7fELF, and cut off"
