@@ -28,7 +28,9 @@ type Options struct {
 	// is only read.
 	WriteBuildCache bool
 	// Engine is where Load puts images: docker, podman, nerdctl, or a cluster of kind,
-	// k3d or minikube. Zero: Docker or Podman, whichever answers.
+	// k3d or minikube. Zero: Docker or Podman, whichever answers. If it is one that can,
+	// docker, podman or buildah, it also builds bases and runs the tests of images that
+	// need an engine; else the first that answers does.
 	Engine string
 	// Keychain finds the credentials of registries. Nil: those of
 	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/multimage/multimage/buildlib/internal/base"
 	"github.com/multimage/multimage/buildlib/internal/disk"
@@ -96,8 +98,20 @@ func (p *preparer) look(ctx context.Context, made prepared) (bool, error) {
 		return false, context.Cause(ctx)
 	case made.folder != "" || isNotFound(err):
 		return false, nil
+	case isRefused(err):
+		// So do some registries answer for a repository that the first push makes.
+		repo, parseErr := p.w.client.Repository(p.w.plan.Bases)
+		if parseErr == nil && p.w.client.MayPush(ctx, repo) == nil {
+			return false, nil
+		}
 	}
 	return false, err
+}
+
+// isRefused reports whether a registry let nobody, or not us, read.
+func isRefused(err error) bool {
+	terr, ok := errors.AsType[*transport.Error](err)
+	return ok && (terr.StatusCode == http.StatusUnauthorized || terr.StatusCode == http.StatusForbidden)
 }
 
 // describe finds out what the base is made of.
@@ -185,7 +199,10 @@ func (p *preparer) build(ctx context.Context, made prepared) error {
 	} else if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	engine, err := runtime.FindBuilder(ctx)
+	engine, err := runtime.FindBuilder(ctx, p.w.options.Engine)
+	if err != nil && p.w.options.Engine != "" {
+		return fmt.Errorf("it is not built yet, and Options.Engine: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("it is not built yet, and can't be here, because %w; or run Builder.BuildBases where one is", err)
 	}

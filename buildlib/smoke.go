@@ -137,7 +137,7 @@ func (w *workspace) smokeOn(ctx context.Context, pp PlatformPlan, b *built, i in
 // runProgram runs an image's entrypoint with its Smoke. The error is a
 // *runtime.Unavailable if nothing runs it here.
 func (w *workspace) runProgram(ctx context.Context, pp PlatformPlan, img v1.Image) error {
-	p := runtime.Program{Image: img, Args: pp.Smoke, Limit: cmp.Or(w.plan.Smoke.Timeout, time.Minute)}
+	p := runtime.Program{Image: img, Args: pp.Smoke, Limit: cmp.Or(w.plan.Smoke.Timeout, time.Minute), Engine: w.options.Engine}
 	if goruntime.GOOS == "linux" { // elsewhere an engine has a Linux of its own
 		how, err := emulate.Find(ctx, pp.Platform.spec())
 		var missing *emulate.Missing

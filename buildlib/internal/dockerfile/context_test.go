@@ -95,7 +95,7 @@ func TestDigest(t *testing.T) {
 func TestImages(t *testing.T) {
 	text := "ARG V=3.24\nARG TARGETARCH\nFROM --platform=$BUILDPLATFORM golang:1 AS Build\nFROM alpine:${V} AS two\n" +
 		"FROM \\\n  other\nCOPY --from=build /a /a\nCOPY --from=0 /a /b\nCOPY --from=tools:1 /a /c\n" +
-		"RUN --mount=type=cache,target=/c --mount=type=bind,from=headers,target=/h make\nFROM two\nFROM arch-$TARGETARCH\nFROM scratch\n"
+		"RUN --mount=type=cache,target=/c \\\n  --mount=type=bind,from=headers,target=/h make --from=headers\nFROM two\nFROM arch-$TARGETARCH\nFROM scratch\n"
 	f, err := Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestImages(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	pinned := strings.NewReplacer("golang:1 AS", "pinned/golang:1 AS", "alpine:${V}", "pinned/alpine:3.24", "arch-$TARGETARCH", "pinned/arch-arm").Replace(text)
+	pinned := strings.NewReplacer("golang:1 AS", "pinned/golang:1 AS", "alpine:${V}", "pinned/alpine:3.24", "arch-$TARGETARCH", "pinned/arch-arm", "=tools:1 ", "=pinned/tools:1 ", "=headers,", "=pinned/headers,").Replace(text)
 	if got := string(Pin([]byte(text), names)); got != pinned {
 		t.Errorf("got\n%s\nwant\n%s", got, pinned)
 	}

@@ -14,7 +14,8 @@ type Image struct {
 	Ref      string // as engines take it: alpine:3.24
 	Platform string // that it is read for: OS/ARCH[/VARIANT]
 	Line     int
-	word     string // in FROM, as it is written: alpine:${VERSION}; empty: it is a --from
+	word     string // as it is written: alpine:${VERSION}
+	from     bool   // in an option of COPY or RUN instead of FROM
 }
 
 // Images are the images from elsewhere that a build for the platform
@@ -43,12 +44,12 @@ func (f File) Images(platform string) ([]Image, error) {
 			return nil, fmt.Errorf("line %d: FROM %s names no image: give the ARGs in it defaults, before the first FROM", s.From.Line, s.From.Text)
 		}
 		if !slices.Contains(stages, strings.ToLower(ref)) {
-			add(Image{ref, cmp.Or(l.Value(s.From.Flags["platform"]), platform), s.From.Line, s.From.Text})
+			add(Image{ref, cmp.Or(l.Value(s.From.Flags["platform"]), platform), s.From.Line, s.From.Text, false})
 		}
 		for _, i := range s.Instructions {
 			for _, from := range i.froms() {
 				if from != "" && !isNumber(from) && !slices.Contains(stages, strings.ToLower(from)) && !strings.ContainsAny(from, "$") {
-					add(Image{from, platform, i.Line, ""})
+					add(Image{from, platform, i.Line, from, true})
 				}
 			}
 		}
@@ -89,17 +90,28 @@ func platformArgs(platform string) map[string]string {
 	return values
 }
 
-// Pin is the text of a Dockerfile in which FROM has another name for the images.
-// An image whose name stands in another line than its FROM keeps it.
+// Pin is the text of a Dockerfile in which the images have other names. One whose
+// name stands in another line than its FROM keeps it.
 func Pin(text []byte, names map[Image]string) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	for image, name := range names {
-		if image.word == "" || image.Line > len(lines) {
+		name = "${1}" + strings.ReplaceAll(name, "$", "$$") + "${2}"
+		word := regexp.QuoteMeta(image.word)
+		if !image.from {
+			at := &lines[image.Line-1]
+			*at = regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)`+word+`(\s|$)`).ReplaceAllString(*at, name)
 			continue
 		}
-		from := regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)` + regexp.QuoteMeta(image.word) + `(\s|$)`)
-		at := &lines[image.Line-1]
-		*at = from.ReplaceAllString(*at, "${1}"+strings.ReplaceAll(name, "$", "$$")+"${2}")
+		// Options may go on over several lines.
+		option := regexp.MustCompile(`(--from=)` + word + `(\s|$)`)
+		if name, _, _ := cutSpace(strings.TrimSpace(lines[image.Line-1])); strings.EqualFold(name, "RUN") {
+			option = regexp.MustCompile(`(--mount=\S*\bfrom=)` + word + `([\s,]|$)`)
+		}
+		for n := image.Line - 1; n < len(lines); n++ {
+			if lines[n] = option.ReplaceAllString(lines[n], name); !strings.HasSuffix(strings.TrimRight(lines[n], " \t\r\n"), `\`) {
+				break
+			}
+		}
 	}
 	return []byte(strings.Join(lines, ""))
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/multimage/multimage/buildlib/internal/testenv"
@@ -34,14 +36,15 @@ func init() {
 `
 
 // newDockerfileBase is the example hello with a base from a Dockerfile, of which
-// one stage is from a registry.
-func newDockerfileBase(t *testing.T, registry string) *example {
+// one stage is from a registry. run is an instruction, or empty.
+func newDockerfileBase(t *testing.T, registry, run string) *example {
 	t.Helper()
 	e := newExample(t, "hello", filepath.Join(t.TempDir(), "hello"))
 	for name, content := range map[string]string{
 		"magefiles/magefile.go": helloOnDockerfile,
 		"bases/tools/Dockerfile": "ARG BASE=" + registry + "/library/tiny:1\nFROM scratch AS tool\nCOPY tool /tool\n" +
-			"FROM ${BASE}\nCOPY --from=tool /tool /etc/tool\nENV TOOL=yes\nUSER 7:8\n",
+			"FROM ${BASE}\nCOPY --from=tool /tool /etc/tool\nCOPY --from=" + registry + "/library/tiny:1 /etc/alpine-release /etc/from\n" +
+			run + "ENV TOOL=yes\nUSER 7:8\n",
 		"bases/tools/tool":          "a tool\n",
 		"bases/tools/.dockerignore": "notes*\n",
 		"bases/tools/notes.md":      "what is excluded changes nothing\n",
@@ -67,16 +70,20 @@ func withoutEngines(t *testing.T, names ...string) string {
 	return "PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
+// machines are what uname(1) calls them.
+var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
+
 // TestDockerfileBase builds a base by each engine, finds it again without any, and
 // runs an image on it.
 func TestDockerfileBase(t *testing.T) {
 	for _, engine := range []string{"docker", "podman", "buildah"} {
 		t.Run(engine, func(t *testing.T) {
 			testenv.Require(t, engine)
+			testenv.Binfmt(t)
 			proxy := testenv.NewProxy(t, testenv.Registry(t, testenv.RegistryOptions{}).Host)
 			base := testenv.Alpine(t)
 			testenv.Push(t, proxy.Host+"/library/tiny:1", base.Index(t))
-			e := newDockerfileBase(t, proxy.Host)
+			e := newDockerfileBase(t, proxy.Host, "RUN uname -m >/etc/machine\n")
 			docker := docker(t, proxy.Host)
 			with := testenv.Docker(t)
 			if engine != "docker" {
@@ -115,8 +122,8 @@ func TestDockerfileBase(t *testing.T) {
 			e.mage(t, "manifest", nobody)
 			platform, ref := "linux/"+runtime.GOARCH, proxy.Host+"/acme/hello:1"
 			docker.pull(t, platform, ref)
-			wantText(t, ref, docker.sh(t, platform, ref, "cat /etc/tool; echo $TOOL; id -u; id -g; hello --version"),
-				"a tool\nyes\n7\n8\nhello dev "+platform+" "+runtime.Version())
+			wantText(t, ref, docker.sh(t, platform, ref, "cat /etc/tool /etc/machine /etc/from; echo $TOOL; id -u; id -g; hello --version"),
+				"a tool\n"+machines[runtime.GOARCH]+"\n3.24.0\nyes\n7\n8\nhello dev "+platform+" "+runtime.Version())
 		})
 	}
 }
@@ -126,7 +133,7 @@ func TestDockerfileBaseAtOnce(t *testing.T) {
 	host := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	docker(t, host)
 	testenv.Push(t, host+"/library/tiny:1", testenv.Tiny().Index(t))
-	machines := []*example{newDockerfileBase(t, host), newDockerfileBase(t, host)}
+	machines := []*example{newDockerfileBase(t, host, ""), newDockerfileBase(t, host, "")}
 	var wait sync.WaitGroup
 	for _, e := range machines {
 		e.env = append(e.env, testenv.Docker(t)...)
@@ -154,7 +161,7 @@ func TestDockerfileBaseRefused(t *testing.T) {
 	host := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	docker(t, host)
 	testenv.Push(t, host+"/library/tiny:1", testenv.Tiny().Index(t))
-	e := newDockerfileBase(t, host)
+	e := newDockerfileBase(t, host, "")
 	e.env = append(e.env, testenv.Docker(t)...)
 	file := filepath.Join("bases", "tools", "Dockerfile")
 	for _, test := range []struct {
@@ -165,6 +172,8 @@ func TestDockerfileBaseRefused(t *testing.T) {
 		{"bad repository", "FROM scratch\n", "images", []string{"MULTIMAGE_BASES=bases"}, []string{`MULTIMAGE_BASES: "bases" is no repository`}},
 		{"no engine", "FROM scratch\nCOPY tool /a\n", "images", []string{"PATH=" + onlyGo(t), "CGO_ENABLED=0"}, []string{
 			"base dockerfile:bases/tools: it is not built yet", "docker is not installed", "Podman or Buildah; or run mage base:build where one is"}},
+		{"named engine", "FROM scratch\nCOPY tool /a\n", "base:build", []string{"PATH=" + onlyGo(t), "CGO_ENABLED=0", "MULTIMAGE_ENGINE=buildah"}, []string{
+			"it is not built yet, and MULTIMAGE_ENGINE: buildah is not installed"}},
 		{"no Dockerfile", "", "plan", nil, []string{"Images.Base: dockerfile:bases/tools: the folder ", " has no Dockerfile"}},
 		{"no FROM", "COPY tool /a\n", "plan", nil, []string{"COPY stands before the first FROM"}},
 		{"failing", "FROM scratch\nCOPY missing /a\n", "base:build", nil, []string{"base dockerfile:bases/tools: linux/amd64: docker build", "missing"}},
@@ -190,6 +199,35 @@ func TestDockerfileBaseRefused(t *testing.T) {
 				if !strings.Contains(string(out), want) {
 					t.Errorf("%q isn't in\n%s", want, out)
 				}
+			}
+		})
+	}
+}
+
+// Some registries refuse to tell of a repository that the first push makes. If we
+// may push there, it is built; if not, nothing is.
+func TestDockerfileBaseHidden(t *testing.T) {
+	for name, mayPush := range map[string]bool{"may push": true, "may not": false} {
+		t.Run(name, func(t *testing.T) {
+			proxy := testenv.NewProxy(t, testenv.Registry(t, testenv.RegistryOptions{}).Host)
+			docker(t, proxy.Host)
+			var begun atomic.Bool
+			proxy.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+				begun.CompareAndSwap(false, mayPush && r.Method == http.MethodPut)
+				if refused := strings.HasPrefix(r.URL.Path, "/v2/acme/bases/") && !begun.Load() && (!mayPush || r.Method == http.MethodGet || r.Method == http.MethodHead); !refused {
+					return false
+				}
+				w.WriteHeader(http.StatusForbidden)
+				return true
+			})
+			e := newDockerfileBase(t, proxy.Host, "")
+			writeFile(t, filepath.Join(e.dir, "bases", "tools", "Dockerfile"), "FROM scratch\nCOPY tool /tool\n")
+			cmd := exec.CommandContext(t.Context(), "go", "tool", "mage", "base:build")
+			cmd.Dir, cmd.Env = e.dir, append(e.env, testenv.Docker(t)...)
+			out, err := cmd.CombinedOutput()
+			built := strings.Contains(string(out), "  docker  ")
+			if (err == nil) != mayPush || built != mayPush || !mayPush && !strings.Contains(string(out), "403") {
+				t.Errorf("%v\n%s", err, out)
 			}
 		})
 	}

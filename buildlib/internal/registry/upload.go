@@ -201,6 +201,30 @@ func (u *upload) count(f func(*Published)) {
 	f(&u.out)
 }
 
+// MayPush begins an upload to the repository and takes it back: an error says why
+// that isn't allowed. A repository that registries hide, or that the first push
+// makes, looks alike to those who only read.
+func (c *Client) MayPush(ctx context.Context, repo name.Repository) error {
+	s, err := c.session(ctx, repo, transport.PushScope)
+	if err != nil {
+		return err
+	}
+	return s.try(ctx, "begin an upload", func(ctx context.Context) error {
+		resp, err := s.ask(ctx, http.MethodPost, s.url("blobs", "uploads/"), http.StatusAccepted)
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if at, err := location(resp); err == nil {
+			// Registries drop what nobody goes on with, too.
+			if gone, err := s.ask(ctx, http.MethodDelete, at, http.StatusNoContent); err == nil {
+				gone.Body.Close()
+			}
+		}
+		return nil
+	})
+}
+
 // advance adds to the progress. mu is held.
 func (u *upload) advance(sent, total int64) {
 	u.event.Sent += sent

@@ -3,8 +3,10 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,20 +25,35 @@ type Recipe struct {
 	Plain bool
 }
 
-// FindBuilder returns an engine that can build images: Docker or Podman if one of
-// them answers, else Buildah, which runs without a daemon. If none does, the error
-// says why.
-func FindBuilder(ctx context.Context) (Engine, error) {
+// FindBuilder returns an engine that can build images: the one that is named, or
+// Docker or Podman if one of them answers, else Buildah, which runs without a daemon.
+// If none does, the error says why. A name of NamedEngine's that builds nothing, like
+// kind, counts as none.
+func FindBuilder(ctx context.Context, name string) (Engine, error) {
+	switch {
+	case name == "docker" || name == "podman":
+		return NamedEngine(ctx, name)
+	case name == buildah:
+		path, err := exec.LookPath(buildah)
+		if err != nil {
+			return Engine{}, errors.New("buildah is not installed")
+		}
+		return Engine{Name: buildah, path: path}, nil
+	case name != "" && !slices.Contains(Named, name):
+		return NamedEngine(ctx, name) // an error
+	}
 	e, err := FindEngine(ctx)
 	if err == nil || ctx.Err() != nil {
 		return e, err
 	}
-	path, missing := exec.LookPath("buildah")
+	path, missing := exec.LookPath(buildah)
 	if missing != nil {
 		return e, fmt.Errorf("%w or Buildah", err)
 	}
-	return Engine{Name: "buildah", path: path}, nil
+	return Engine{Name: buildah, path: path}, nil
 }
+
+const buildah = "buildah"
 
 // Build builds the image of a recipe under the name tag, writes it to file, and
 // takes the name away again. What the engine said is in the error. The image reads
@@ -60,7 +77,7 @@ func (e Engine) Build(ctx context.Context, r Recipe, tag, file string) (v1.Image
 		return nil, err
 	}
 	save, remove := []string{"save", "--output", file, tag}, []string{"rmi", tag}
-	if e.Name == "buildah" {
+	if e.Name == buildah {
 		save = []string{"push", tag, "docker-archive:" + file}
 	}
 	err := e.build(ctx, save...)

@@ -25,6 +25,9 @@ type Program struct {
 	// the kernel runs it.
 	Interpreter string
 	Dir         string // an empty folder for its files
+	// Engine runs it where there are no namespaces, if it is docker or podman. Zero:
+	// the first that answers.
+	Engine string
 }
 
 // Failed is the error of a program that ran and didn't end well.

@@ -15,7 +15,11 @@ func (p Program) Run(ctx context.Context) error {
 	if !errors.As(err, &no) || p.Interpreter != "" {
 		return err
 	}
-	engine, missing := FindEngine(ctx)
+	find := FindEngine
+	if p.Engine == "docker" || p.Engine == "podman" {
+		find = func(ctx context.Context) (Engine, error) { return NamedEngine(ctx, p.Engine) }
+	}
+	engine, missing := find(ctx)
 	if missing != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
