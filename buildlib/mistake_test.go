@@ -101,6 +101,10 @@ Bench.Tolerance: -1 is not a percentage`},
 			want: `Binaries[0].Package: "cmd/server/main.go" is not one package: name it like ./cmd/NAME`},
 		{name: "flag for a package", project: Project{Binaries: []Binary{{Package: "-toolexec=evil"}}},
 			want: `Binaries[0].Package: "-toolexec=evil" is not one package: name it like ./cmd/NAME`},
+		{name: "packages on scratch", project: Project{Images: []Image{{Name: "server", Packages: []string{"python3", "curl =1", "python3"}}}},
+			want: `Images[0].Packages: python3 is named twice
+Images[0].Packages: an image from scratch has no package manager: set Base to one that has, like debian:12-slim
+Images[0].Packages[1]: "curl =1" is not the name of a package: write NAME or NAME=VERSION`},
 		{name: "empty binary", project: Project{Binaries: []Binary{{}}},
 			want: `Binaries[0]: has neither Name nor Package: set one`},
 		{name: "needs cgo", files: files{"cmd/sqlite/main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},

@@ -92,6 +92,21 @@ func TestBadInput(t *testing.T) {
 			signed := r.files["/main/x86_64/APKINDEX.tar.gz"]
 			r.files["/main/x86_64/APKINDEX.tar.gz"] = append(append([]byte{}, signed...), pack(t, true, file("APKINDEX", "P:evil\nV:1\n"))...)
 		}), "tool", "its signature by test.rsa.pub is wrong"},
+		{"apk: truncated index", apk(func(r *repository) {
+			r.apk("tool", "1-r0", "", "", nil)
+			signed := r.files["/main/x86_64/APKINDEX.tar.gz"]
+			r.files["/main/x86_64/APKINDEX.tar.gz"] = signed[:len(signed)-40]
+		}), "tool", "its signature by test.rsa.pub is wrong"},
+		{"apk: gone", apk(func(r *repository) {
+			r.apk("tool", "1-r0", "", "", nil)
+			delete(r.files, "/main/x86_64/tool-1-r0.apk")
+		}), "tool", "/main/x86_64/tool-1-r0.apk: the server doesn't have it (any more)"},
+		{"apk: device", apk(func(r *repository) {
+			r.apk("tool", "1-r0", "", "", nil, header(tar.Header{Name: "dev/sda", Typeflag: tar.TypeBlock}))
+		}), "tool", "/dev/sda: is neither a file, a directory nor a link"},
+		{"apk: hard link outside", apk(func(r *repository) {
+			r.apk("tool", "1-r0", "", "", nil, header(tar.Header{Name: "usr/bin/x", Typeflag: tar.TypeLink, Linkname: "etc/shadow"}))
+		}), "tool", "/usr/bin/x: is a hard link to /etc/shadow, which"},
 		{"apk: other bytes", apk(func(r *repository) {
 			r.apk("tool", "1-r0", "", "", nil, file("usr/bin/x", "good"))
 			was := r.files["/main/x86_64/tool-1-r0.apk"]
