@@ -57,6 +57,9 @@ func TestBadInput(t *testing.T) {
 		{"script", deb(func(r *repository) {
 			r.deb("tool", "1", "", map[string]string{"postinst": "#!/bin/sh\nset -e\nif [ \"$1\" = configure ]; then\n\tmkfs /dev/sda\nfi\n"})
 		}), "tool", `package tool 1: its postinst script would run "mkfs /dev/sda"`},
+		{"library outside", deb(func(r *repository) {
+			r.deb("tool", "1", "", nil, file("etc/ld.so.conf.d/tool.conf", "# ours\n/lib/x86_64-linux-gnu/tool/\n"), file("usr/lib/x86_64-linux-gnu/tool/libtool.so.1", "x"), file("usr/lib/x86_64-linux-gnu/liba.so.1", "x"))
+		}), "tool", `package tool 1: its triggers script would run "ldconfig, for /usr/lib/x86_64-linux-gnu/tool/libtool.so.1"`},
 		{"other bytes", deb(func(r *repository) {
 			r.deb("tool", "1", "", nil)
 			r.files["/pool/tool_1.deb"] = append([]byte{}, append(r.files["/pool/tool_1.deb"], 'x')...)

@@ -79,7 +79,7 @@ func (s *debSystem) Install(ctx context.Context, client *packages.Client, list [
 		return err
 	}
 	in.removed()
-	if err := in.scripts(ignore); err != nil {
+	if err := errors.Join(in.scripts(ignore), in.libraries(ignore)); err != nil {
 		return err
 	}
 	if err := in.accounts.Write(to); err != nil {
