@@ -2,8 +2,8 @@ package distro
 
 import (
 	"archive/tar"
-	"bufio"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -19,9 +19,9 @@ import (
 // what it lists.
 var loaded = regexp.MustCompile(`^(/usr)?/lib(64|32)?(/[a-z0-9_]+-linux-gnu[a-z0-9_]*)?$`)
 
-// libraries refuses new libraries that programs find only with the cache: those in
-// other folders, which a file in /etc/ld.so.conf.d names (ldconfig(8)).
-func (in *installer) libraries(ignore []string) error {
+// cachedOnly lists the libraries in to that programs find only with the cache: those
+// in other folders, which a file in /etc/ld.so.conf.d names (ldconfig(8)).
+func cachedOnly(base fs.FS, to *packages.Contents) ([]string, error) {
 	var folders []string
 	read := func(text string) {
 		for line := range strings.Lines(text) {
@@ -31,38 +31,35 @@ func (in *installer) libraries(ignore []string) error {
 			}
 		}
 	}
-	names, err := fs.Glob(in.base, "etc/ld.so.conf.d/*.conf")
+	names, err := fs.Glob(base, "etc/ld.so.conf.d/*.conf")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range names {
-		text, err := fs.ReadFile(in.base, name)
+		text, err := fs.ReadFile(base, name)
 		if err != nil {
-			return fmt.Errorf("base: %w", err)
+			return nil, fmt.Errorf("base: %w", err)
 		}
 		read(string(text))
 	}
-	all := in.to.Entries()
+	all := to.Entries()
 	for _, e := range all {
 		if path.Dir(e.Path) == "/etc/ld.so.conf.d" && strings.HasSuffix(e.Path, ".conf") && e.Type == tar.TypeReg {
-			lines := bufio.NewScanner(in.to.Open(e))
-			for lines.Scan() {
-				read(lines.Text())
+			text, err := io.ReadAll(io.LimitReader(to.Open(e), 1<<20)) // more than any has
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", e.Path, err)
 			}
-			if err := lines.Err(); err != nil {
-				return fmt.Errorf("%s: %w", e.Path, err)
-			}
+			read(string(text))
 		}
 	}
+	var found []string
 	for _, e := range all {
-		u := in.by[e.Path]
 		library := strings.HasSuffix(e.Path, ".so") || strings.Contains(path.Base(e.Path), ".so.")
-		if u == nil || !library || in.owners[e.Path] != "" || slices.Contains(ignore, u.name) || !slices.Contains(folders, merged(path.Dir(e.Path))) {
-			continue
+		if library && slices.Contains(folders, merged(path.Dir(e.Path))) {
+			found = append(found, e.Path)
 		}
-		return &packages.ScriptError{Package: u.String(), Script: "triggers", Line: "ldconfig, for " + e.Path}
 	}
-	return nil
+	return found, nil
 }
 
 // merged is a path without the /usr that it may have.

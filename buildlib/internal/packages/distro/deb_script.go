@@ -100,6 +100,18 @@ func (in *installer) scripts(ignore []string) error {
 	return nil
 }
 
+// libraries refuses those that ldconfig would have to make known. What the base had,
+// its cache lists.
+func (in *installer) libraries(ignore []string) error {
+	list, err := cachedOnly(in.base, in.to)
+	for _, p := range list {
+		if u := in.by[p]; u != nil && in.owners[p] == "" && !slices.Contains(ignore, u.name) {
+			return &packages.ScriptError{Package: u.String(), Script: "triggers", Line: "ldconfig, for " + p}
+		}
+	}
+	return err
+}
+
 // wasRead does what the package's scripts do, if they are among those that were
 // read.
 func (in *installer) wasRead(u *unpacked) (bool, error) {

@@ -3,8 +3,8 @@
 //
 // Its files: relation, pkg, universe and choose are for both distributions;
 // for Debian there are deb_version, deb_control, deb_relation, deb_system, deb_sources,
-// deb_release, deb_index, and deb_archive, deb_rules, deb_install,
-// deb_alternative, deb_script, deb_libraries, deb_database; for Alpine apk_version, apk_index,
+// deb_release, deb_index, and deb_archive, deb_rules, deb_libraries,
+// deb_install, deb_alternative, deb_script, deb_database; for Alpine apk_version, apk_index,
 // apk_install; system, either of them.
 package distro
 
