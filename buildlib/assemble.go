@@ -90,6 +90,9 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if err != nil {
 		return part{}, err
 	}
+	if isWindows(pp.Platform) {
+		p.OSVersion, p.OSFeatures = from.Platform.OSVersion, from.Platform.OSFeatures
+	}
 	a.warn(ip, pp, from)
 	executables, err := a.compiled.binaries(ctx, pp)
 	if err != nil {
@@ -151,7 +154,7 @@ func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, from *base.Base) {
 		text string
 	}{
 		{len(config.OnBuild) > 0, fmt.Sprintf("base %s: its ONBUILD triggers are not run, only docker build does that: %s", pp.Base, triggers)},
-		{config.User == "" && pp.User == User{}, fmt.Sprintf("image %s runs as root, because its base %s names no user: set User (Name: \"root\" if that is meant)", ip.Name, pp.Base)},
+		{config.User == "" && pp.User == User{} && !isWindows(pp.Platform), fmt.Sprintf("image %s runs as root, because its base %s names no user: set User (Name: \"root\" if that is meant)", ip.Name, pp.Base)},
 	} {
 		if !w.is {
 			continue
@@ -237,7 +240,14 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *
 func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error) {
 	spec := rootfs.Spec{
 		User: rootfs.User(pp.User), WorkDir: pp.Config.WorkingDir, Volumes: slices.Sorted(maps.Keys(pp.Config.Volumes)),
-		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo,
+		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo, Windows: isWindows(pp.Platform),
+	}
+	if spec.Windows {
+		facts := pp.Platform.onto(Facts{})
+		spec.WorkDir = facts.slashed(spec.WorkDir)
+		for i, v := range spec.Volumes {
+			spec.Volumes[i] = facts.slashed(v)
+		}
 	}
 	if from != nil {
 		spec.Base, spec.BaseUser = from.Tree, from.Config.Config.User

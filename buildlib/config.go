@@ -30,7 +30,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
 	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
 	img.Volumes = r.renderList(img.field+".Volumes", img.Volumes, facts, func(field, v string) string {
-		return r.imagePath(field, cmp.Or(v, " "))
+		return r.imagePath(field, cmp.Or(facts.slashed(v), " "))
 	})
 	img.Ports = r.renderList(img.field+".Ports", img.Ports, facts, func(field, port string) string {
 		_, err := expose(port)
@@ -62,6 +62,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 		f, field := &img.Files[i], fmt.Sprintf("%s.Files[%d]", img.field, i)
 		f.Source, _ = r.render(field+".Source", f.Source, facts)
 		if at, ok := r.render(field+".Path", f.Path, facts); ok {
+			at = facts.slashed(at)
 			f.Path = r.imagePath(field+".Path", cmp.Or(at, " "))
 			if strings.HasSuffix(at, "/") && f.Path != "" && f.Path != "/" {
 				f.Path += "/" // says that a file goes into that folder

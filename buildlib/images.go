@@ -138,8 +138,8 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	}
 	field = img.field + ".Platforms"
 	for i, p := range r.parsePlatforms(field, img.Platforms) {
-		if !isLinux(p) {
-			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%s: images are for linux for now; binaries can be for %s", p, p.OS)
+		if !isLinux(p) && !isWindows(p) {
+			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%s: images are for linux and windows; binaries can be for %s", p, p.OS)
 			continue
 		}
 		if r.over.Platforms != nil && !slices.Contains(r.defaults, p) {
@@ -236,7 +236,12 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 	}
 	taken := map[string]string{}
 	for _, b := range img.on(p) {
-		at := cmp.Or(r.renderPath(b.field+".Path", b.Path, &facts), path.Join(cmp.Or(img.BinDir, "/usr/local/bin"), b.Name))
+		at := r.renderPath(b.field+".Path", b.Path, &facts)
+		if isWindows(p) {
+			at = b.windowsPath(at, img.BinDir)
+		} else {
+			at = cmp.Or(at, path.Join(cmp.Or(img.BinDir, "/usr/local/bin"), b.Name))
+		}
 		if other, ok := taken[at]; ok {
 			r.mistake(img.field+".Binaries", "%s and %s both go to %s: set the Path of one", other, b.Name, at)
 		}
@@ -253,6 +258,9 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 			f.Source = r.source(fmt.Sprintf("%s.Files[%d].Source", img.field, i), f.Source, f.Path)
 		}
 		pp.Files = append(pp.Files, f)
+	}
+	if isWindows(p) {
+		r.windows(img, &pp)
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		value, ok := r.render(labels[key].field, labels[key].text, &facts)
@@ -275,7 +283,7 @@ func (pp *PlatformPlan) command(img Image) {
 	pp.Config.Entrypoint, pp.BaseEntrypoint = append([]string(nil), img.Entrypoint...), fromBase && img.Entrypoint == nil
 	pp.Config.Cmd, pp.BaseCmd = append([]string(nil), img.Cmd...), fromBase && img.Cmd == nil
 	if img.Entrypoint == nil && !fromBase {
-		pp.Config.Entrypoint = []string{pp.Binaries[0].Path}
+		pp.Config.Entrypoint = []string{pp.Platform.inside(pp.Binaries[0].Path)}
 	}
 }
 

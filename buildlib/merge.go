@@ -255,7 +255,7 @@ func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.Config
 
 // check compares an image, which takes size bytes, with the record of it.
 func (f *found) check(size int64, manifest *v1.Manifest, config *v1.ConfigFile, pp PlatformPlan) error {
-	switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}); {
+	switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion, OSFeatures: config.OSFeatures}); {
 	case f.ConfigDigest != manifest.Config.Digest:
 		return fmt.Errorf("its config is %s, but %s in %s", manifest.Config.Digest, f.ConfigDigest, f.path)
 	case f.Size != size:

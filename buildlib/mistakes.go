@@ -200,7 +200,7 @@ func (r *resolver) parsePlatforms(field string, list []string) []Platform {
 // renderPath renders a path in the image, checks and cleans it.
 func (r *resolver) renderPath(field, text string, facts *Facts) string {
 	p, _ := r.render(field, text, facts)
-	return r.imagePath(field, p)
+	return r.imagePath(field, facts.slashed(p))
 }
 
 // imagePath checks and cleans a path in the image. An empty one stays empty.

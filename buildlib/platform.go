@@ -77,6 +77,16 @@ func (p Platform) containerd() platforms.Platform {
 	return platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
 }
 
+func isWindows(p Platform) bool { return p.OS == "windows" }
+
+// inside is the path p, written with slashes, as the programs in an image write it.
+func (p Platform) inside(at string) string {
+	if !isWindows(p) || at == "" {
+		return at
+	}
+	return "C:" + strings.ReplaceAll(at, "/", `\`)
+}
+
 // pair is what go calls a port: OS/ARCH.
 func (p Platform) pair() string { return p.OS + "/" + p.Architecture }
 

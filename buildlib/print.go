@@ -155,14 +155,18 @@ func (pp PlatformPlan) print() string {
 		line("locked", "none: run Builder.Lock")
 	}
 	for _, pb := range pp.Binaries {
-		line("binary", pb.Path)
+		line("binary", pp.Platform.inside(pb.Path))
 	}
 	for _, f := range pp.Files {
+		f.Path = pp.Platform.inside(f.Path)
 		line("file", f.print())
 	}
 	user := pp.User.print()
 	if user == "" && pp.Base != scratch {
 		user = "the base's, or root if it names none"
+		if isWindows(pp.Platform) {
+			user = "the base's, or " + containerUser + " if it names none"
+		}
 	}
 	line("user", user)
 	line("workdir", pp.Config.WorkingDir)

@@ -174,13 +174,13 @@ type Image struct {
 	// Binaries are the names of the binaries in it. Zero: the one named as
 	// the image. Empty: none.
 	Binaries []string
-	// BinDir is the folder that binaries go to. Zero: /usr/local/bin.
+	// BinDir is the folder that binaries go to. Zero: /usr/local/bin, or C:\app.
 	BinDir string
 	// WorkDir is the working directory. If the base lacks it, it is made and
 	// belongs to User. Zero: the base's.
 	WorkDir string
-	// Platforms are what the image is made for. Zero: the Project's, those
-	// for linux.
+	// Platforms are what the image is made for: linux, and windows with a Base for
+	// it. Zero: the Project's, those for linux.
 	Platforms []string
 	// Registries replace the Project's; Tags too.
 	Registries []string
@@ -256,7 +256,8 @@ type Healthcheck struct {
 }
 
 // User is a user of the image. The zero value is the base's own, and
-// 65532:65532 (nonroot) on scratch.
+// 65532:65532 (nonroot) on scratch. On Windows, root is ContainerAdministrator, any
+// other is ContainerUser, and so is the base's where it names none.
 type User struct {
 	// Name is a user of the base, used as it is, or a new one to be added to the
 	// base's accounts.

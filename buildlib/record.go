@@ -89,7 +89,7 @@ func recordName(of on) string {
 	return strings.ReplaceAll(of.name, "/", "+") + "+" + strings.ReplaceAll(of.platform.String(), "/", "-") + ".json"
 }
 
-var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+linux-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
+var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+(linux|windows)-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
 
 // isRecord reports whether a JSON file is a record, whole or damaged: by what
 // it holds or, if nothing of that is left, by its name.
@@ -129,7 +129,7 @@ func decodeRecord(data []byte) (Record, error) {
 		return r, errors.New("image, version or created is missing")
 	case d.MediaType != types.OCIManifestSchema1:
 		return r, fmt.Errorf("its image is a %q", d.MediaType)
-	case d.Platform == nil || !d.Platform.Equals(r.Platform.spec()):
+	case d.Platform == nil || !of(*d.Platform).Equals(r.Platform.spec()):
 		return r, fmt.Errorf("its descriptor is not for %s", r.Platform)
 	case d.Digest != r.Digest:
 		return r, errors.New("its digest and that of its descriptor differ")
@@ -191,6 +191,13 @@ func uniqueKeys(d *json.Decoder) error {
 }
 
 func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }
+
+// of is a platform without the version and features of its system, which are the
+// base's.
+func of(p v1.Platform) v1.Platform {
+	p.OSVersion, p.OSFeatures = "", nil
+	return p
+}
 
 // subject is what the record is of.
 func (r *Record) subject() on { return on{r.Image, r.Platform} }

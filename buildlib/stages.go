@@ -79,9 +79,9 @@ func (p *Plan) hasImages() error {
 		return nil
 	}
 	if len(p.Skipped) > 0 {
-		return fmt.Errorf("no image is left: the platforms asked for leave out %s (images are for linux for now)", strings.Join(p.Skipped, ", "))
+		return fmt.Errorf("no image is left: the platforms asked for leave out %s (images are for linux, and for windows where their Platforms say so)", strings.Join(p.Skipped, ", "))
 	}
-	return errors.New("the project has no image: none of its binaries is built for a linux platform, and images are for linux for now")
+	return errors.New("the project has no image: none of its binaries is built for a linux platform, and images for windows are made where their Platforms say so")
 }
 
 // build compiles and assembles, one platform's images while the next platform

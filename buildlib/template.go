@@ -106,3 +106,17 @@ func (p Platform) onto(f Facts) Facts {
 	f.Platform, f.OS, f.Arch, f.Variant = p.String(), p.OS, p.Architecture, p.Variant
 	return f
 }
+
+// slashed is a path in an image for Windows, C:\app, as paths are written in others:
+// /app. Facts that aren't known yet take it for what it looks like.
+func (f *Facts) slashed(p string) string {
+	drive, rest, ok := strings.Cut(p, ":")
+	ok = ok && strings.EqualFold(drive, "c")
+	if f != nil && f.OS != "windows" || f == nil && !ok {
+		return p
+	}
+	if ok {
+		p = rest
+	}
+	return strings.ReplaceAll(p, `\`, "/")
+}

@@ -8,6 +8,7 @@
 package base
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,11 +78,14 @@ func (s *Source) build(ctx context.Context, d child) (*Base, error) {
 	if p := img.platform(); p.OS != d.Platform.OS || p.Architecture != d.Platform.Architecture {
 		s.bases.warn("base %s: its index calls an image %s whose own config says %q", s.ref, d.Platform, p)
 	}
-	tree, err := s.tree(ctx, img)
-	if err != nil {
-		return nil, err
+	b := &Base{Name: s.Name, Index: s.Digest, Digest: d.Digest, Image: img, Config: img.config, Platform: img.platform(), Tree: &filetree.Tree{}}
+	b.Platform.OSVersion = cmp.Or(b.Platform.OSVersion, d.Platform.OSVersion)
+	if !img.windows() {
+		if b.Tree, err = s.tree(ctx, img); err != nil {
+			return nil, err
+		}
 	}
-	return &Base{Name: s.Name, Index: s.Digest, Digest: d.Digest, Image: img, Config: img.config, Tree: tree}, nil
+	return b, nil
 }
 
 // tree returns the Tree of the image: that which was kept, or else one from

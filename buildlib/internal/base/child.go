@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/containerd/platforms"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,6 +40,36 @@ func (s *Source) child(ctx context.Context, p v1.Platform) (child, error) {
 	d, ok := pick(has.children, p)
 	if !ok {
 		return child{}, fmt.Errorf("no %s (%s)", p, offer(has.children))
+	}
+	if p.OS == "windows" {
+		return newest(d, has.children)
+	}
+	return d, nil
+}
+
+// newest is the latest of the images for d's platform. Windows runs, without a virtual
+// machine, programs on an image of its own build only: which that is to be is the
+// user's choice.
+func newest(d child, all []child) (child, error) {
+	build := func(c child) (of string, revision int) {
+		i := strings.LastIndexByte(c.Platform.OSVersion, '.')
+		if i < 0 {
+			return c.Platform.OSVersion, 0
+		}
+		revision, _ = strconv.Atoi(c.Platform.OSVersion[i+1:]) // 0, if it isn't one
+		return c.Platform.OSVersion[:i], revision
+	}
+	builds, last := map[string]bool{}, -1
+	for _, c := range all {
+		if c.Platform.OS == d.Platform.OS && c.Platform.Architecture == d.Platform.Architecture {
+			of, revision := build(c)
+			if builds[of] = true; revision > last {
+				d, last = c, revision
+			}
+		}
+	}
+	if len(builds) > 1 {
+		return child{}, fmt.Errorf("it has images of several versions of Windows (%s), and each runs on its own version only: name the tag of one (they end in ltsc2022 and the like), or its digest", offer(all))
 	}
 	return d, nil
 }
@@ -156,7 +188,7 @@ func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, er
 // has, too (OCI image spec, config.md, "Properties").
 func (i *baseImage) platform() v1.Platform {
 	c := i.config
-	return v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion}
+	return v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion, OSFeatures: c.OSFeatures}
 }
 
 // pick returns the child that runs best on a machine of platform p: of its

@@ -68,6 +68,15 @@ var layerTypes = map[types.MediaType]bool{
 	"application/vnd.docker.image.rootfs.diff.tar.zstd": true, // containerd's
 }
 
+// windowsTypes are further ones, of bases for Windows: layers that their owner alone
+// may distribute, which engines get from there (OCI image spec, layer.md,
+// "Non-Distributable Layers").
+var windowsTypes = map[types.MediaType]bool{
+	types.DockerForeignLayer: true, types.OCIRestrictedLayer: true, types.OCIUncompressedRestrictedLayer: true,
+}
+
+func (i *baseImage) windows() bool { return i.config.OS == "windows" }
+
 func (i *baseImage) check() error {
 	layers, diffIDs := i.manifest.Layers, i.config.RootFS.DiffIDs
 	if len(layers) != len(diffIDs) {
@@ -78,9 +87,10 @@ func (i *baseImage) check() error {
 	}
 	for n, l := range layers {
 		t := wording.Clip(string(l.MediaType))
+		known := layerTypes[l.MediaType] || i.windows() && windowsTypes[l.MediaType]
 		switch {
-		case layerTypes[l.MediaType] && diffIDs[n].Algorithm == "sha256":
-		case layerTypes[l.MediaType]:
+		case known && diffIDs[n].Algorithm == "sha256":
+		case known:
 			return fmt.Errorf("layer %s: diff ID %s: only sha256 digests are supported", l.Digest, diffIDs[n])
 		case !l.MediaType.IsDistributable():
 			return fmt.Errorf("layer %s may not be distributed (%s), so no image can be built on it", l.Digest, t)
@@ -161,6 +171,9 @@ func (l *baseLayer) Exists() (bool, error) { return true, nil }
 // Compressed implements v1.Layer. v1.Layer takes no context, so a layer that
 // must be fetched first obeys the context in Resolver.Remote alone.
 func (l *baseLayer) Compressed() (io.ReadCloser, error) {
+	if !l.desc.MediaType.IsDistributable() {
+		return nil, fmt.Errorf("base %s: layer %s may not be distributed (%s): it is its owner's to hand out", l.source.ref, l.desc.Digest, l.desc.MediaType)
+	}
 	f, err := l.source.open(context.Background(), l.desc)
 	if err != nil {
 		return nil, fmt.Errorf("base %s: layer %w", l.source.ref, err)

@@ -301,5 +301,9 @@ type Base struct {
 	// those of a registry are *remote.MountableLayer.
 	Image  v1.Image
 	Config *v1.ConfigFile
-	Tree   *filetree.Tree
+	// Platform is the image's own, with the version and features of its system.
+	Platform v1.Platform
+	// Tree is what the layers leave; nothing if they are Windows', which nobody
+	// looks into, and which a registry needn't have.
+	Tree *filetree.Tree
 }

@@ -43,6 +43,7 @@ import (
 //	layers IMAGE [PLATFORM]         the layers' digests, PLATFORM DIGEST a line
 //	tarls IMAGE PLATFORM [REGEXP]   the layers' entries, LAYER MODE UID:GID PATH [-> TARGET] a line; of those /PATHs only
 //	tarcat IMAGE PLATFORM PATH      the content of a file as the last layer that has it has it
+//	windowsls IMAGE PLATFORM        the entries of layers for Windows, LAYER PATH OWNER a line: the number of a group
 //	validate IMAGE                  all digests, sizes and diff IDs
 //	tree DIR|FILE...                the files, with mode, size and hash: dist as it was
 //	stamps DIR|FILE...              the files, with mode, inode and time: what was written again
@@ -69,6 +70,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"layers":     printing(layers),
 	"tarls":      printing(tarls),
 	"tarcat":     printing(tarcat),
+	"windowsls":  printing(windowsls),
 	"validate":   plain(validateCommand),
 	"tree":       printing(tree),
 	"stamps":     printing(stamps),
@@ -248,6 +250,7 @@ func baseCommand(ts *testscript.TestScript, args []string) error {
 	checked := flags.Bool("healthcheck", false, "the base has a health check")
 	wrong := flags.String("wrong", "", "truncated, dotdot, abslink, bomb, garbage: what is wrong with a layer")
 	flags.BoolVar(&b.Merged, "merged", false, "/bin is a link to /usr/bin")
+	flags.BoolVar(&b.Foreign, "foreign", false, "the first layer is nowhere to be had")
 	flags.BoolVar(&b.Docker, "docker", false, "Docker's media types")
 	if err := flags.Parse(args); err != nil {
 		return err

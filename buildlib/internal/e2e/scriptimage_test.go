@@ -3,6 +3,8 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -297,6 +299,40 @@ func tarcat(ts *testscript.TestScript, args []string) error {
 	}
 	_, _ = ts.Stdout().Write(content)
 	return err
+}
+
+// windowsls reads security descriptors as [MS-DTYP] 2.4.6 and 2.4.2 have them.
+func windowsls(ts *testscript.TestScript, args []string) error {
+	_, image, err := openChild(ts, args)
+	if err != nil {
+		return err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return err
+	}
+	for i, l := range layers {
+		if media, err := l.MediaType(); err != nil || !media.IsDistributable() {
+			continue
+		}
+		err := walkLayer(l, func(h *tar.Header, _ io.Reader) error {
+			sd, err := base64.StdEncoding.DecodeString(h.PAXRecords["MSWINDOWS.rawsd"])
+			if err != nil || len(sd) != 52 || sd[0] != 1 || binary.LittleEndian.Uint16(sd[2:]) != 0x8000 {
+				return fmt.Errorf("%s: not a self-relative security descriptor: %x, %v", h.Name, sd, err)
+			}
+			owner := sd[binary.LittleEndian.Uint32(sd[4:]):][:16]
+			group := sd[binary.LittleEndian.Uint32(sd[8:]):][:16]
+			if !bytes.Equal(owner, group) || !bytes.HasPrefix(owner, []byte{1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0}) {
+				return fmt.Errorf("%s: owner %x, group %x", h.Name, owner, group)
+			}
+			fmt.Fprintln(ts.Stdout(), i, h.Name, binary.LittleEndian.Uint32(owner[12:]))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func validateCommand(ts *testscript.TestScript, args []string) error {

@@ -31,6 +31,7 @@ import (
 //
 //	-login                      only testenv.Username may use it
 //	-readonly                   refuses writes with 405
+//	-urls                       with -real, takes layers that are elsewhere
 //	-fail STATUS:METHOD:PATH    answers so, with a page of HTML
 //	-after SECONDS              and asks to be left alone for so long
 //	-corrupt METHOD:PATH        changes a byte of the answer
@@ -44,6 +45,7 @@ func registryCommand(ts *testscript.TestScript, args []string) error {
 	login := flags.Bool("login", false, "")
 	readOnly := flags.Bool("readonly", false, "")
 	genuine := flags.Bool("real", false, "")
+	urls := flags.Bool("urls", false, "")
 	fail := flags.String("fail", "", "")
 	after := flags.Int("after", 0, "")
 	corrupt := flags.String("corrupt", "", "")
@@ -55,7 +57,7 @@ func registryCommand(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	if *genuine {
-		r := testenv.Registry(s.tb, testenv.RegistryOptions{Login: *login, ReadOnly: *readOnly})
+		r := testenv.Registry(s.tb, testenv.RegistryOptions{Login: *login, ReadOnly: *readOnly, URLs: *urls})
 		ts.Setenv("REGISTRY", r.Host)
 		return nil
 	}

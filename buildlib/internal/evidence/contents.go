@@ -110,7 +110,9 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 			system = append(system, l)
 		}
 	}
-	if c.System, err = keptSystem(ctx, cache, system); err != nil {
+	if c.windows() {
+		c.System.Incomplete = "what a base for Windows has isn't read"
+	} else if c.System, err = keptSystem(ctx, cache, system); err != nil {
 		return c, err
 	}
 	// What the image has in their place hides those of the base.
@@ -121,6 +123,8 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 	cache.Save("contents", key, c)
 	return c, nil
 }
+
+func (c *Contents) windows() bool { return strings.HasPrefix(c.Platform, "windows/") }
 
 // layer is a layer and what the history says of it.
 type layer struct {
@@ -161,7 +165,11 @@ func (c *Contents) addFiles(ctx context.Context, l layer) error {
 			return nil
 		}
 		digest, _, err := v1.SHA256(r)
-		c.Files = append(c.Files, File{"/" + clean(h.Name), digest})
+		name := clean(h.Name)
+		if c.windows() {
+			name = strings.TrimPrefix(name, "Files/")
+		}
+		c.Files = append(c.Files, File{"/" + name, digest})
 		return err
 	})
 	slices.SortFunc(c.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })

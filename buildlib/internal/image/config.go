@@ -36,7 +36,7 @@ func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 		Shell:        from.Shell,
 		Entrypoint:   s.Config.Entrypoint,
 		Cmd:          s.Config.Cmd,
-		Env:          join(from.Env, s.Config.Env),
+		Env:          join(from.Env, s.Config.Env, s.Platform.OS),
 		ExposedPorts: union(from.ExposedPorts, s.Config.ExposedPorts),
 		Volumes:      union(from.Volumes, s.Config.Volumes),
 		Labels:       labels(from.Labels, s.Config.Labels),
@@ -46,6 +46,10 @@ func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 	}
 	if s.BaseCmd {
 		c.Cmd = from.Cmd
+	}
+	if s.Platform.OS == "windows" {
+		// One shell line, which Windows splits, and not a list of words.
+		c.ArgsEscaped = from.ArgsEscaped && (s.BaseEntrypoint || s.BaseCmd)
 	}
 	p := normalized(s.Platform)
 	return &v1.ConfigFile{
@@ -92,15 +96,21 @@ func marshal(config *v1.ConfigFile, interval time.Duration) ([]byte, error) {
 
 // join joins variables, each KEY=VALUE, to the base's: one that the base has is
 // replaced where it is.
-func join(from, own []string) []string {
+func join(from, own []string, os string) []string {
 	list := append([]string(nil), from...)
 	at := map[string]int{}
-	for i, kv := range list {
+	name := func(kv string) string {
 		key, _, _ := strings.Cut(kv, "=")
-		at[key] = i // of two, programs see the last
+		if os == "windows" {
+			return strings.ToUpper(key) // which are one there: Path and PATH
+		}
+		return key
+	}
+	for i, kv := range list {
+		at[name(kv)] = i // of two, programs see the last
 	}
 	for _, kv := range own {
-		key, _, _ := strings.Cut(kv, "=")
+		key := name(kv)
 		if i, ok := at[key]; ok {
 			list[i] = kv
 			continue

@@ -41,7 +41,7 @@ func TestEnv(t *testing.T) {
 		"no base env": {nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := join(c.base, c.env); !reflect.DeepEqual(got, c.want) {
+			if got := join(c.base, c.env, "linux"); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -77,6 +77,9 @@ func (e *Expired) StartOver() bool { return true }
 func transient(err error) bool {
 	var terr *transport.Error
 	if errors.As(err, &terr) {
+		if incomplete(err) {
+			return false // until the part is there
+		}
 		return transientStatus(terr.StatusCode) ||
 			terr.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
 			has(terr, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,

@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // repeat sends the request until the answer is one to keep. What can't be
@@ -30,7 +33,7 @@ func (w *wire) repeat(req *http.Request, op *operation) (*http.Response, error) 
 		switch {
 		case ctx.Err() != nil:
 			return ended()
-		case err == nil && !transientStatus(resp.StatusCode), err != nil && !transient(err):
+		case err == nil && (!transientStatus(resp.StatusCode) || misses(resp)), err != nil && !transient(err):
 			return resp, err
 		case err != nil:
 			why = reason(err)
@@ -57,6 +60,21 @@ func (w *wire) repeat(req *http.Request, op *operation) (*http.Response, error) 
 			resp.Body.Close()
 		}
 	}
+}
+
+// misses reports whether the answer says that a part of a manifest isn't there, which
+// the same request can't change. distribution calls it an internal error if more is
+// wrong with the manifest.
+func misses(resp *http.Response) bool {
+	if resp.Request == nil || resp.Request.Method != http.MethodPut {
+		return false
+	}
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // a fault comes up again for who reads on
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
+	return bytes.Contains(start, []byte(transport.ManifestBlobUnknownErrorCode))
 }
 
 // probes reports whether the request only looks for TLS where plain HTTP will

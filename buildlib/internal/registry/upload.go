@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -131,10 +133,28 @@ func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) 
 		if err == nil || !incomplete(err) {
 			return err
 		}
+		if layer := m.elsewhere(err); layer != nil {
+			return &failure{text: fmt.Sprintf("%s: %s is a layer that its owner alone may distribute, and the registry takes no image with one: allow its address %s there (validation.manifests.urls of distribution's configuration), or take a base without such layers", err, layer.Digest, strings.Join(layer.URLs, ", "))} // and not its cause, which would be tried again
+		}
 		if err := op.again(ctx, err); err != nil {
 			return err
 		}
 	}
+}
+
+// elsewhere is the layer that is not to be pushed, and without which the registry
+// doesn't take the manifest, as err says; nil: there is none.
+func (m *Manifest) elsewhere(err error) *v1.Descriptor {
+	parsed, perr := v1.ParseManifest(bytes.NewReader(m.Raw))
+	if perr != nil {
+		return nil
+	}
+	for i, l := range parsed.Layers {
+		if !l.MediaType.IsDistributable() && strings.Contains(err.Error(), l.Digest.Hex) {
+			return &parsed.Layers[i]
+		}
+	}
+	return nil
 }
 
 // pushBlob makes sure that the repository has the blob. In round 0 each is looked at

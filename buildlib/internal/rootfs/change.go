@@ -28,6 +28,7 @@ type change struct {
 	UID, GID int
 	Link     string            // a symlink's target, or the path of the file that this is another name of
 	Xattrs   map[string]string // of a directory, as Node's, or a file
+	Security string            // the security descriptor, in a layer for Windows
 	Size     int64             // of a file, in bytes
 	Digest   v1.Hash           // sha256 of a file's content
 	Source   string            // where a file's content is from
@@ -36,6 +37,10 @@ type change struct {
 	Identity disk.Identity
 	Open     func() (io.ReadCloser, error)
 }
+
+// securityRecord is the PAX record that holds the security descriptor of a file in a
+// layer for Windows, in base64 (github.com/Microsoft/go-winio/backuptar).
+const securityRecord = "MSWINDOWS.rawsd"
 
 // textFile is the change that makes p a file that holds content.
 func textFile(p string, mode int64, content []byte, source string) change {
@@ -72,6 +77,9 @@ func (c change) header() *tar.Header {
 	}
 	for key, value := range c.Xattrs {
 		h.PAXRecords[filetree.XattrPrefix+key] = value
+	}
+	if c.Security != "" {
+		h.PAXRecords = map[string]string{securityRecord: c.Security}
 	}
 	return h
 }

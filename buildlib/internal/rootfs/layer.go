@@ -89,6 +89,9 @@ func layerKey(f *format, changes []change) string {
 	sum := sha256.New()
 	for _, c := range changes {
 		fmt.Fprintf(sum, "%q %c %o %d:%d %q %d %s %q\n", c.Path, c.Type, c.Mode, c.UID, c.GID, c.Link, c.Size, c.Digest, c.Xattrs)
+		if c.Security != "" {
+			fmt.Fprintf(sum, "%s\n", c.Security)
+		}
 	}
 	return fmt.Sprintf("format %d, %s %s, %x", layerFormat, compressorName(), f.name, sum.Sum(nil))
 }

@@ -7,8 +7,8 @@
 // files of a distribution's packages; passwd and user, accounts; ignore and glob,
 // the project's files that are left out, and those that a pattern matches;
 // format, compress, builder and layer, from changes to a layer in the cache; files, the
-// project's files that are copied; spec, the parts of a root file system; runtime,
-// what a static program needs from a system; rootfs, which puts everything together.
+// project's files that are copied; spec, the parts of a root file system; windows, what
+// is different there; runtime, what a static program needs from a system; rootfs, which puts everything together.
 package rootfs
 
 import (
@@ -35,18 +35,31 @@ type part struct {
 func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 	fs := newFileSystem(s.Base)
 	var parts []part
+	var invalid error // the first
+	names := map[string]string{}
 	take := func(what string) {
-		if changes := fs.take(); len(changes) > 0 {
-			parts = append(parts, part{what, changes})
+		changes := fs.take()
+		if len(changes) == 0 {
+			return
 		}
+		if s.Windows {
+			var err error
+			if changes, err = forWindows(changes, names); err != nil {
+				invalid = cmp.Or(invalid, fmt.Errorf("%s: %w", what, err))
+			}
+		}
+		parts = append(parts, part{what, changes})
 	}
 	if err := addPackages(fs, s.Packages); err != nil {
 		return nil, err
 	}
 	take("packages")
-	user, err := addUser(fs, s.User, s.BaseUser, s.Base == nil)
-	if err != nil {
-		return nil, err
+	user := windowsAccount(&s)
+	if !s.Windows {
+		var err error
+		if user, err = addUser(fs, s.User, s.BaseUser, s.Base == nil); err != nil {
+			return nil, err
+		}
 	}
 	if err := b.addRuntime(fs, &s, user); err != nil {
 		return nil, err
@@ -61,6 +74,9 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 			return nil, fmt.Errorf("binary %w", err)
 		}
 		take("binary " + e.Path)
+	}
+	if invalid != nil {
+		return nil, invalid
 	}
 	if user.config != s.BaseUser && (fs.has(passwdPath) || fs.has(groupPath)) {
 		// Accounts of the user's own: what engines would find there isn't known.

@@ -12,6 +12,10 @@ import (
 type Spec struct {
 	// Base is what the base leaves. Nil: scratch.
 	Base *filetree.Tree
+	// Windows makes layers for Windows: paths are those of drive C, written with
+	// slashes, modes, owners and extended attributes don't count, and User is the
+	// Name of an account that the base has; empty: BaseUser, or else ContainerUser.
+	Windows bool
 	// BaseUser is the User of the base's config.
 	BaseUser string
 	// Packages are what packages of the base's distribution bring; they get a

@@ -13,14 +13,15 @@ import (
 // Base describes a base image to build on, one child per platform. Start from
 // Tiny or Alpine and change what the test is about.
 type Base struct {
-	// Platforms are os/arch[/variant] as they stand in the index, where
-	// Docker Hub's arm64 carries the variant v8.
+	// Platforms are os/arch[/variant][:os.version] as they stand in the index,
+	// where Docker Hub's arm64 carries the variant v8.
 	Platforms []string
 	// Programs are each platform's busybox. A platform that has none gets a
 	// text file in its place: enough for whatever runs nothing.
 	Programs map[string][]byte
 	Merged   bool                         // /bin, /sbin and /lib are links into /usr
 	Docker   bool                         // a manifest list with Docker's media types
+	Foreign  bool                         // the first layer is its owner's to distribute
 	Attested bool                         // each image has an unknown/unknown attestation, as buildx makes them
 	Entries  []Entry                      // a second layer
 	Layers   []v1.Layer                   // further layers
@@ -82,10 +83,17 @@ func (b Base) Image(t testing.TB, platform string) v1.Image {
 		image = mutate.ConfigMediaType(image, types.DockerConfigJSON)
 		layerType = types.DockerLayer
 	}
-	for _, l := range layers {
+	for i, l := range layers {
 		var err error
+		media, urls := layerType, []string(nil)
+		if i == 0 && b.Foreign {
+			media, urls = types.OCIRestrictedLayer, []string{"https://owner.example/layer"}
+			if b.Docker {
+				media = types.DockerForeignLayer
+			}
+		}
 		image, err = mutate.Append(image, mutate.Addendum{
-			Layer: l, MediaType: layerType,
+			Layer: retyped{l, media}, MediaType: media, URLs: urls,
 			History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "testenv"},
 		})
 		must(t, err)
@@ -94,6 +102,7 @@ func (b Base) Image(t testing.TB, platform string) v1.Image {
 	must(t, err)
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Variant = p.OS, p.Architecture, p.Variant
+	file.OSVersion, file.OSFeatures = p.OSVersion, p.OSFeatures
 	file.Created = v1.Time{Time: epoch}
 	file.Config.Cmd = []string{"/bin/sh"}
 	file.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -129,10 +138,19 @@ func attestation(t testing.TB, of v1.Image) mutate.IndexAddendum {
 	}}
 }
 
-// parse reads os/arch[/variant] as it stands, where containerd/platforms would
-// normalise it.
+// retyped is a layer by another name.
+type retyped struct {
+	v1.Layer
+	media types.MediaType
+}
+
+func (r retyped) MediaType() (types.MediaType, error) { return r.media, nil }
+
+// parse reads os/arch[/variant][:os.version] as it stands, where containerd/platforms
+// would normalise it. A version has the feature that Microsoft's large bases have.
 func parse(t testing.TB, platform string) *v1.Platform {
 	t.Helper()
+	platform, version, versioned := strings.Cut(platform, ":")
 	parts := strings.Split(platform, "/")
 	if len(parts) < 2 || len(parts) > 3 {
 		t.Fatalf("testenv: platform %q is not os/arch[/variant]", platform)
@@ -140,6 +158,9 @@ func parse(t testing.TB, platform string) *v1.Platform {
 	p := &v1.Platform{OS: parts[0], Architecture: parts[1]}
 	if len(parts) == 3 {
 		p.Variant = parts[2]
+	}
+	if versioned {
+		p.OSVersion, p.OSFeatures = version, []string{"win32k"}
 	}
 	return p
 }

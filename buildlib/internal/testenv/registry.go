@@ -29,6 +29,7 @@ type RegistryOptions struct {
 	Login    bool   // only Username with Password may read and write
 	Tokens   bool   // as Login, but by tokens that a token server gives
 	ReadOnly bool   // reads only: writes are answered with 405
+	URLs     bool   // takes manifests with layers that are elsewhere
 	Storage  string // the storage folder of an earlier one; default: a new one
 }
 
@@ -105,6 +106,9 @@ func (o RegistryOptions) config(host, dir string, tokens *Tokens) string {
 	fmt.Fprintf(&b, "    uploadpurging: {enabled: false}\n")
 	if o.ReadOnly {
 		fmt.Fprintf(&b, "    readonly: {enabled: true}\n")
+	}
+	if o.URLs {
+		fmt.Fprintf(&b, "validation: {manifests: {urls: {allow: [%q]}}}\n", "^https://owner[.]example/")
 	}
 	if o.Login {
 		fmt.Fprintf(&b, "auth: {htpasswd: {realm: tests, path: %q}}\n", filepath.Join(dir, "htpasswd"))

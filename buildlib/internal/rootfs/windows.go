@@ -1,0 +1,108 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// What layers for Windows have that others don't isn't in the OCI image spec: it is
+// what hcsshim reads (github.com/Microsoft/hcsshim/pkg/ociwclayer). The drive's files
+// are below Files, registry hives below Hives, and securityRecord of each entry is its
+// security descriptor.
+const (
+	windowsFiles = "/Files"
+	windowsHives = "/Hives"
+)
+
+// ContainerUser is the account without privileges that every Windows base has.
+const ContainerUser = "ContainerUser"
+
+// windowsUsers is the number of the group Users (S-1-5-32-545), to which
+// ContainerUser belongs. In the changes of a layer for Windows it is the UID of what
+// the image's user is to write in.
+const windowsUsers = 545
+
+// windowsAdministrators is the number of the group Administrators.
+const windowsAdministrators = 544
+
+// securityDescriptor is a self-relative one ([MS-DTYP], 2.4.6) that names a group of
+// the machine's own as owner and group. Without a list of rights, what is made
+// inherits those of the folder that it is in.
+func securityDescriptor(group uint32) string {
+	sid := []byte{1, 2, 0, 0, 0, 0, 0, 5}                          // revision, two numbers, the NT authority
+	sid = binary.LittleEndian.AppendUint32(sid, 32)                // BUILTIN
+	sid = binary.LittleEndian.AppendUint32(sid, group)             // in it
+	sd := []byte{1, 0, 0, 0x80}                                    // revision, self-relative
+	sd = binary.LittleEndian.AppendUint32(sd, 20)                  // where the owner is
+	sd = binary.LittleEndian.AppendUint32(sd, 20+uint32(len(sid))) // and the group
+	sd = append(sd, make([]byte, 8)...)                            // no lists
+	return base64.StdEncoding.EncodeToString(slices.Concat(sd, sid, sid))
+}
+
+// windowsAccount is the account that an image for Windows runs as.
+func windowsAccount(s *Spec) account {
+	a := account{config: s.User.Name, uid: windowsUsers, gid: windowsUsers}
+	if a.config == "" {
+		a.config = s.BaseUser
+	}
+	if a.config == "" {
+		a.config = ContainerUser
+	}
+	return a
+}
+
+// systemFolders are those of the drive that every Windows has, in lower case. A layer
+// has every folder above its files, and whoever unpacks it gives them the rights
+// that the layer says: those of the base aren't known here.
+var systemFolders = []string{"program files", "program files (x86)", "programdata", "users", "windows"}
+
+// CheckWindowsPath is an error if nothing can be put at the path, written /app for
+// C:\app, of an image for Windows.
+func CheckWindowsPath(p string) error {
+	for name := range strings.SplitSeq(strings.Trim(p, "/"), "/") {
+		if strings.ContainsAny(name, `<>:"|?*\`) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
+			return fmt.Errorf("%q is not a name that Windows takes", name)
+		}
+	}
+	top, _, _ := strings.Cut(strings.Trim(strings.ToLower(p), "/"), "/")
+	if slices.Contains(systemFolders, top) {
+		return fmt.Errorf(`C:\%s is Windows's own, with rights that a layer would take away: use a folder of yours, like C:\app`, top)
+	}
+	return nil
+}
+
+// forWindows makes the changes of a layer those of one for Windows. seen are the
+// paths of the image's layers so far: names that differ in case alone are one there.
+func forWindows(changes []change, seen map[string]string) ([]change, error) {
+	list := []change{directory(windowsFiles, 0o755, 0, 0), directory(windowsHives, 0o755, 0, 0)}
+	for _, c := range changes {
+		if err := CheckWindowsPath(c.Path); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Path, err)
+		}
+		if c.Type != tar.TypeDir && c.Type != tar.TypeReg {
+			return nil, fmt.Errorf("%s: is a link, which images for Windows can't have: copy the file instead", c.Path)
+		}
+		lower := strings.ToLower(c.Path)
+		if other, ok := seen[lower]; ok && (other != c.Path || c.Type != tar.TypeDir) {
+			return nil, fmt.Errorf("%s: %s is already there, and Windows takes both for one", c.Path, other)
+		}
+		seen[lower] = c.Path
+		c.Path = path.Join(windowsFiles, c.Path)
+		list = append(list, c)
+	}
+	for i := range list {
+		c := &list[i]
+		group := uint32(windowsAdministrators)
+		if c.UID != 0 {
+			group = windowsUsers
+		}
+		c.UID, c.GID, c.Xattrs, c.Security = 0, 0, nil, securityDescriptor(group)
+	}
+	slices.SortFunc(list, func(a, b change) int { return strings.Compare(a.Path, b.Path) })
+	return list, nil
+}
