@@ -53,7 +53,7 @@ func madeDeb(t *testing.T, control, name, body string) []byte {
 // what is said where it is not open.
 func TestPackages(t *testing.T) {
 	control := "Package: tool\nVersion: 1.0-1\nArchitecture: amd64\nDescription: made\n"
-	deb := madeDeb(t, control, "./usr/bin/tool", "the tool")
+	deb := madeDeb(t, control, "./usr/bin/tool", "\x7fELF: the tool")
 	list := fmt.Sprintf("%sFilename: pool/tool.deb\nSize: %d\nSHA256: %x\n\n", control, len(deb), sha256.Sum256(deb))
 	files := map[string]string{
 		"/pool/tool.deb": string(deb), "/dists/stable/main/binary-amd64/Packages": list,
@@ -93,11 +93,15 @@ func TestPackages(t *testing.T) {
 	}
 	made := images(t, plan(t, dir, p, o))[0]
 	valid(t, made.Layout)
-	if got := fileIn(t, made.Layout, made.Platforms[0].Digest, "usr/bin/tool"); got != "the tool" {
+	if got := fileIn(t, made.Layout, made.Platforms[0].Digest, "usr/bin/tool"); got != "\x7fELF: the tool" {
 		t.Errorf("usr/bin/tool: %q", got)
 	}
 	if got := fileIn(t, made.Layout, made.Platforms[0].Digest, "var/lib/dpkg/status"); !strings.Contains(got, "Package: tool\nStatus: install ok installed\n") {
 		t.Errorf("status: %s", got)
+	}
+	bill := read(t, filepath.Join(dir, "dist", "evidence", "server", "linux-amd64.spdx.json"))
+	if !strings.Contains(bill, "/tool@1.0-1?arch=amd64") || strings.Contains(bill, "incomplete: ") {
+		t.Errorf("the bill of materials lacks the package, or doesn't know its program:\n%s", bill)
 	}
 	if found, err := plan(t, dir, p, o).Outdated(t.Context()); err != nil || len(found.Bases)+len(found.Packages) > 0 {
 		t.Errorf("outdated: %+v, %v", found, err)
