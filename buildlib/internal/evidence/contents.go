@@ -62,7 +62,7 @@ type Source struct {
 
 // contentsFormat is part of the key of kept Contents and Systems: count it up
 // when what is found changes.
-const contentsFormat = "2"
+const contentsFormat = "3"
 
 // The histories of the layers that Collect tells apart.
 const (

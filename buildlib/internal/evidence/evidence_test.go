@@ -175,6 +175,30 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 }
 
+// What trivy looks for: the distribution by an ID of SPDX, source packages by a
+// phrase, and Go programs elsewhere than among the distribution's packages.
+func TestBillOfMaterialsForTrivy(t *testing.T) {
+	s := subject(t)
+	data, err := SPDX(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`"SPDXID": "SPDXRef-OperatingSystem-alpine-`, `"sourceInfo": "built package from: musl 1.2.5-r9"`} {
+		if !bytes.Contains(data, []byte(text)) {
+			t.Errorf("lacks %s", text)
+		}
+	}
+	for _, e := range newGraph(s).edges {
+		if strings.HasPrefix(e.from, kindSystem) && !strings.HasPrefix(e.to, kindPackage) {
+			t.Errorf("the distribution has %s", e.to)
+		}
+	}
+	deb := stanzas([]byte(debDatabase), ": ", debPackage)
+	if len(deb) != 1 || deb[0].Source != "glibc 2.36-9" {
+		t.Errorf("dpkg's packages: %+v", deb)
+	}
+}
+
 func TestProvenance(t *testing.T) {
 	s := subject(t)
 	data, err := Provenance(s)

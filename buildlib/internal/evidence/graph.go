@@ -36,7 +36,7 @@ func (s *Subject) IsIndex() bool { return len(s.Images) != 1 || s.Images[0].Dige
 const (
 	kindImage   = "image"
 	kindBase    = "base"
-	kindSystem  = "system"
+	kindSystem  = "OperatingSystem" // trivy knows it by an ID of SPDX that begins so
 	kindPackage = "package"
 	kindBinary  = "binary"
 	kindModule  = "module"
@@ -167,8 +167,8 @@ func (g *graph) system(image string, s *System) {
 		id := g.add(component{kind: kindPackage, name: p.Name, version: p.Version, purl: purl, source: p.Source, license: p.License}, purl)
 		g.join(in, contains, id)
 	}
-	for i := range s.Programs {
-		g.binary(in, "", &s.Programs[i], "in the base")
+	for i := range s.Programs { // not the distribution's: its packages are for other databases of faults
+		g.binary(image, "", &s.Programs[i], "in the base")
 	}
 }
 

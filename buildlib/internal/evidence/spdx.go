@@ -35,7 +35,7 @@ func SPDX(s *Subject) ([]byte, error) {
 			Download: "NOASSERTION", Concluded: "NOASSERTION", Declared: "NOASSERTION", Copyright: "NOASSERTION",
 		}
 		if c.source != "" {
-			p.Source = "built from the source package " + c.source
+			p.Source = "built package from: " + c.source // in trivy's words
 		}
 		if c.license != "" {
 			p.LicenseComments = "the package manager's database says: " + c.license

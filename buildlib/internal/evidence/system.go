@@ -32,8 +32,8 @@ type Package struct {
 	Kind    string `json:"kind"` // as in package URLs: apk, deb
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Arch    string `json:"arch,omitempty"` // the distribution's word for it
-	Source  string `json:"source,omitempty"`
+	Arch    string `json:"arch,omitempty"`    // the distribution's word for it
+	Source  string `json:"source,omitempty"`  // the source package and its version, if the database names one
 	License string `json:"license,omitempty"` // as the database has it
 }
 
@@ -212,12 +212,21 @@ func fields(paragraph []byte, separator string) map[string]string {
 
 // apkPackage reads a paragraph of apk's database (apk-v2(5), "installed").
 func apkPackage(f map[string]string) (Package, bool) {
-	return Package{Kind: "apk", Name: f["P"], Version: f["V"], Arch: f["A"], Source: f["o"], License: f["L"]}, true
+	p := Package{Kind: "apk", Name: f["P"], Version: f["V"], Arch: f["A"], License: f["L"]}
+	if f["o"] != "" {
+		p.Source = f["o"] + " " + p.Version
+	}
+	return p, true
 }
 
 // debPackage reads a paragraph of dpkg's (dpkg-query(1), deb-control(5)).
 func debPackage(f map[string]string) (Package, bool) {
-	source, _, _ := strings.Cut(f["Source"], " ") // its version may follow
+	source := f["Source"]
+	if name, version, ok := strings.Cut(source, " ("); ok {
+		source = name + " " + strings.TrimSuffix(version, ")")
+	} else if source != "" {
+		source += " " + f["Version"]
+	}
 	status := f["Status"]
 	return Package{Kind: "deb", Name: f["Package"], Version: f["Version"], Arch: f["Architecture"], Source: source},
 		status == "" || strings.HasSuffix(status, " installed")
