@@ -81,7 +81,9 @@ func newWriter(dir string, o Options) *writer {
 
 // verified is what is known of a layout's blobs that are ours.
 type verified struct {
-	Index v1.Hash  `json:"index"`
+	// Index is zero until the first run has finished, and not written: the zero
+	// hash has a text that can't be read.
+	Index v1.Hash  `json:"index,omitzero"`
 	Tags  []string `json:"tags"`
 	// Images are as Options has them.
 	Images map[string]v1.Hash       `json:"images,omitempty"`

@@ -181,6 +181,18 @@ func TestWriteLayoutInterrupted(t *testing.T) {
 		t.Errorf("%d files, want those of before", len(after))
 	}
 
+	// There need not be a previous one.
+	first := filepath.Join(t.TempDir(), "app")
+	if err := Write(t.Context(), first, other, Options{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if err := Write(t.Context(), first, idx, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if after := files(t, first); len(after) != len(before) {
+		t.Errorf("%d files after an unfinished first run, want %d", len(after), len(before))
+	}
+
 	ctx, cancel := context.WithCancelCause(t.Context())
 	interrupted := errors.New("interrupted")
 	cancel(interrupted)
