@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/multimage/multimage/buildlib/internal/evidence"
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // cacheRegistry is a registry that does to its blobs what a test wants.
@@ -175,6 +176,7 @@ func cacheWarnings(events *recorder) (list []string) {
 // TestBuildCache: one machine compiles and writes, others only read; then what
 // goes wrong with registries is put right.
 func TestBuildCache(t *testing.T) {
+	testenv.Slow(t)
 	c := newCacheRegistry(t)
 	must := func(m machine, write bool) (int, string, *recorder) {
 		t.Helper()

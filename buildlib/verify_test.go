@@ -20,6 +20,7 @@ import (
 // Each class of difference, made for real: what was published is of the project as
 // publish changes it, and what verifies is the project as it is.
 func TestVerify(t *testing.T) {
+	testenv.Slow(t)
 	// Each case would compile the runtime.
 	was, common := emptyCache, t.TempDir()
 	emptyCache = func(string) string { return common }

@@ -26,10 +26,12 @@ import (
 // cleans up, must give the digests that a run elsewhere gave, and leave nothing
 // of the killed one.
 //
-// TEST_KILLS is how many runs are killed (default 8; .ci/run kills 24); TEST_SEED repeats the
+// TEST_KILLS is how many runs are killed (default 24); TEST_SEED repeats the
 // choices of an earlier test, though not what the machine's load made of them.
 func TestKill(t *testing.T) {
-	kills, seed := number(t, "TEST_KILLS", 8), number(t, "TEST_SEED", time.Now().UnixNano())
+	t.Parallel()
+	testenv.Slow(t)
+	kills, seed := number(t, "TEST_KILLS", 24), number(t, "TEST_SEED", time.Now().UnixNano())
 	t.Logf("TEST_SEED=%d TEST_KILLS=%d", seed, kills)
 	k := newKilling(t, rand.New(rand.NewPCG(uint64(seed), 0)))
 	for i := int64(0); i < kills; {

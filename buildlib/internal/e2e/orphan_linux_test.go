@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/multimage/multimage/buildlib"
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // ends are the ways in which a run of "go tool mage" is ended from outside:
@@ -38,13 +38,9 @@ var ends = []struct {
 
 // TestOrphans ends runs while they compile, and while they upload, and looks
 // whether anything that they started is there two seconds later.
-//
-// TEST_ENDS is in how many ways (default 3, chosen at random; .ci/run takes all);
-// TEST_SEED repeats the choice of an earlier test.
 func TestOrphans(t *testing.T) {
-	some, seed := number(t, "TEST_ENDS", 3), number(t, "TEST_SEED", time.Now().UnixNano())
-	t.Logf("TEST_SEED=%d TEST_ENDS=%d", seed, some)
-	chosen := rand.New(rand.NewPCG(uint64(seed), 0)).Perm(len(ends))[:min(some, int64(len(ends)))]
+	t.Parallel()
+	testenv.Slow(t)
 	p := newTinyProject(t, buildlib.Project{Platforms: []string{"linux/amd64"}}, map[string]string{
 		"cmd/slow/main.go": "package main\n\nfunc main() {}\n",
 		"noise":            noise(16 << 20),
@@ -53,8 +49,7 @@ func TestOrphans(t *testing.T) {
 	// Links everything that "go tool mage" wants.
 	run(t, p.dir, p.env, "go", "tool", "mage", "images")
 
-	for _, i := range chosen {
-		end := ends[i]
+	for i, end := range ends {
 		t.Run("compile/"+end.name, func(t *testing.T) {
 			p.configure(t, buildlib.Project{Platforms: []string{"linux/amd64"}})
 			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(i, 20000))
@@ -79,6 +74,8 @@ func TestOrphans(t *testing.T) {
 // TestSurvivors starts runs in the background of a shell that then ends. Nobody
 // wants them to end with it.
 func TestSurvivors(t *testing.T) {
+	t.Parallel()
+	testenv.Slow(t)
 	p := newTinyProject(t, buildlib.Project{Platforms: []string{"linux/amd64"}}, map[string]string{"cmd/slow/main.go": "package main\n\nfunc main() {}\n"})
 	run(t, p.dir, p.env, "go", "tool", "mage", "images")
 	for i, tt := range []struct{ name, script string }{
@@ -88,8 +85,8 @@ func TestSurvivors(t *testing.T) {
 		{"go tool mage, nohup", `nohup go tool mage images &`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(100+i, 6000))
-			f := p.start(t, nil, "sh", "-c", tt.script+" sleep 1", p.tool)
+			writeFile(t, filepath.Join(p.dir, "cmd", "slow", "main.go"), slowMain(100+i, 3000))
+			f := p.start(t, nil, "sh", "-c", tt.script+" sleep 0.5", p.tool)
 			<-f.done
 			if len(f.members()) == 0 && !strings.Contains(f.output(), "dist/oci/slow@sha256:") {
 				t.Errorf("it ended with the shell:\n%s", f.output())

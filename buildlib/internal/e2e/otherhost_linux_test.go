@@ -27,13 +27,12 @@ import (
 // it imports nothing. The go command of one version takes them for its own on any
 // host. What is made there is the program's package, the executable and the image.
 func TestOtherHost(t *testing.T) {
+	t.Parallel()
 	const host, there, here = "arm64", "linux/arm64", "linux/amd64"
 	if runtime.GOARCH == host {
 		t.Skip("this machine is what the test emulates")
 	}
-	if !testenv.Required("qemu") {
-		t.Skip("runs the Go toolchain under QEMU, which takes a minute: set TEST_REQUIRE=qemu")
-	}
+	testenv.Slow(t)
 	testenv.Binfmt(t, host)
 	p := newTinyProject(t, buildlib.Project{}, map[string]string{
 		"cmd/bare/main.go": "package main\n\nfunc main() { println(\"its packages\") }\n",

@@ -34,7 +34,7 @@ func newTinyProject(t *testing.T, project buildlib.Project, files map[string]str
 		t.Fatal(err)
 	}
 	home, dir := t.TempDir(), filepath.Join(t.TempDir(), "tiny")
-	p := &tinyProject{dir: dir, mage: buildMage(t), tool: filepath.Join(home, "tool")}
+	p := &tinyProject{dir: dir, mage: buildMage(t)}
 	module, err := goModule(root, "tiny")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,12 @@ func newTinyProject(t *testing.T, project buildlib.Project, files map[string]str
 	p.env = append(p.env, "HOME="+home, "XDG_CONFIG_HOME="+home, "DOCKER_CONFIG="+home, "CI=true",
 		"MULTIMAGE_CACHE="+filepath.Join(home, "cache"), "MULTIMAGE_VERSION=v0")
 	p.env = slices.Clip(p.env) // to be appended to
-	run(t, dir, p.env, p.mage, "-compile", p.tool)
+	// They all have the same module and magefile.
+	p.tool = program(t, "tool", func(path string) *exec.Cmd {
+		cmd := exec.Command(p.mage, "-compile", path)
+		cmd.Dir, cmd.Env = dir, p.env
+		return cmd
+	})
 	return p
 }
 

@@ -18,6 +18,7 @@ var (
 
 // Users copy what the README shows: each piece of Go in it compiles.
 func TestREADMESnippets(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 // TestArchive imports an archive into containerd and Podman, which both name what is
 // in it.
 func TestArchive(t *testing.T) {
+	t.Parallel()
 	ctr := testenv.Containerd(t)
 	testenv.Require(t, "podman")
 	p := newTinyProject(t, buildlib.Project{

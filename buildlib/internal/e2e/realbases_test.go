@@ -76,6 +76,7 @@ var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
 // TestDockerfileBase builds a base by each engine, finds it again without any, and
 // runs an image on it.
 func TestDockerfileBase(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{"docker", "podman", "buildah"} {
 		t.Run(engine, func(t *testing.T) {
 			testenv.Require(t, engine)
@@ -130,6 +131,7 @@ func TestDockerfileBase(t *testing.T) {
 
 // Two machines that lack the same base both end well, and with the same image.
 func TestDockerfileBaseAtOnce(t *testing.T) {
+	t.Parallel()
 	host := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	docker(t, host)
 	testenv.Push(t, host+"/library/tiny:1", testenv.Tiny().Index(t))
@@ -158,6 +160,7 @@ func TestDockerfileBaseAtOnce(t *testing.T) {
 
 // What is wrong with a base from a Dockerfile is said with the way out.
 func TestDockerfileBaseRefused(t *testing.T) {
+	t.Parallel()
 	host := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	docker(t, host)
 	testenv.Push(t, host+"/library/tiny:1", testenv.Tiny().Index(t))
@@ -207,6 +210,7 @@ func TestDockerfileBaseRefused(t *testing.T) {
 // Some registries refuse to tell of a repository that the first push makes. If we
 // may push there, it is built; if not, nothing is.
 func TestDockerfileBaseHidden(t *testing.T) {
+	t.Parallel()
 	for name, mayPush := range map[string]bool{"may push": true, "may not": false} {
 		t.Run(name, func(t *testing.T) {
 			proxy := testenv.NewProxy(t, testenv.Registry(t, testenv.RegistryOptions{}).Host)

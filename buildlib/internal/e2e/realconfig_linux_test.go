@@ -51,6 +51,7 @@ func main() {
 // variants of them in one repository, on two platforms, each of which has a binary
 // of its own under one name.
 func TestConfigInDocker(t *testing.T) {
+	t.Parallel()
 	registry := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	engine := docker(t, registry)
 	testenv.Binfmt(t, "amd64", "arm64")

@@ -66,6 +66,7 @@ func debianBase(t *testing.T) testenv.Base {
 // TestControl locks and publishes examples/control on a base of Debian's. Its Smoke
 // has the daemon run Python with what it imports, on each platform.
 func TestControl(t *testing.T) {
+	t.Parallel()
 	testenv.Require(t, "gpgv", "xz")
 	base := debianBase(t)
 	testenv.Binfmt(t)

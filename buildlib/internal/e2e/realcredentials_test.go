@@ -26,6 +26,7 @@ import (
 // in, and looks for the credentials where they don't belong: also when a
 // registry shows them in an error, and when it sends requests elsewhere.
 func TestCredentials(t *testing.T) {
+	t.Parallel()
 	basic := base64.StdEncoding.EncodeToString([]byte(testenv.Username + ":" + testenv.Password))
 	for _, test := range []struct {
 		name    string

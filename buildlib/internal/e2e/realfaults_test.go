@@ -21,6 +21,7 @@ var seed = flag.Uint64("seed", 0, "the faults of TestRealFaults; 0: some")
 // requests go wrong. Stalls are left out, which take half a minute each to
 // notice.
 func TestRealFaults(t *testing.T) {
+	t.Parallel()
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}

@@ -17,6 +17,7 @@ import (
 // TestHello runs examples/hello, an image from scratch, on platforms that are
 // not this machine's: there are TLS roots and time zones.
 func TestHello(t *testing.T) {
+	t.Parallel()
 	registry := testenv.Registry(t, testenv.RegistryOptions{}).Host
 	engine := docker(t, registry)
 	testenv.Binfmt(t)
@@ -63,6 +64,7 @@ func init() {
 
 // TestMergedUsr adds to /bin, /sbin and /lib of a base where they are links.
 func TestMergedUsr(t *testing.T) {
+	t.Parallel()
 	base := testenv.Alpine(t)
 	base.Merged = true
 	registry := testenv.Registry(t, testenv.RegistryOptions{}).Host
@@ -87,6 +89,7 @@ func TestMergedUsr(t *testing.T) {
 
 // TestPodman loads an image where Docker doesn't answer, but Podman does.
 func TestPodman(t *testing.T) {
+	t.Parallel()
 	testenv.Require(t, "podman")
 	if os.Getuid() != 0 {
 		testenv.Missing(t, "podman", "as another user than root it wants id ranges set up")

@@ -60,6 +60,7 @@ const memoryBound = 300 << 20
 
 // TestLoad publishes many images in one run, within bounds of memory.
 func TestLoad(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("reads the memory of processes from /proc")
 	}

@@ -121,6 +121,7 @@ func newParents(t *testing.T) *example {
 
 // TestParentFoldersInDocker looks at the folders from within containers.
 func TestParentFoldersInDocker(t *testing.T) {
+	t.Parallel()
 	engine := docker(t, "parents-")
 	if driver := strings.TrimSpace(run(t, "", engine.env, "docker", "info", "--format", "{{.Driver}}")); !strings.HasPrefix(driver, "overlay") {
 		testenv.Missing(t, "docker", "its storage driver is "+driver+", which shows nothing of what overlay2 does")
@@ -140,6 +141,7 @@ func TestParentFoldersInDocker(t *testing.T) {
 
 // TestParentFoldersInPodman looks at the folders in mounted images.
 func TestParentFoldersInPodman(t *testing.T) {
+	t.Parallel()
 	testenv.Require(t, "podman")
 	if os.Getuid() != 0 {
 		testenv.Missing(t, "podman", "as another user than root it wants id ranges set up")

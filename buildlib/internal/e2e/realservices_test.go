@@ -67,9 +67,8 @@ func limitApiserver(t *testing.T, e *example) {
 // TestServices publishes examples/services to two of Debian's registries, an
 // open one and one that wants a login, and takes it from there as others would.
 func TestServices(t *testing.T) {
-	if !testenv.Required("registry") {
-		t.Skip("compiles k8s.io/client-go for each platform, which takes minutes: set TEST_REQUIRE=docker,registry,qemu,skopeo")
-	}
+	t.Parallel()
+	testenv.Slow(t) // compiles k8s.io/client-go for each platform
 	base := testenv.Alpine(t)
 	open := newFront(t, testenv.Registry(t, testenv.RegistryOptions{}).Host)
 	closed := newFront(t, testenv.Registry(t, testenv.RegistryOptions{Login: true}).Host)

@@ -154,6 +154,7 @@ docker_manifests:
 // TestSetupInPodman adopts projects by setup alone, and runs their images as
 // their users said that they run.
 func TestSetupInPodman(t *testing.T) {
+	t.Parallel()
 	testenv.Require(t, "podman", "registry")
 	if os.Getuid() != 0 {
 		testenv.Missing(t, "podman", "as another user than root it wants id ranges set up")

@@ -14,6 +14,7 @@ import (
 // TestZstd publishes an image of zstd layers, which Podman pulls for two platforms,
 // and loads it into whichever version of Docker there is.
 func TestZstd(t *testing.T) {
+	t.Parallel()
 	testenv.Require(t, "podman", "registry")
 	if os.Getuid() != 0 {
 		testenv.Missing(t, "podman", "as another user than root it wants id ranges set up")

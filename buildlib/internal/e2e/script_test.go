@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,13 +16,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	cache, err := os.MkdirTemp("", "magefiles")
+	dir, err := os.MkdirTemp("", "shared")
 	if err != nil {
 		panic(err)
 	}
-	exampleMagefiles = cache
+	programs, exampleMagefiles = filepath.Join(dir, "programs"), filepath.Join(dir, "magefiles")
 	status := testenv.Main(m)
-	_ = os.RemoveAll(cache)
+	_ = os.RemoveAll(dir)
 	os.Exit(status)
 }
 
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 // What scripts can do beyond testscript's own commands stands in
 // scriptcmd_test.go.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +43,12 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds:                commands,
+		Condition: func(name string) (bool, error) {
+			if name != "time" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return testenv.Required("time"), nil
+		},
 		Setup: func(env *testscript.Env) error {
 			for key, value := range goEnv() {
 				env.Setenv(key, value)
@@ -67,21 +75,39 @@ func TestScript(t *testing.T) {
 	})
 }
 
+// programs is the folder of what tests share: linking takes seconds.
+var programs string
+
+// links are the links of programs, by their names.
+var links sync.Map
+
+// program returns the path of a program that the first test which asks for it
+// links.
+func program(t *testing.T, name string, link func(path string) *exec.Cmd) string {
+	t.Helper()
+	path := filepath.Join(programs, name, name+testenv.Exe)
+	once, _ := links.LoadOrStore(name, sync.OnceValue(func() error {
+		if out, err := link(path).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	}))
+	if err := once.(func() error)(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return path
+}
+
 // buildMage builds the mage that go.mod names.
 func buildMage(t *testing.T) string {
 	t.Helper()
 	return build(t, "mage", "github.com/magefile/mage")
 }
 
-// build builds a program into a folder of its own.
+// build builds a program of this module, or of one that it requires.
 func build(t *testing.T, name, pkg string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), name+testenv.Exe)
-	cmd := exec.Command("go", "build", "-o", program, pkg)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", name, err, out)
-	}
-	return program
+	return program(t, name, func(path string) *exec.Cmd { return exec.Command("go", "build", "-o", path, pkg) })
 }
 
 // compileMagefiles compiles the magefiles that most scripts have, and returns

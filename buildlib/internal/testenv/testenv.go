@@ -65,6 +65,15 @@ func Missing(t testing.TB, name, reason string) {
 	t.Skipf("needs %s: %s", name, reason)
 }
 
+// Slow skips a test that takes the processors of a small machine for ten seconds
+// or more, unless TEST_REQUIRE lists "time", so that a newcomer's run is short.
+func Slow(t testing.TB) {
+	t.Helper()
+	if !Required("time") {
+		t.Skip("takes long: set TEST_REQUIRE=time")
+	}
+}
+
 // Required reports whether TEST_REQUIRE lists the name.
 func Required(name string) bool {
 	return slices.Contains(strings.Split(os.Getenv("TEST_REQUIRE"), ","), name)
