@@ -198,7 +198,6 @@ func TestBuildCache(t *testing.T) {
 	if all < 10 || len(events.of(StepKeep)) != 1 {
 		t.Fatalf("the first machine compiled %d packages, and kept %v", all, events.of(StepKeep))
 	}
-	first := c.packs(t)
 	c.since()
 
 	reader := newMachine(t, c)
@@ -230,7 +229,7 @@ func TestBuildCache(t *testing.T) {
 	if said := events.of(StepCompile)[0].Detail; said != "unchanged" || digest != want {
 		t.Errorf("a machine that has the executable made %s, want %s, and said %q", digest, want, said)
 	}
-	first = c.packs(t)
+	first := c.packs(t)
 	c.since()
 
 	// A commit.
