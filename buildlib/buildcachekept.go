@@ -22,7 +22,7 @@ import (
 
 const (
 	// maxKept is how many bytes of executables a build adds to the cache, or it is one.
-	maxKept = 40 << 20
+	maxKept = 32 << 20
 	// maxExecutable is how large one may be, in bytes. They compress to about half.
 	maxExecutable = 128 << 20
 )
