@@ -313,7 +313,16 @@ func (r *resolver) list(ctx context.Context, module string, p Platform, b GoBuil
 		return nil, nil // noted by renders
 	}
 	tool := gotool.Go{Dir: filepath.Join(r.plan.Dir, module)}
-	return tool.List(ctx, rendered.environ(p), rendered.args(), patterns...)
+	env, args := rendered.environ(p), rendered.args()
+	if r.plan.BuildCache != "" {
+		// To name packages go downloads all that they import, which the Builder would
+		// restore. It does without, unless one of them is another module's.
+		found, err := tool.List(ctx, append(slices.Clone(env), "GOPROXY=off", "GONOPROXY=none"), args, patterns...)
+		if err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(p gotool.Package) bool { return p.Error != nil }) {
+			return found, nil
+		}
+	}
+	return tool.List(ctx, env, args, patterns...)
 }
 
 // moduleOf returns the folder of the module that has a package, relative to the

@@ -26,33 +26,21 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// buildCache brings what go compiled on other machines into GOCACHE, and takes
-// there what it compiled here. Nothing in it is needed: whatever goes wrong is a
+// buildCache brings what go compiled on other machines into GOCACHE, and the modules
+// that it fetched there into GOMODCACHE, and takes there what is of this machine. Nothing in it is needed: whatever goes wrong is a
 // warning. The nil buildCache has nothing.
 type buildCache struct {
 	w       *workspace
 	repo    name.Repository
 	key     *evidence.Key // signs the cache, and must have; nil: the project signs nothing
 	parts   []*cachePart
+	modules *cachePart // nil: none are looked for
 	folder  gocache.Folder
 	packs   chan struct{} // slots of packs being restored
 	warning sync.Once
 
 	mu   sync.Mutex
 	kept int64 // bytes of executables that this build adds
-}
-
-// cachePart is an image of the cache: for what is compiled by one Go for one
-// platform in one way.
-type cachePart struct {
-	tag      string
-	platform Platform
-	ready    chan struct{} // closed when it is restored, as far as it will be
-
-	mu    sync.Mutex
-	lost  map[v1.Hash]bool // packs that were found to be of no use
-	calls int              // of go build that have yet to end
-	used  []gocache.Entry
 }
 
 const (
@@ -98,16 +86,31 @@ func (w *workspace) restoreBuildCache(ctx context.Context, g *errgroup.Group) *b
 		}
 		p := c.part(call)
 		if p == nil {
-			p = &cachePart{tag: w.plan.cacheTag(call), platform: call.Platform, ready: make(chan struct{}), lost: map[v1.Hash]bool{}}
+			p = c.platformPart(call)
 			c.parts = append(c.parts, p)
 		}
 		p.calls++
 	}
+	c.modules = modulesPart(ctx, w.plan, c.w.log)
 	g.Go(func() error {
 		c.restore(ctx)
 		return nil
 	})
 	return c
+}
+
+// platformPart is a part for what call compiles.
+func (c *buildCache) platformPart(call Compile) *cachePart {
+	p := newCachePart(c.w.plan.cacheTag(call), "go compiles what is missing")
+	p.platform, p.spec = call.Platform.String(), call.Platform.spec()
+	p.missing = func(x gocache.Index) []gocache.Pack { return x.Missing(c.folder) }
+	p.unpack = func(ctx context.Context, pack gocache.Pack, layer io.Reader) (int, error) {
+		return c.folder.Unpack(ctx, pack, layer)
+	}
+	p.update = func(ctx context.Context, x gocache.Index, temp string) (gocache.Index, bool, error) {
+		return x.Update(ctx, c.folder, p.used, temp)
+	}
+	return p
 }
 
 // part is the one that call's packages are in; nil: none.
@@ -129,7 +132,7 @@ func (c *buildCache) warn(p *cachePart, err error) {
 	if c.w.ctx.Err() != nil {
 		return
 	}
-	text := fmt.Sprintf("build cache %s:%s: %v: go compiles what is missing", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err))
+	text := fmt.Sprintf("build cache %s:%s: %v: %s", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err), p.without)
 	said := false
 	c.warning.Do(func() { said = true; c.w.tell(StepWarn, text) })
 	if !said {
@@ -139,6 +142,10 @@ func (c *buildCache) warn(p *cachePart, err error) {
 
 // restore restores all parts. Whichever has what it needs is ready.
 func (c *buildCache) restore(ctx context.Context) {
+	parts := c.parts
+	if c.modules != nil { // first, because go asks what to compile when they are there
+		parts = append([]*cachePart{c.modules}, parts...)
+	}
 	folder, err := gotool.Go{Dir: c.w.plan.Dir}.Cache(ctx)
 	if err == nil && folder != "" {
 		c.repo, err = c.w.client.Repository(c.w.plan.BuildCache)
@@ -148,7 +155,7 @@ func (c *buildCache) restore(ctx context.Context) {
 	}
 	if err != nil {
 		c.w.log("no build cache: %v", err)
-		for _, p := range c.parts {
+		for _, p := range parts {
 			close(p.ready)
 		}
 		return
@@ -156,7 +163,7 @@ func (c *buildCache) restore(ctx context.Context) {
 	c.folder = gocache.Folder(folder)
 	var wait sync.WaitGroup
 	var before chan struct{} // closed when the part before has begun its last pack
-	for _, p := range c.parts {
+	for _, p := range parts {
 		turn, begun := before, make(chan struct{})
 		before = begun
 		wait.Go(func() {
@@ -180,7 +187,7 @@ func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan 
 		c.warn(p, err)
 		return
 	}
-	missing := x.Missing(c.folder)
+	missing := p.missing(x)
 	if len(missing) == 0 {
 		return
 	}
@@ -191,7 +198,7 @@ func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan 
 			return
 		}
 	}
-	step := c.w.begin(StepRestore, p.tag, p.platform.String())
+	step := c.w.begin(StepRestore, p.tag, p.platform)
 	var mu sync.Mutex
 	var entries int
 	var size, all int64
@@ -240,7 +247,7 @@ func (c *buildCache) restorePack(ctx context.Context, p *cachePart, pack gocache
 	}
 	defer r.Close()
 	from := &remembering{r: r}
-	n, err = c.folder.Unpack(ctx, pack, from)
+	n, err = p.unpack(ctx, pack, from)
 	if err != nil && from.err == nil && ctx.Err() == nil && !errors.As(err, new(*fs.PathError)) {
 		p.lose(pack.Digest) // it is not the line, nor this machine's disk
 	}
@@ -259,12 +266,6 @@ func (m *remembering) Read(b []byte) (int, error) {
 		m.err = err
 	}
 	return n, err
-}
-
-func (p *cachePart) lose(pack v1.Hash) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lost[pack] = true
 }
 
 // errForeign is the error of an image that is no build cache's.
@@ -314,10 +315,8 @@ func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (
 	if p == nil {
 		return func([]gotool.Executable) {}, nil
 	}
-	select {
-	case <-p.ready:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := p.await(ctx); err != nil {
+		return nil, err
 	}
 	travels := c.folder != "" && executablesTravel(call)
 	if travels {
@@ -340,8 +339,19 @@ func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (
 		p.used = append(p.used, c.folder.Used(since)...)
 		if p.calls--; p.calls == 0 {
 			c.w.later.Go(func() { c.write(c.w.ctx, p) })
+			if m := c.modules; m != nil && p == c.parts[len(c.parts)-1] { // calls are one after the other
+				c.w.later.Go(func() { c.write(c.w.ctx, m) })
+			}
 		}
 	}, nil
+}
+
+// awaitModules waits until modules are restored.
+func (c *buildCache) awaitModules(ctx context.Context) error {
+	if c == nil || c.modules == nil {
+		return nil
+	}
+	return c.modules.await(ctx)
 }
 
 // room reports whether an executable of the size may be added, and if so, counts it.
@@ -357,7 +367,7 @@ func (c *buildCache) room(size int64) bool {
 
 // write adds to the part's image what go used and it lacks.
 func (c *buildCache) write(ctx context.Context, p *cachePart) {
-	step := c.w.begin(StepKeep, p.tag, p.platform.String())
+	step := c.w.begin(StepKeep, p.tag, p.platform)
 	said, err := c.tryWrite(ctx, p, step)
 	for range 3 {
 		lost, ok := errors.AsType[*gocache.Lost](err)
@@ -387,14 +397,14 @@ func (c *buildCache) tryWrite(ctx context.Context, p *cachePart, step *Running) 
 	}
 	had := len(x.Packs)
 	x = x.Without(func(h v1.Hash) bool { return p.lost[h] })
-	next, changed, err := x.Update(ctx, c.folder, p.used, c.w.scratch.Dir)
+	next, changed, err := p.update(ctx, x, c.w.scratch.Dir)
 	if err != nil {
 		return "", err
 	}
 	if !changed && len(x.Packs) == had {
 		return "up to date", nil
 	}
-	manifest, config, err := next.Image(p.platform.spec(), c.sign())
+	manifest, config, err := next.Image(p.spec, c.sign())
 	if err != nil {
 		return "", err
 	}

@@ -96,7 +96,17 @@ func (c *cacheRegistry) packs(t *testing.T) []v1.Descriptor {
 	if err != nil || len(tags) != 1 {
 		t.Fatalf("the cache has the tags %v (%v)", tags, err)
 	}
-	img, err := remote.Image(repo.Tag(tags[0]))
+	return c.layers(t, tags[0])
+}
+
+// layers are those of a tag, as the registry has it.
+func (c *cacheRegistry) layers(t *testing.T, tag string) []v1.Descriptor {
+	t.Helper()
+	repo, err := name.NewRepository(c.host + "/cache")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(repo.Tag(tag))
 	if err != nil {
 		t.Fatal(err)
 	}

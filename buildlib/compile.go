@@ -46,6 +46,9 @@ func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation
 	}
 	cache := w.restoreBuildCache(ctx, g)
 	g.Go(func() error {
+		if err := cache.awaitModules(ctx); err != nil {
+			return err
+		}
 		inputs, err := w.plan.inputs(ctx)
 		if err == nil {
 			err = w.checkInputs(inputs)

@@ -26,8 +26,8 @@ type Step string
 const (
 	StepWait    Step = "wait"    // for another run's lock, or a registry; Subject says which, and why
 	StepCompile Step = "compile" // one go build
-	StepRestore Step = "restore" // filling GOCACHE for one platform from the build cache
-	StepKeep    Step = "keep"    // storing what one platform used of GOCACHE in the build cache
+	StepRestore Step = "restore" // filling GOCACHE for one platform, or GOMODCACHE, from the build cache
+	StepKeep    Step = "keep"    // storing what one platform used of GOCACHE, or modules, in the build cache
 	StepBase    Step = "base"    // resolving and reading one base
 	StepBuild   Step = "build"   // building one base from its Dockerfile for one platform
 	StepImage   Step = "image"   // assembling one image for one platform

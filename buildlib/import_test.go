@@ -66,7 +66,7 @@ var listOnce = sync.OnceValues(func() ([]listed, error) {
 // Imports go targets -> bench -> buildlib -> internal: a stage that knows another, or a
 // library that knows mage, can't be used without it.
 func TestImportDirections(t *testing.T) {
-	stages := []string{"gotool", "gocache", "base", "packages/distro", "rootfs", "image", "registry", "runtime", "git", "measure", "emulate", "report", "evidence", "pin"}
+	stages := []string{"gotool", "gocache", "modcache", "base", "packages/distro", "rootfs", "image", "registry", "runtime", "git", "measure", "emulate", "report", "evidence", "pin"}
 	stage := func(importPath string) string {
 		name := strings.TrimPrefix(strings.TrimPrefix(importPath, module+"buildlib/bench/internal/"), module+"buildlib/internal/")
 		if slices.Contains(stages, name) {

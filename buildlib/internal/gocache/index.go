@@ -154,11 +154,12 @@ func (x Index) Missing(f Folder) []Pack {
 		return nil
 	}
 	has := f.actions()
-	var missing []Pack
-	for _, p := range x.Packs {
-		if slices.ContainsFunc(p.Entries, func(e Aged) bool { return !has[e.Action] && !e.dead() }) {
-			missing = append(missing, p)
-		}
-	}
-	return missing
+	return x.With(func(action ID) bool { return !has[action] })
+}
+
+// With returns the packs that have something of use of an action that wanted names.
+func (x Index) With(wanted func(action ID) bool) []Pack {
+	return slices.DeleteFunc(slices.Clone(x.Packs), func(p Pack) bool {
+		return !slices.ContainsFunc(p.Entries, func(e Aged) bool { return !e.dead() && wanted(e.Action) })
+	})
 }

@@ -20,11 +20,34 @@ import (
 const maxWindow = 8 << 20
 
 // Unpack puts into the folder what the pack has of its entries, as old as if
-// nobody had used it of late, and returns how many entries those are. layer is the
-// pack's. All that the layer decides is bytes: names come from the pack's
-// entries, and an output is whole only if it is what its ID says. An error says
+// nobody had used it of late, and returns how many entries those are. An error says
 // why the rest is left out.
 func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err error) {
+	if err := f.makeFolders(); err != nil {
+		return 0, err
+	}
+	rested := time.Now().Add(-restedFor)
+	buffer := make([]byte, 2*chunk)
+	err = p.Unpack(ctx, layer, func(entries []Aged, output io.Reader) error {
+		if err := f.putOutput(entries[0].Entry, output, rested, buffer); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := f.put(e.Entry, rested); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Unpack calls put with each output that the pack has, of entries that are of use
+// still, until one call fails. layer is the pack's. All that the layer decides is
+// bytes: names come from the pack's entries, and put must see whether an output is
+// what its ID says.
+func (p Pack) Unpack(ctx context.Context, layer io.Reader, put func(entries []Aged, output io.Reader) error) error {
 	wanted := map[string][]Aged{} // by file name
 	for _, e := range p.Entries {
 		name := fileName(e.Output, outputFile)
@@ -32,45 +55,33 @@ func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err
 	}
 	z, err := zstd.NewReader(layer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer z.Close()
-	if err := f.makeFolders(); err != nil {
-		return 0, err
-	}
 	// Of each output its header and padding, and the archive's end.
 	limit := p.raw() + int64(len(wanted)+2)*1024
 	t := tar.NewReader(io.LimitReader(z, limit))
-	rested := time.Now().Add(-restedFor)
-	buffer := make([]byte, 2*chunk)
 	for len(wanted) > 0 {
 		if ctx.Err() != nil {
-			return n, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		h, err := t.Next()
 		if err != nil {
-			return n, fmt.Errorf("it lacks %d outputs: %w", len(wanted), noEOF(err))
+			return fmt.Errorf("it lacks %d outputs: %w", len(wanted), noEOF(err))
 		}
 		entries, ok := wanted[h.Name]
 		if !ok || h.Typeflag != tar.TypeReg || h.Size != entries[0].Size {
-			return n, fmt.Errorf("%.100q is not what its index says", h.Name)
+			return fmt.Errorf("%.100q is not what its index says", h.Name)
 		}
 		delete(wanted, h.Name)
-		entries = slices.DeleteFunc(entries, Aged.dead)
-		if len(entries) == 0 {
+		if entries = slices.DeleteFunc(entries, Aged.dead); len(entries) == 0 {
 			continue
 		}
-		if err := f.putOutput(entries[0].Entry, t, rested, buffer); err != nil {
-			return n, fmt.Errorf("%s: %w", h.Name, noEOF(err))
-		}
-		for _, e := range entries {
-			if err := f.put(e.Entry, rested); err != nil {
-				return n, err
-			}
-			n++
+		if err := put(entries, t); err != nil {
+			return fmt.Errorf("%s: %w", h.Name, noEOF(err))
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func noEOF(err error) error {
@@ -141,4 +152,29 @@ func (f Folder) Put(e Entry, content io.Reader) error {
 		return err
 	}
 	return f.put(e, now)
+}
+
+// Add is Put of what write writes.
+func (f Folder) Add(action ID, write func(io.Writer) error) (e Entry, err error) {
+	if err := f.makeFolders(); err != nil {
+		return e, err
+	}
+	file, err := os.CreateTemp(string(f), "add-*")
+	if err != nil {
+		return e, err
+	}
+	defer os.Remove(file.Name())
+	to := &sum{Hash: sha256.New(), to: file}
+	if err := errors.Join(write(to), file.Close()); err != nil {
+		return e, err
+	}
+	if to.size > maxOutput {
+		return e, errors.New("it is too large for a pack")
+	}
+	e = Entry{Action: action, Size: to.size}
+	to.Sum(e.Output[:0])
+	if err := os.Rename(file.Name(), f.path(e.Output, outputFile)); err != nil {
+		return e, err
+	}
+	return e, f.put(e, time.Now())
 }
