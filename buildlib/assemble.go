@@ -214,7 +214,10 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *
 	if ref == scratch {
 		return nil, nil
 	}
-	if strings.HasPrefix(ref, fromDockerfile) {
+	at, pinned := a.w.pins[Platform{p.OS, p.Architecture, p.Variant}]
+	if pinned {
+		ref = at.ref
+	} else if strings.HasPrefix(ref, fromDockerfile) {
 		if ref, err = a.reference(ctx, ref); err != nil {
 			return nil, err
 		}
@@ -224,7 +227,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *
 		step = a.w.begin(StepBase, ref, p.String())
 	}
 	defer func() { step.Failed(err) }()
-	source, err := a.bases.Resolve(ctx, ref)
+	source, err := a.bases.Resolve(ctx, ref, at.digest)
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,7 @@ type Builder struct {
 	ctx   context.Context // ends with Open's, and with Close
 	close context.CancelFunc
 
-	pins     map[string]v1.Hash // of bases, instead of what their references name now
-	prepared map[string]string  // references of bases from Dockerfiles, where nothing is to be built
+	pins map[Platform]pinnedBase // of the bases of a plan's one image; nil: what their references name now counts
 
 	mu  sync.Mutex // held by the stage that runs
 	run runState

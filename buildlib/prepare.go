@@ -59,9 +59,6 @@ func (p *preparer) reference(ctx context.Context, base string) (string, error) {
 		if ref, ok := p.known.Load(base); ok {
 			return ref, nil
 		}
-		if ref, ok := p.w.prepared[base]; ok {
-			return ref, nil
-		}
 		made, there, err := p.find(ctx, base)
 		if err == nil && !there {
 			err = p.build(ctx, made)
@@ -90,7 +87,7 @@ func (p *preparer) find(ctx context.Context, base string) (prepared, bool, error
 
 // look reports whether the base is there: one HEAD if it was there before.
 func (p *preparer) look(ctx context.Context, made prepared) (bool, error) {
-	_, err := p.bases.Resolve(ctx, made.ref)
+	_, err := p.bases.Resolve(ctx, made.ref, v1.Hash{})
 	switch {
 	case err == nil:
 		return true, nil
@@ -160,7 +157,7 @@ func (p *preparer) describe(ctx context.Context, base string) (made prepared, er
 // pin is the reference of an image for its platform by its digest now. Docker can't
 // have images for two platforms under the digest of one index.
 func (p *preparer) pin(ctx context.Context, img dockerfile.Image) (pinned string, plain bool, err error) {
-	s, err := p.bases.Resolve(ctx, img.Ref)
+	s, err := p.bases.Resolve(ctx, img.Ref, v1.Hash{})
 	if err != nil {
 		return "", false, err
 	}
@@ -306,7 +303,7 @@ func (b *Builder) BuildBases(ctx context.Context) ([]BaseResult, error) {
 			if err != nil {
 				return all, err
 			}
-			s, err := p.bases.Resolve(ctx, ref)
+			s, err := p.bases.Resolve(ctx, ref, v1.Hash{})
 			if err != nil {
 				return all, err
 			}
@@ -318,7 +315,7 @@ func (b *Builder) BuildBases(ctx context.Context) ([]BaseResult, error) {
 
 func (w *workspace) newPreparer() *preparer {
 	return &preparer{w: w, bases: &base.Resolver{
-		Cache: w.store, Dir: w.plan.Dir, Pins: w.pins,
+		Cache: w.store, Dir: w.plan.Dir,
 		Reference: w.client.Reference, Remote: w.client.Remote(), LoginProblem: w.client.LoginProblem,
 		Warn: func(text string) { w.tell(StepWarn, w.client.Scrub(text)) },
 	}}

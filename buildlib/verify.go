@@ -193,24 +193,53 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 		return err
 	}
 	defer b.Close()
-	b.pins, b.prepared = pins(again, m)
+	if b.pins, err = r.pins(again, m); err != nil {
+		return fmt.Errorf("%s: %w", r.Ref, err)
+	}
 	return r.compare(ctx, b)
 }
 
-// pins are the digests of the bases that an index was built on, and the references
-// of those from Dockerfiles.
-func pins(p *Plan, m *v1.IndexManifest) (list map[string]v1.Hash, prepared map[string]string) {
-	list, prepared = map[string]v1.Hash{}, map[string]string{}
-	if h, err := v1.NewHash(m.Annotations[ociKeys+"base.digest"]); err == nil {
-		for _, pp := range p.ImagePlans[0].Platforms {
-			ref := pp.Base
-			if named := m.Annotations[ociKeys+"base.name"]; named != "" && strings.HasPrefix(ref, fromDockerfile) {
-				ref, prepared[ref] = named, named
+// pinnedBase is a base as an image says that it was.
+type pinnedBase struct {
+	ref    string
+	digest v1.Hash
+}
+
+// pins are the bases that the index was built on. Where its platforms' images have
+// one for all, the index names it, and else each image its own.
+func (r *rebuild) pins(p *Plan, m *v1.IndexManifest) (map[Platform]pinnedBase, error) {
+	pins := map[Platform]pinnedBase{}
+	for _, pp := range p.ImagePlans[0].Platforms {
+		i := slices.IndexFunc(m.Manifests, func(d v1.Descriptor) bool {
+			return d.Platform != nil && pp.Platform == Platform{d.Platform.OS, d.Platform.Architecture, d.Platform.Variant}
+		})
+		if i < 0 || pp.Base == scratch {
+			continue
+		}
+		said := m.Annotations
+		if said[ociKeys+"base.digest"] == "" {
+			img, err := r.there.Image(m.Manifests[i].Digest)
+			if err != nil {
+				return nil, err
 			}
-			list[ref] = h
+			own, err := img.Manifest()
+			if err != nil {
+				return nil, err
+			}
+			said = own.Annotations
+		}
+		at := pinnedBase{ref: pp.Base}
+		if named := said[ociKeys+"base.name"]; strings.HasPrefix(pp.Base, fromDockerfile) {
+			if at.ref = named; named == "" {
+				continue // it is built again
+			}
+		}
+		var err error
+		if at.digest, err = v1.NewHash(said[ociKeys+"base.digest"]); err == nil {
+			pins[pp.Platform] = at
 		}
 	}
-	return list, prepared
+	return pins, nil
 }
 
 func (r *rebuild) compare(ctx context.Context, b *Builder) error {

@@ -107,6 +107,19 @@ func TestVerify(t *testing.T) {
 		}
 		check(t, dir, p, host+"/commit-gone:v1.0.0", 3, "environment: index > commit ")
 	})
+	t.Run("a base for each platform", func(t *testing.T) {
+		p := whole()
+		p.Images[0].Repository, p.Images[0].Base = "base-each", host+"/base:{{.Arch}}"
+		testenv.Push(t, host+"/base:amd64", testenv.Tiny().Index(t))
+		testenv.Push(t, host+"/base:arm64", testenv.Alpine(t).Index(t))
+		if _, err := plan(t, dir, p, Overrides{}).Manifest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// Moved: the old ones count.
+		testenv.Push(t, host+"/base:amd64", testenv.Alpine(t).Index(t))
+		testenv.Push(t, host+"/base:arm64", testenv.Tiny().Index(t))
+		check(t, dir, p, host+"/base-each:v1.0.0", 0, "")
+	})
 	t.Run("base gone", func(t *testing.T) {
 		p := whole()
 		p.Images[0].Repository = "base-gone"

@@ -159,17 +159,19 @@ func (s *Source) scan(ctx context.Context, i *baseImage) (*filetree.Tree, error)
 // Resolve finds what ref names now: a registry reference ("alpine:3.24",
 // "ghcr.io/x/y@sha256:…"), or an OCI image layout, folder or tar
 // ("oci:PATH", "oci:PATH:TAG", "oci:PATH@sha256:…"). The same reference
-// resolves to the same Source for the life of b. Errors begin with "base" and
+// resolves to the same Source for the life of b. at, if it isn't the zero digest, is
+// what a registry's reference names instead. Errors begin with "base" and
 // the reference.
-func (b *Resolver) Resolve(ctx context.Context, ref string) (*Source, error) {
-	s, err := b.flights.Do(ctx, "ref "+ref, func() (any, error) {
+func (b *Resolver) Resolve(ctx context.Context, ref string, at v1.Hash) (*Source, error) {
+	key := ref + " " + at.Hex
+	s, err := b.flights.Do(ctx, "ref "+key, func() (any, error) {
 		b.mu.Lock()
-		s := b.resolved[ref]
+		s := b.resolved[key]
 		b.mu.Unlock()
 		if s != nil {
 			return s, nil
 		}
-		s = &Source{ref: ref, bases: b, built: map[v1.Hash]*Base{}}
+		s = &Source{ref: ref, at: at, bases: b, built: map[v1.Hash]*Base{}}
 		if err := s.resolve(ctx); err != nil {
 			return nil, fmt.Errorf("base %s: %w", ref, err)
 		}
@@ -178,7 +180,7 @@ func (b *Resolver) Resolve(ctx context.Context, ref string) (*Source, error) {
 		if b.resolved == nil {
 			b.resolved = map[string]*Source{}
 		}
-		b.resolved[ref] = s
+		b.resolved[key] = s
 		return s, nil
 	})
 	if err != nil {

@@ -78,8 +78,8 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("not an image reference: %w", err)
 	}
 	s.Name = canonical(ref)
-	if pinned, ok := b.Pins[s.ref]; ok {
-		ref = ref.Context().Digest(pinned.String())
+	if s.at != (v1.Hash{}) {
+		ref = ref.Context().Digest(s.at.String())
 	}
 	from := &repository{ref, append(b.Remote[:len(b.Remote):len(b.Remote)], remote.Reuse(b.puller)), b.LoginProblem}
 	if from.loginProblem == nil {

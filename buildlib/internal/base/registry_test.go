@@ -250,7 +250,7 @@ func TestReferencesThatAreNone(t *testing.T) {
 		"alpine@sha256:12":     "base alpine@sha256:12: not an image reference: ",
 		"alpine@sha512:" + strings.Repeat("a", 128): "only sha256 digests are supported",
 	} {
-		_, err := b.Resolve(context.Background(), ref)
+		_, err := b.Resolve(context.Background(), ref, v1.Hash{})
 		wantError(t, err, want)
 	}
 }
@@ -258,7 +258,7 @@ func TestReferencesThatAreNone(t *testing.T) {
 func TestReferenceDecides(t *testing.T) {
 	b := newResolver(t, t.TempDir())
 	b.Reference = func(s string) (name.Reference, error) { return nil, fmt.Errorf("%s is not for you", s) }
-	_, err := b.Resolve(context.Background(), "alpine")
+	_, err := b.Resolve(context.Background(), "alpine", v1.Hash{})
 	wantError(t, err, "base alpine: not an image reference: alpine is not for you")
 }
 

@@ -221,7 +221,7 @@ func newResolver(t testing.TB, cache string) *Resolver {
 
 func resolve(t testing.TB, b *Resolver, ref string) *Source {
 	t.Helper()
-	s, err := b.Resolve(context.Background(), ref)
+	s, err := b.Resolve(context.Background(), ref, v1.Hash{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func baseFor(t testing.TB, s *Source, platform string) *Base {
 
 // baseError returns the error of resolving ref and getting the platform.
 func baseError(b *Resolver, ref, platform string) error {
-	s, err := b.Resolve(context.Background(), ref)
+	s, err := b.Resolve(context.Background(), ref, v1.Hash{})
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,6 @@ type Resolver struct {
 	// Reference parses a registry reference; it decides which hosts may be
 	// insecure. nil: name.ParseReference.
 	Reference func(string) (name.Reference, error)
-	// Pins are digests that count instead of what references name now.
-	Pins map[string]v1.Hash
 	// Remote holds the transport, the keychain, and with remote.WithContext
 	// the context that the layers' later reads obey.
 	Remote []remote.Option
@@ -73,7 +71,8 @@ type Source struct {
 	// Digest is that of the index, or of the manifest of a single image.
 	Digest v1.Hash
 
-	ref   string // as the user wrote it, for errors
+	ref   string  // as the user wrote it, for errors
+	at    v1.Hash // as Resolve takes it
 	bases *Resolver
 	from  origin
 	index []v1.Descriptor // the manifests of an index
