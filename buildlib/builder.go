@@ -62,6 +62,12 @@ type Builder struct {
 	run runState
 }
 
+// pinnedBase is a base as an image says that it was.
+type pinnedBase struct {
+	ref    string
+	digest v1.Hash
+}
+
 // runState remembers the stages that ran.
 type runState struct {
 	compilation *compilation // once it succeeded

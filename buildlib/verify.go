@@ -199,12 +199,6 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 	return r.compare(ctx, b)
 }
 
-// pinnedBase is a base as an image says that it was.
-type pinnedBase struct {
-	ref    string
-	digest v1.Hash
-}
-
 // pins are the bases that the index was built on. Where its platforms' images have
 // one for all, the index names it, and else each image its own.
 func (r *rebuild) pins(p *Plan, m *v1.IndexManifest) (map[Platform]pinnedBase, error) {
