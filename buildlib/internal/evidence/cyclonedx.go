@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -22,18 +21,19 @@ func CycloneDX(s *Subject) ([]byte, error) {
 		Components:   []cdxComponent{},
 		Dependencies: []cdxDependency{},
 	}
+	on, known := map[string][]string{}, map[edge]bool{}
+	for _, e := range g.edges {
+		if e.how = ""; !known[e] {
+			known[e] = true
+			on[e.from] = append(on[e.from], e.to)
+		}
+	}
 	var incomplete []string
 	for i, c := range g.components {
 		if i > 0 {
 			doc.Components = append(doc.Components, cdxOf(c))
 		}
-		d := cdxDependency{Ref: c.id}
-		for _, e := range g.edges {
-			if e.from == c.id && !slices.Contains(d.On, e.to) {
-				d.On = append(d.On, e.to)
-			}
-		}
-		doc.Dependencies = append(doc.Dependencies, d)
+		doc.Dependencies = append(doc.Dependencies, cdxDependency{c.id, on[c.id]})
 		if c.incomplete != "" {
 			incomplete = append(incomplete, c.id)
 		}

@@ -262,6 +262,7 @@ func TestSystem(t *testing.T) {
 		{"the upper one counts", [][]testenv.Entry{{at("var/lib/dpkg/status", "Package: a\nVersion: 1\n")}, {at("var/lib/dpkg/status", debDatabase)}}, "libc6"},
 		{"distroless", [][]testenv.Entry{{at("var/lib/dpkg/status.d/libc6", "Package: libc6\nVersion: 2\n"), at("var/lib/dpkg/status.d/libc6.md5sums", "0 x\n")}}, "libc6"},
 		{"whiteout", [][]testenv.Entry{{at("var/lib/dpkg/status.d/a", "Package: a\nVersion: 1\n"), at("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n")}, {at("var/lib/dpkg/status.d/.wh.a", "")}}, "b"},
+		{"opaque root", [][]testenv.Entry{{at("var/lib/dpkg/status.d/a", "Package: a\nVersion: 1\n")}, {at("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n"), at(".wh..wh..opq", "")}}, "b"},
 		{"opaque folder", [][]testenv.Entry{{at("var/lib/dpkg/status.d/a", "Package: a\nVersion: 1\n")}, {at("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n"), at("var/lib/dpkg/status.d/.wh..wh..opq", "")}}, "b"},
 		{"rpm", [][]testenv.Entry{{at("var/lib/rpm/rpmdb.sqlite", "")}}, "rpm's database is not read"},
 		{"a Go program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("app", tool)}}, "libc6 /app"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,12 +72,13 @@ type edge struct{ from, how, to string }
 type graph struct {
 	components []component
 	edges      []edge
-	known      map[string]bool
+	known      map[string]bool // IDs of components
+	joined     map[edge]bool
 }
 
 // newGraph describes the subject, always in the same order.
 func newGraph(s *Subject) *graph {
-	g := &graph{known: map[string]bool{}}
+	g := &graph{known: map[string]bool{}, joined: map[edge]bool{}}
 	if !s.IsIndex() {
 		g.image(s, &s.Images[0])
 		return g
@@ -112,7 +112,8 @@ func (g *graph) add(c component, key string) string {
 }
 
 func (g *graph) join(from, how, to string) {
-	if e := (edge{from, how, to}); !slices.Contains(g.edges, e) {
+	if e := (edge{from, how, to}); !g.joined[e] {
+		g.joined[e] = true
 		g.edges = append(g.edges, e)
 	}
 }

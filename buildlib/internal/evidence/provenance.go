@@ -73,19 +73,26 @@ func Provenance(s *Subject) ([]byte, error) {
 		}
 		d.Dependencies = append(d.Dependencies, r)
 	}
+	known := map[string]bool{}
+	depend := func(r Resource) {
+		if key := r.URI + " " + r.Digest["sha256"] + " " + r.Digest["dirHash"]; !known[key] {
+			known[key] = true
+			d.Dependencies = append(d.Dependencies, r)
+		}
+	}
 	var modules []Resource
 	for i := range s.Images {
 		c := &s.Images[i]
 		d.External.Platforms = append(d.External.Platforms, platformParameters{c.Platform, c.Parameters})
 		if c.Base != nil {
-			d.depend(imageResource("base of "+c.Platform, c.Base.Name, c.Base.Child))
-			d.depend(imageResource("base", c.Base.Name, c.Base.Index))
+			depend(imageResource("base of "+c.Platform, c.Base.Name, c.Base.Child))
+			depend(imageResource("base", c.Base.Name, c.Base.Index))
 		}
 		for j := range c.Binaries {
 			if c.Binaries[j].Package == "" {
 				continue
 			}
-			d.depend(Resource{Name: "go", URI: purl("generic", "go", c.Binaries[j].stdlib().Version, nil)})
+			depend(Resource{Name: "go", URI: purl("generic", "go", c.Binaries[j].stdlib().Version, nil)})
 			for _, m := range c.Binaries[j].Modules {
 				modules = append(modules, moduleResource(m))
 			}
@@ -93,7 +100,7 @@ func Provenance(s *Subject) ([]byte, error) {
 	}
 	slices.SortFunc(modules, func(a, b Resource) int { return strings.Compare(a.URI, b.URI) })
 	for _, m := range modules {
-		d.depend(m)
+		depend(m)
 	}
 	p.Run.Builder.ID = s.Builder
 	predicate, err := json.Marshal(p)
@@ -125,16 +132,6 @@ type definition struct {
 type platformParameters struct {
 	Platform   string          `json:"platform"`
 	Parameters json.RawMessage `json:"parameters,omitempty"`
-}
-
-// depend adds a dependency once.
-func (d *definition) depend(r Resource) {
-	same := func(o Resource) bool {
-		return o.URI == r.URI && o.Digest["sha256"] == r.Digest["sha256"] && o.Digest["dirHash"] == r.Digest["dirHash"]
-	}
-	if !slices.ContainsFunc(d.Dependencies, same) {
-		d.Dependencies = append(d.Dependencies, r)
-	}
 }
 
 func imageResource(name, reference string, h v1.Hash) Resource {

@@ -135,7 +135,8 @@ func hide[T any](found map[string]T, dir, hidden string) {
 	if hidden == ".wh..opq" {
 		at = strings.TrimSuffix(dir, "/")
 	}
-	maps.DeleteFunc(found, func(name string, _ T) bool { return name == at || strings.HasPrefix(name, at+"/") })
+	all := at == "" && hidden == ".wh..opq" // an opaque root
+	maps.DeleteFunc(found, func(name string, _ T) bool { return all || name == at || strings.HasPrefix(name, at+"/") })
 }
 
 func parseSystem(found map[string][]byte, programs map[string]Binary, unread map[string]bool, layers bool) System {
