@@ -3,6 +3,7 @@ package buildlib
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,13 @@ func (p *Plan) String() string {
 	field("output", "%s", output)
 	if p.BuildCache != "" {
 		field("build cache", "%s", p.BuildCache)
+	}
+	if p.Compression != "" {
+		field("compression", "%s", p.Compression)
+	}
+	field("evidence", "%s", cmp.Or(strings.Join(p.Evidence, ", "), "none"))
+	if p.Sign != "" {
+		field("signed by", "%s", shown(p.Dir, p.Sign))
 	}
 	for _, d := range p.Dockerfiles {
 		field("base", "%s for %s, kept in %s", d.Base, join(d.Platforms), cmp.Or(p.Bases, filepath.Join(output, ".multimage", "bases")))
@@ -147,6 +155,7 @@ func (pp PlatformPlan) print() string {
 		}
 	}
 	line("packages", strings.Join(pp.Packages, ", "))
+	line("no scripts", strings.Join(pp.IgnoreScripts, ", "))
 	if pp.Lock != nil {
 		for _, l := range pp.Lock.Packages {
 			line("locked", l.Name+" "+l.Version)
@@ -155,7 +164,7 @@ func (pp PlatformPlan) print() string {
 		line("locked", "none: run Builder.Lock")
 	}
 	for _, pb := range pp.Binaries {
-		line("binary", pp.Platform.inside(pb.Path))
+		line("binary", pp.Platform.inside(pb.Path)+attributes(pb.Mode, pb.UID, pb.GID, pb.Capabilities))
 	}
 	for _, f := range pp.Files {
 		f.Path = pp.Platform.inside(f.Path)
@@ -178,6 +187,9 @@ func (pp PlatformPlan) print() string {
 	default:
 		line("entrypoint", shellWords(pp.Config.Entrypoint))
 	}
+	if pp.BaseCmd && pp.Base != scratch {
+		line("cmd", "the base's")
+	}
 	line("cmd", shellWords(pp.Config.Cmd))
 	line("env", shellWords(pp.Config.Env))
 	line("ports", printPorts(pp.Config.ExposedPorts))
@@ -187,7 +199,21 @@ func (pp PlatformPlan) print() string {
 		line("smoke", strings.TrimSpace("entrypoint "+shellWords(pp.Smoke)))
 	}
 	if check := pp.Config.Healthcheck; check != nil {
-		line("healthcheck", shellWords(check.Test))
+		times := ""
+		for _, t := range []struct {
+			name string
+			time time.Duration
+		}{
+			{"interval", check.Interval}, {"timeout", check.Timeout}, {"start period", check.StartPeriod}, {"start interval", pp.StartInterval},
+		} {
+			if t.time != 0 {
+				times += fmt.Sprintf(", %s %s", t.name, t.time)
+			}
+		}
+		if check.Retries != 0 {
+			times += fmt.Sprintf(", retries %d", check.Retries)
+		}
+		line("healthcheck", shellWords(check.Test)+times)
 	}
 	var adds []string
 	if pp.CACerts {
@@ -236,15 +262,37 @@ func printPorts(ports map[string]struct{}) string {
 }
 
 func (u User) print() string {
-	switch {
+	home := ""
+	if u.Home != "" {
+		home = ", home " + u.Home
+	}
+	switch numbers := fmt.Sprintf("%d:%d", u.UID, cmp.Or(u.GID, u.UID)); {
 	case u == User{}:
 		return ""
 	case u.Name == "":
-		return fmt.Sprintf("%d:%d", u.UID, cmp.Or(u.GID, u.UID))
+		return numbers + home
+	case u.UID == 0 && u.GID == 0:
+		return u.Name + home
 	case u.UID == 0:
-		return u.Name
+		return fmt.Sprintf("%s (group %d)%s", u.Name, u.GID, home)
+	default:
+		return fmt.Sprintf("%s (%s)%s", u.Name, numbers, home)
 	}
-	return fmt.Sprintf("%s (%d:%d)", u.Name, u.UID, cmp.Or(u.GID, u.UID))
+}
+
+// attributes are what is unusual about a file in an image.
+func attributes(mode fs.FileMode, uid, gid int, capabilities []string) string {
+	text := ""
+	if mode != 0 {
+		text += fmt.Sprintf(", mode %04o", mode)
+	}
+	if uid != 0 || gid != 0 {
+		text += fmt.Sprintf(", owner %d:%d", uid, gid)
+	}
+	if len(capabilities) > 0 {
+		text += ", " + strings.Join(capabilities, " ")
+	}
+	return text
 }
 
 // shellWords prints words so that a shell reads them back.
@@ -263,8 +311,9 @@ func shellWords(words []string) string {
 }
 
 func (f File) print() string {
+	more := attributes(f.Mode, f.UID, f.GID, f.Capabilities)
 	if f.Source == "" {
-		return strings.TrimSuffix(f.Path, "/") + "/"
+		return strings.TrimSuffix(f.Path, "/") + "/" + more
 	}
-	return f.Path + " from " + f.Source
+	return f.Path + " from " + f.Source + more
 }
