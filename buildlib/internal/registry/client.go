@@ -14,7 +14,7 @@
 //   - the client: helper, loginfile, logins, failure (what to do about errors),
 //     client
 //   - repositories: repository (requests), upload, artifact, tag, attach,
-//     publication, publish, join
+//     publication, join
 package registry
 
 import (

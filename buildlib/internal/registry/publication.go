@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
 )
 
 // publication is one index on its way to one repository.
@@ -21,6 +24,29 @@ type publication struct {
 	ensure func(ctx context.Context, doubt bool) error
 	// always says that ensure is called even if a tag leads to the index.
 	always bool
+}
+
+// Publish makes every tag of the repository point to the index. Children go
+// first, by digest, then the index by digest, then the tags, which are then read
+// back. What the registry has is not sent again; if all tags have the digest,
+// nothing else is looked at. Without tags the index is published by digest alone.
+// With an error, what is returned says how far it came.
+func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
+	return c.publish(ctx, repo, idx, tags, h, func(p *publication) error {
+		p.ensure = p.pushChildren
+		return p.run(ctx)
+	})
+}
+
+// PushImages pushes the children of the index, by digest, and neither the index
+// nor a tag: that is for Join, once all of an index are there.
+func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, h Hooks) (Published, error) {
+	return c.publish(ctx, repo, idx, nil, h, func(p *publication) error {
+		if err := p.pushChildren(ctx, false); err != nil {
+			return err
+		}
+		return p.attach(ctx, false)
+	})
 }
 
 // publish checks what is to be published, logs in, and does what run says.
@@ -114,4 +140,91 @@ func (p *publication) run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, p.readBack(ctx))
+}
+
+// pushChildren pushes the children that the registry doesn't have; with doubt,
+// also those that it says it has.
+func (p *publication) pushChildren(ctx context.Context, doubt bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, d := range p.children {
+		g.Go(func() error { return p.pushChild(ctx, d, doubt) })
+	}
+	return g.Wait()
+}
+
+func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool) error {
+	what := "image " + d.Digest.String()
+	if !doubt {
+		h, err := p.head(ctx, what, d.Digest.String())
+		if err != nil || h == d.Digest {
+			return err
+		}
+	}
+	m, err := p.child(d)
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", displayName(p.repo), what, err)
+	}
+	if err := p.pushManifest(ctx, what, d.Digest.String(), m); err != nil {
+		return err
+	}
+	p.count(func(o *Published) { o.Children++ })
+	return nil
+}
+
+// child takes a child from the index.
+func (p *publication) child(d v1.Descriptor) (m Manifest, err error) {
+	img, err := p.idx.Image(d.Digest)
+	if err != nil {
+		return m, err
+	}
+	m.Type = d.MediaType
+	if m.Raw, err = img.RawManifest(); err != nil {
+		return m, err
+	}
+	h, _, err := v1.SHA256(bytes.NewReader(m.Raw))
+	if err == nil && h != d.Digest {
+		err = fmt.Errorf("its manifest has the digest %s", h)
+	}
+	if err != nil {
+		return m, err
+	}
+	m.Blobs, err = blobsOf(img)
+	return m, err
+}
+
+// blobsOf lists the blobs of an image, layers first. Layers that may not be
+// distributed are left where they are (OCI image spec, "Non-Distributable
+// Layers").
+func blobsOf(img v1.Image) ([]Blob, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return nil, err
+	}
+	var all []Blob
+	for _, l := range append(layers, config) {
+		mt, err := l.MediaType()
+		if err != nil {
+			return nil, err
+		}
+		if !mt.IsDistributable() {
+			continue
+		}
+		b := Blob{Open: l.Compressed}
+		if b.Digest, err = l.Digest(); err != nil {
+			return nil, err
+		}
+		if b.Size, err = l.Size(); err != nil {
+			return nil, err
+		}
+		if m, ok := l.(*remote.MountableLayer); ok && m.Reference != nil {
+			from := m.Reference.Context()
+			b.From = &from
+		}
+		all = append(all, b)
+	}
+	return all, nil
 }
