@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type assembly struct {
 	ignore   rootfs.Ignore
 	modes    func() (map[string]bool, error) // as git.Executables
 	compiled *compilation
+	slots    chan struct{} // of images being assembled: each takes memory
 	unpacked store.Flights // packages by what they are of
 	closers  sync.Map      // their *packages.Contents
 	reported sync.Map      // what was said: of a base, its reference and platform; warnings
@@ -42,6 +44,7 @@ func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore root
 		preparer: w.newPreparer(),
 		zoneinfo: filepath.Join(w.plan.Go.Root, "lib", "time", "zoneinfo.zip"),
 		compiled: c,
+		slots:    make(chan struct{}, max(4, runtime.GOMAXPROCS(0))),
 		ignore:   ignore,
 		modes:    sync.OnceValues(func() (map[string]bool, error) { return git.Executables(ctx, w.plan.Dir) }),
 	}
@@ -97,6 +100,12 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	executables, err := a.compiled.binaries(ctx, pp)
 	if err != nil {
 		return part{}, err
+	}
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	case <-ctx.Done():
+		return part{}, context.Cause(ctx)
 	}
 	step := a.w.begin(StepImage, ip.Name, pp.Platform.String())
 	defer func() { step.Failed(err) }()
