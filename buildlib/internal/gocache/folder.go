@@ -107,17 +107,21 @@ func (f Folder) Used(since time.Time) []Entry {
 // isPortable reports whether an entry's output may be of use on another machine.
 // Indexes of modules (cmd/go/internal/modindex) are found by paths and times.
 func (f Folder) isPortable(e Entry) bool {
-	file, err := os.Open(f.path(e.Output, outputFile))
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	begin := make([]byte, len(moduleIndex))
-	n, _ := io.ReadFull(file, begin)
-	return string(begin[:n]) != moduleIndex
+	const moduleIndex = "go index v"
+	return f.begin(e, len(moduleIndex)) != moduleIndex
 }
 
-const moduleIndex = "go index v"
+// begin is what an entry's output begins with, up to most bytes.
+func (f Folder) begin(e Entry, most int) string {
+	file, err := os.Open(f.path(e.Output, outputFile))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	begin := make([]byte, most)
+	n, _ := io.ReadFull(file, begin)
+	return string(begin[:n])
+}
 
 // actions are those that have an entry.
 func (f Folder) actions() map[ID]bool {

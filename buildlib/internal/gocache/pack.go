@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/zstd"
@@ -23,8 +25,12 @@ import (
 // errTooLarge is the error of a pack whose layer would be.
 var errTooLarge = errors.New("the pack is too large")
 
-// writePack writes the outputs of the entries to a file in temp. It is the same
-// for the same entries. An output that isn't what its ID says, or has gone,
+// window is how far back a pack's compressor looks, in bytes: the outputs of a package
+// and of one like it are some 8 MB together.
+const window = maxWindow
+
+// writePack writes the outputs of the entries, in their order, to a file in temp. It is
+// the same for the same entries. An output that isn't what its ID says, or has gone,
 // is left out with its entries.
 func writePack(ctx context.Context, f Folder, entries []Aged, temp string) (p Pack, err error) {
 	file, err := os.CreateTemp(temp, "pack-*")
@@ -38,21 +44,17 @@ func writePack(ctx context.Context, f Folder, entries []Aged, temp string) (p Pa
 		}
 	}()
 	layer := &sum{Hash: sha256.New(), to: bufio.NewWriterSize(file, 1<<20)}
-	z, err := zstd.NewWriter(layer, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	// Packs are read more often than written. The outputs' hashes are all the checksum
+	// that they need.
+	z, err := zstd.NewWriter(layer, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(window), zstd.WithEncoderCRC(false))
 	if err != nil {
 		return p, err
 	}
 	content := &sum{Hash: sha256.New(), to: z}
 	t := tar.NewWriter(content)
-	sorted := slices.Clone(entries)
-	slices.SortFunc(sorted, func(a, b Aged) int {
-		if c := bytes.Compare(a.Output[:], b.Output[:]); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.Action[:], b.Action[:])
-	})
 	var last ID
-	for _, e := range sorted {
+	for _, e := range entries {
 		if ctx.Err() != nil {
 			return p, context.Cause(ctx)
 		}
@@ -109,7 +111,7 @@ const packRaw = 96 << 20
 
 // writePacks writes the entries into as many packs as it takes, several at once.
 func writePacks(ctx context.Context, f Folder, entries []Aged, temp string) ([]Pack, error) {
-	return eachPart(ctx, split(entries), func(ctx context.Context, part []Aged) ([]Pack, error) {
+	return eachPart(ctx, split(f.sorted(entries)), func(ctx context.Context, part []Aged) ([]Pack, error) {
 		return writeHalves(ctx, f, part, temp)
 	})
 }
@@ -139,10 +141,26 @@ func writeHalves(ctx context.Context, f Folder, part []Aged, temp string) ([]Pac
 	})
 }
 
-// split sorts entries by their outputs and cuts them, not between those of one.
-func split(entries []Aged) [][]Aged {
+// sorted are the entries in the order in which they compress best: by how their outputs
+// begin. A compiled package begins with the size of what it exports, and of packages
+// that export as much, many export nearly the same.
+func (f Folder) sorted(entries []Aged) []Aged {
+	begins := map[ID]string{}
+	for _, e := range entries {
+		if _, ok := begins[e.Output]; !ok {
+			begins[e.Output] = f.begin(e.Entry, len("!<arch>\n")+60) // ar's file header
+		}
+	}
 	sorted := slices.Clone(entries)
-	slices.SortFunc(sorted, func(a, b Aged) int { return bytes.Compare(a.Output[:], b.Output[:]) })
+	slices.SortFunc(sorted, func(a, b Aged) int {
+		return cmp.Or(strings.Compare(begins[a.Output], begins[b.Output]),
+			bytes.Compare(a.Output[:], b.Output[:]), bytes.Compare(a.Action[:], b.Action[:]))
+	})
+	return sorted
+}
+
+// split cuts sorted entries, not between those of one output.
+func split(sorted []Aged) [][]Aged {
 	var parts [][]Aged
 	var size int64
 	begin := 0

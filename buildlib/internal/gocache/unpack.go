@@ -53,7 +53,7 @@ func (p Pack) Unpack(ctx context.Context, layer io.Reader, put func(entries []Ag
 		name := fileName(e.Output, outputFile)
 		wanted[name] = append(wanted[name], e)
 	}
-	z, err := zstd.NewReader(layer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	z, err := zstd.NewReader(layer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.IgnoreChecksum(true))
 	if err != nil {
 		return err
 	}

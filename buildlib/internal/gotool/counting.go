@@ -10,9 +10,13 @@ import (
 	"time"
 )
 
-// countAfter is how long a go build lasts before it is worth a second command that
-// says how many packages there are to compile.
-var countAfter = 5 * time.Second
+// countAfter is how long a go build lasts, and countFrom how many packages it has begun
+// by then, before it is worth a second command, of a second or so, that says how many
+// there are to compile. One that only links lasts, too.
+var (
+	countAfter = 5 * time.Second
+	countFrom  = 10
+)
 
 // counting takes what go build -v prints: an import path, alone on a line, when
 // it begins to compile a package, and all else, which it passes on to said.
@@ -61,12 +65,20 @@ func (c *counting) begin(path string) {
 	c.tell(len(c.begun), all)
 }
 
+func (c *counting) few() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.begun) < countFrom
+}
+
 // ask asks go, if the build lasts, which packages are not in its cache.
 func (c *counting) ask(ctx context.Context, g Go, b Build) {
-	select {
-	case <-time.After(countAfter):
-	case <-ctx.Done():
-		return
+	for c.few() {
+		select {
+		case <-time.After(countAfter):
+		case <-ctx.Done():
+			return
+		}
 	}
 	args := slices.Concat([]string{"list", "-e", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, listFlags(b.Args), []string{"--"}, b.packages())
 	out, err := g.output(ctx, b.Env, args...)

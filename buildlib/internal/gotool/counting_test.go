@@ -11,8 +11,8 @@ import (
 // What go build -v prints of packages is counted against what go says that it has
 // to compile; what compilers say passes.
 func TestCounting(t *testing.T) {
-	defer func(d time.Duration) { countAfter = d }(countAfter)
-	countAfter = 0
+	defer func(d time.Duration, n int) { countAfter, countFrom = d, n }(countAfter, countFrom)
+	countAfter, countFrom = 0, 1
 	p := newProject(t)
 	p.Env = append(p.Env, "GOCACHE="+filepath.Join(t.TempDir(), "cache"))
 	var said bytes.Buffer
