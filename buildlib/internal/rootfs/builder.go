@@ -15,6 +15,7 @@ type Builder struct {
 	Compression string
 
 	layers   store.Flights // by key
+	known    sync.Map      // key to *layer
 	contents sync.Map      // host path to content
 	zips     sync.Map      // host path to func() ([]change, error)
 

@@ -97,14 +97,19 @@ func layerKey(f *format, changes []change) string {
 }
 
 // layer returns the layer of the changes, from the cache if it has it whole;
-// no file is read then. Images that want one layer at once share the work.
+// no file is read then. Images that want one layer share it, with the changes that it
+// would be made of again.
 func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
 	key := layerKey(formatOf(a.Compression), changes)
+	if known, ok := a.known.Load(key); ok {
+		return known.(*layer), nil
+	}
 	made, err := a.layers.Do(ctx, key, func() (any, error) { return a.findOrBuild(ctx, key, changes) })
 	if err != nil {
 		return nil, err
 	}
-	return made.(*layer), nil
+	known, _ := a.known.LoadOrStore(key, made)
+	return known.(*layer), nil
 }
 
 func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
