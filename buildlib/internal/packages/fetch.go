@@ -107,15 +107,16 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // Open returns the bytes that have that sha256, from the cache or else from
-// the URL. Others are an error.
-func (c *Client) Open(ctx context.Context, at, sha256 string) (io.ReadCloser, error) {
+// the URL. Others are an error, and no more than most are read: whoever answers in the
+// server's place could send bytes until the disk is full.
+func (c *Client) Open(ctx context.Context, at, sha256 string, most int64) (io.ReadCloser, error) {
 	want, err := v1.NewHash("sha256:" + sha256)
 	if err != nil {
 		return nil, fmt.Errorf("%s: sha256 %q: %w", at, sha256, err)
 	}
 	if _, err := c.Cache.Blob(want); err != nil {
 		if err := c.Get(ctx, at, func(r io.Reader) error {
-			_, _, err := c.Cache.Put(want, r)
+			_, _, err := c.Cache.Put(want, io.LimitReader(r, most+1))
 			return err
 		}); err != nil {
 			return nil, err

@@ -5,7 +5,7 @@
 //
 // Its files: packages, lock and fetch; contents and archive, what packages hold;
 // accounts, capability, files and certificates, what the commands of their scripts
-// do; script and shell, which of those commands a script runs.
+// do; script, reads, condition and shell, which of those commands a script runs.
 package packages
 
 import "fmt"

@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -9,17 +10,20 @@ import (
 // together, one an element. Here documents are left out.
 func commands(script string) (list []string, bad string) {
 	script = strings.ReplaceAll(script, "\\\n", " ")
-	end := ""
+	end, expands := "", false
 	for line := range strings.Lines(script) {
 		line = strings.TrimSpace(line)
 		if end != "" {
 			if line == end {
 				end = ""
+			} else if expands && (strings.Contains(line, "`") || strings.Contains(line, "$(")) {
+				return nil, line
 			}
 			continue
 		}
-		if m := heredoc.FindStringSubmatch(line); m != nil && !strings.HasPrefix(line, "#") {
-			end = m[2]
+		var ok bool
+		if end, expands, ok = document(line); !ok {
+			return nil, line
 		}
 		parts, ok := split(line)
 		if !ok {
@@ -27,7 +31,40 @@ func commands(script string) (list []string, bad string) {
 		}
 		list = append(list, parts...)
 	}
+	if end != "" {
+		return nil, "<<" + end
+	}
 	return list, ""
+}
+
+var heredoc = regexp.MustCompile(`<<(-?)\s*\\?['"]?(\w+)['"]?`)
+
+// document is the word that ends the here document which a line begins, and whether
+// the shell expands what is in it; empty: it begins none. ok is false if that
+// can't be told.
+func document(line string) (end string, expands, ok bool) {
+	depths, _ := nesting(line)
+	for _, at := range heredoc.FindAllStringSubmatchIndex(line, -1) {
+		switch depth := depths[at[0]]; {
+		case comment(line, depths) < at[0]:
+			return "", false, true
+		case depth > 0: // it may be a shift
+			return "", false, false
+		case depth == 0:
+			return line[at[4]:at[5]], !strings.ContainsAny(line[at[0]:at[1]], `\'"`), true
+		}
+	}
+	return "", false, true
+}
+
+// comment is where a line's comment begins; without one, its length.
+func comment(line string, depths []int) int {
+	for i, depth := range depths {
+		if depth >= 0 && line[i] == '#' && (i == 0 || strings.IndexByte(" \t;", line[i-1]) >= 0) {
+			return i
+		}
+	}
+	return len(line)
 }
 
 // nesting says of each byte of a line how deep it is in parentheses and
@@ -85,12 +122,12 @@ func split(line string) (parts []string, ok bool) {
 		}
 	}
 	depths, closed := nesting(line)
-	for i, depth := range depths {
+	if end := comment(line, depths); end < len(line) {
+		line, closed = line[:end], true // quotes in a comment need not be closed
+	}
+	for i, depth := range depths[:len(line)] {
 		switch {
 		case depth < 0 || i < start:
-		case line[i] == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t'):
-			add(line[start:i]) // quotes in a comment need not be closed
-			return parts, true
 		case line[i] == ';' && depth == 0:
 			add(line[start:i])
 			if start = i + 1; start < len(line) && line[start] == ';' {
@@ -103,8 +140,9 @@ func split(line string) (parts []string, ok bool) {
 	return parts, closed
 }
 
-// connected splits at &&, || and | outside of quotes.
-func connected(line string) (parts []string) {
+// connected splits at &&, ||, | and & outside of quotes. An operator stands behind
+// its part.
+func connected(line string) (parts, operators []string) {
 	start := 0
 	depths, _ := nesting(line)
 	for i, depth := range depths {
@@ -118,10 +156,14 @@ func connected(line string) (parts []string) {
 			if start = i + 1; start < len(line) && line[start] == c {
 				start++
 			}
+			operators = append(operators, line[i:start])
 		}
 	}
-	return append(parts, strings.TrimSpace(line[start:]))
+	return append(parts, strings.TrimSpace(line[start:])), operators
 }
+
+// silent is what of a command redirects its output to nowhere, or its input.
+var silent = regexp.MustCompile(`\s*(?:\d?>>?\s*(?:&\s*\d|/dev/null)|&>\s*/dev/null|<\s*\S+|<<-?\s*\S+|>&2)`)
 
 // writes tells that a line, without what is silent, redirects into a file.
 func writes(line string) bool {
@@ -144,4 +186,64 @@ func firstWord(line string) (word, rest string) {
 		}
 	}
 	return line, ""
+}
+
+// substitutions are what a line has the shell run in $(...), backquotes and <(...),
+// also within quotes and one another. One that isn't closed goes to the line's end.
+func substitutions(line string) (list []string) {
+	inner := func(from, to int) {
+		part := line[from:min(to, len(line))]
+		list = append(list, part)
+		list = append(list, substitutions(part)...)
+	}
+	single, double := false, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case single:
+			single = c != '\''
+		case c == '\\':
+			i++
+		case c == '\'' && !double:
+			single = true
+		case c == '"':
+			double = !double
+		case c == '`':
+			to := i + 1
+			for ; to < len(line) && line[to] != '`'; to++ {
+				if line[to] == '\\' {
+					to++
+				}
+			}
+			inner(i+1, to)
+			i = to
+		case (c == '$' || !double && (c == '<' || c == '>')) && i+1 < len(line) && line[i+1] == '(':
+			to := closing(line, i+1)
+			inner(i+2, to)
+			i = to
+		}
+	}
+	return list
+}
+
+// closing is where the parenthesis at i is closed; where it isn't, the line's length.
+func closing(line string, i int) int {
+	depth, quote := 0, byte(0)
+	for ; i < len(line); i++ {
+		switch c := line[i]; {
+		case quote == '\'' && c != quote:
+		case c == '\\':
+			i++
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case quote == 0 && c == '(':
+			depth++
+		case quote == 0 && c == ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(line)
 }

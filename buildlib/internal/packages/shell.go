@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -21,7 +22,9 @@ type Shell struct {
 	// known. It may be nil.
 	Test func(words []string) (holds, known bool)
 
-	vars  map[string]string
+	vars  map[string]string // that are known
+	other map[string]bool   // those whose value isn't, whatever is assigned
+	lost  bool              // Args aren't known any more
 	funcs map[string][]string
 	depth int
 }
@@ -29,7 +32,7 @@ type Shell struct {
 // Look returns the first line that would do something that isn't known; empty:
 // none.
 func (s *Shell) Look(script string) string {
-	s.vars, s.funcs = map[string]string{}, map[string][]string{}
+	s.vars, s.other, s.funcs, s.lost = map[string]string{}, map[string]bool{}, map[string][]string{}, false
 	lines, bad := commands(script)
 	if bad != "" {
 		return bad
@@ -39,11 +42,8 @@ func (s *Shell) Look(script string) string {
 }
 
 var (
-	heredoc    = regexp.MustCompile(`<<(-?)\s*\\?['"]?(\w+)['"]?`)
 	function   = regexp.MustCompile(`^(?:function\s+)?([\w-]+)\s*\(\)\s*\{?$`)
 	assignment = regexp.MustCompile(`^(?:local |export |readonly )?\s*(\w+)=(.*)$`)
-	variable   = regexp.MustCompile(`\$(\w+|\{\w+\}|[#*@?!$-])`)
-	optional   = regexp.MustCompile(`\$\{DPKG_ROOT:[+-][^{}]*\}`)
 )
 
 // block looks through the commands up to the word that ends it, which isn't
@@ -60,12 +60,7 @@ func (s *Shell) block(list []string, ends ...string) (rest []string, bad string)
 		case first == "case":
 			list, bad = s.cases(list)
 		case first == "for" || first == "while" || first == "until":
-			if list, bad = s.block(list[1:], "do"); bad == "" && len(list) > 0 {
-				if list, bad = s.block(list[1:], "done"); bad == "" && len(list) > 0 {
-					bad = s.command(list[0]) // done < FILE
-					list = list[1:]
-				}
-			}
+			list, bad = s.loop(list)
 		case first == "{" || first == "(" || first == "}" || first == ")" || first == ";;":
 			list = list[1:]
 		case function.MatchString(list[0]):
@@ -81,6 +76,62 @@ func (s *Shell) block(list []string, ends ...string) (rest []string, bad string)
 		}
 	}
 	return nil, ""
+}
+
+// loop looks through a loop, of which nobody knows how often it goes round: what it
+// may set isn't known in it, nor after it.
+func (s *Shell) loop(list []string) (rest []string, bad string) {
+	word, head, _ := strings.Cut(list[0], " ")
+	clear(s.vars)
+	s.lost = s.lost || slices.ContainsFunc(list, func(line string) bool {
+		first, _, _ := strings.Cut(line, " ")
+		return first == "shift" || first == "set"
+	})
+	if word == "for" {
+		name, _, _ := strings.Cut(head, " ")
+		s.forget(name)
+		if !readsOnly(head) {
+			bad = list[0]
+		}
+	} else {
+		bad = s.command(head)
+	}
+	if bad != "" {
+		return nil, bad
+	}
+	return s.maybe(func() (rest []string, bad string) {
+		if list, bad = s.block(list[1:], "do"); bad == "" && len(list) > 0 {
+			if list, bad = s.block(list[1:], "done"); bad == "" && len(list) > 0 {
+				bad = s.command(list[0]) // done < FILE
+				list = list[1:]
+			}
+		}
+		return list, bad
+	})
+}
+
+// maybe looks through what may run or not, after which what it sets isn't known.
+func (s *Shell) maybe(look func() (rest []string, bad string)) (rest []string, bad string) {
+	before, args := maps.Clone(s.vars), s.lost
+	rest, bad = look()
+	for name, value := range s.vars {
+		if was, known := before[name]; !known || was != value {
+			s.forget(name)
+		}
+	}
+	for name := range before {
+		if _, known := s.vars[name]; !known {
+			s.forget(name)
+		}
+	}
+	s.lost = s.lost || args
+	return rest, bad
+}
+
+// forget notes that a variable's value isn't known.
+func (s *Shell) forget(name string) {
+	delete(s.vars, name)
+	s.other[name] = true
 }
 
 // define keeps a function's body for those who call it.
@@ -103,7 +154,7 @@ func (s *Shell) define(list []string) (rest []string, bad string) {
 
 // ifs looks through the branches that may be taken.
 func (s *Shell) ifs(list []string) (rest []string, bad string) {
-	taken := false // for certain
+	taken, unsure := false, false // for certain; whether an earlier branch is
 	for {
 		word, cond, _ := strings.Cut(list[0], " ")
 		if list = list[1:]; word == "fi" {
@@ -119,25 +170,25 @@ func (s *Shell) ifs(list []string) (rest []string, bad string) {
 				return nil, cond
 			}
 			list = list[1:]
-			var known, holds bool
-			if holds, known = s.condition(cond); known {
-				might, must = might && holds, holds
-			} else if bad = s.command(cond); bad != "" { // it runs, too
+			holds, known := s.condition(cond)
+			if bad = s.command(cond); bad != "" && might { // it runs, too
 				return nil, bad
-			} else {
-				must = false
 			}
+			might, must = might && (holds || !known), holds && known
 		}
 		before := list
-		if might {
-			list, bad = s.block(list, "elif", "else", "fi")
+		body := func() ([]string, string) { return s.block(list, "elif", "else", "fi") }
+		if might && must && !unsure {
+			list, bad = body()
+		} else if might {
+			list, bad = s.maybe(body)
 		} else {
 			list = skip(before, "elif", "else", "fi")
 		}
 		if bad != "" || len(list) == 0 {
 			return nil, bad
 		}
-		taken = taken || must && might
+		taken, unsure = taken || must && might, unsure || might && !must
 	}
 }
 
@@ -161,6 +212,9 @@ func skip(list []string, ends ...string) []string {
 // cases looks through the branches of case WORD in.
 func (s *Shell) cases(list []string) (rest []string, bad string) {
 	word, first, _ := strings.Cut(strings.TrimPrefix(list[0], "case "), " in")
+	if !readsOnly(word) {
+		return nil, list[0]
+	}
 	word, known := s.expand(strings.TrimSpace(word))
 	if list = list[1:]; first != "" {
 		list = append([]string{strings.TrimSpace(first)}, list...)
@@ -190,10 +244,16 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 			matches = matches || p == word || glob || err != nil || strings.Contains(p, "$")
 		}
 		if matches && !done {
-			if list, bad = s.block(list, ";;", "esac"); bad != "" {
+			body := func() ([]string, string) { return s.block(list, ";;", "esac") }
+			if known && !strings.Contains(pattern, "$") {
+				list, bad = body()
+				done = true
+			} else {
+				list, bad = s.maybe(body)
+			}
+			if bad != "" {
 				return nil, bad
 			}
-			done = known
 		} else {
 			list = skip(list, ";;", "esac")
 		}
@@ -201,117 +261,13 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 	return nil, "case " + word
 }
 
-// condition tells whether a condition holds; known: that can be told. Commands
-// in it that aren't tests are for the reader of the system, and change nothing.
-func (s *Shell) condition(cond string) (holds, known bool) {
-	if parts := strings.Split(cond, "&&"); len(parts) > 1 {
-		known = true
-		for _, p := range parts {
-			h, k := s.condition(p)
-			if k && !h {
-				return false, true
-			}
-			known = known && k
-		}
-		return known, known
-	}
-	if parts := strings.Split(cond, "||"); len(parts) > 1 {
-		known = true
-		for _, p := range parts {
-			h, k := s.condition(p)
-			if k && h {
-				return true, true
-			}
-			known = known && k
-		}
-		return false, known
-	}
-	cond = strings.TrimSpace(cond)
-	if inner, not := strings.CutPrefix(cond, "! "); not {
-		holds, known = s.condition(inner)
-		return !holds, known
-	}
-	if inner, ok := strings.CutPrefix(cond, "["); ok {
-		cond = strings.TrimSuffix(strings.TrimSpace(inner), "]")
-	} else if inner, ok := strings.CutPrefix(cond, "test "); ok {
-		cond = inner
-	} else if words := strings.Fields(cond); s.Test != nil && len(words) > 0 {
-		for i, w := range words {
-			if words[i], known = s.expand(w); !known {
-				return false, false
-			}
-		}
-		return s.Test(words)
-	} else {
-		return false, false
-	}
-	for _, join := range []string{"-o", "-a"} {
-		if parts := strings.Split(cond, " "+join+" "); len(parts) > 1 {
-			with := map[string]string{"-o": " || ", "-a": " && "}[join]
-			return s.condition("[ " + strings.Join(parts, " ]"+with+"[ ") + " ]")
-		}
-	}
-	words := strings.Fields(cond)
-	if len(words) > 0 && words[0] == "!" {
-		holds, known = s.condition("[ " + strings.Join(words[1:], " ") + " ]")
-		return !holds, known
-	}
-	var values []string
-	for _, w := range words {
-		v, ok := s.expand(w)
-		if !ok {
-			return false, false
-		}
-		values = append(values, v)
-	}
-	switch {
-	case len(values) == 2 && values[0] == "-n":
-		return values[1] != "", true
-	case len(values) == 2 && values[0] == "-z":
-		return values[1] == "", true
-	case len(values) == 3 && (values[1] == "=" || values[1] == "=="):
-		return strings.TrimPrefix(values[0], "x") == strings.TrimPrefix(values[2], "x"), true
-	case len(values) == 3 && values[1] == "!=":
-		return values[0] != values[2], true
-	case len(values) == 2 && s.Test != nil:
-		return s.Test(values) // -f FILE
-	}
-	return false, false
-}
-
-// expand puts in the values of variables; ok: all are known.
-func (s *Shell) expand(word string) (value string, ok bool) {
-	if len(word) > 1 && word[0] == '\'' && word[len(word)-1] == '\'' {
-		return word[1 : len(word)-1], true
-	}
-	word = optional.ReplaceAllString(word, "")
-	ok = true
-	word = variable.ReplaceAllStringFunc(word, func(v string) string {
-		name := strings.Trim(v[1:], "{}")
-		if len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
-			if i := int(name[0] - '1'); i < len(s.Args) {
-				return s.Args[i]
-			}
-			return ""
-		}
-		set, known := s.vars[name]
-		if name == "DPKG_ROOT" {
-			known = true
-		}
-		ok = ok && known
-		return set
-	})
-	if strings.ContainsAny(word, "$`") {
-		ok = false
-	}
-	return strings.NewReplacer(`"`, "", `'`, "", `\~`, "~").Replace(word), ok
-}
-
 // command looks at a simple command, or several that && and || and pipes
 // connect. It returns it if it isn't known.
 func (s *Shell) command(line string) (bad string) {
-	for _, part := range connected(line) {
-		if holds, known := s.condition(part); known && !holds && strings.Contains(line, "&&") && !strings.Contains(line, "||") {
+	parts, operators := connected(line)
+	simple := !slices.Contains(operators, "||") && !slices.Contains(operators, "&")
+	for i, part := range parts {
+		if holds, known := s.condition(part); known && !holds && simple && i < len(operators) && operators[i] == "&&" {
 			return "" // TEST && COMMAND
 		}
 		if !s.simple(part) {
@@ -321,14 +277,11 @@ func (s *Shell) command(line string) (bad string) {
 	return ""
 }
 
-var (
-	silent   = regexp.MustCompile(`\s*(?:\d?>>?\s*(?:&\s*\d|/dev/null)|&>\s*/dev/null|<\s*\S+|<<-?\s*\S+|>&2)`)
-	reading  = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
-	changing = []string{"-i", "--in-place", "-delete", "-exec", "-execdir", "-ok", "-fprint"}
-)
-
 // simple looks at one command without connections.
 func (s *Shell) simple(line string) bool {
+	if !readsOnly(line) {
+		return false
+	}
 	line = strings.TrimLeft(silent.ReplaceAllString(line, ""), "({ ")
 	for line = strings.TrimSpace(line); strings.HasSuffix(line, " }") || strings.HasSuffix(line, ")") && strings.Count(line, "(") < strings.Count(line, ")"); {
 		line = strings.TrimSpace(line[:len(line)-1])
@@ -343,18 +296,17 @@ func (s *Shell) simple(line string) bool {
 		return false
 	}
 	if m := assignment.FindStringSubmatch(line); m != nil {
-		if value, command := firstWord(m[2]); command != "" && !strings.HasPrefix(line, "local ") && !strings.HasPrefix(line, "export ") && !strings.HasPrefix(line, "readonly ") {
-			return readsOnly(value) && s.simple(command) // VARIABLE=value command
+		if _, command := firstWord(m[2]); command != "" && !strings.HasPrefix(line, "local ") && !strings.HasPrefix(line, "export ") && !strings.HasPrefix(line, "readonly ") {
+			return s.simple(command) // VARIABLE=value command
 		}
-		if value, ok := s.expand(m[2]); ok && !strings.Contains(value, " ") || ok && strings.HasPrefix(m[2], `"`) {
-			if _, twice := s.vars[m[1]]; !twice {
-				s.vars[m[1]] = value
-				return true
-			}
+		value, ok := s.expand(m[2])
+		_, twice := s.vars[m[1]]
+		if ok = ok && !twice && !s.other[m[1]] && (!strings.Contains(value, " ") || strings.HasPrefix(m[2], `"`)); ok {
+			s.vars[m[1]] = value
+		} else {
+			s.forget(m[1])
 		}
-		delete(s.vars, m[1])
-		s.vars[m[1]+"?"] = "" // another value: never known again
-		return readsOnly(m[2])
+		return true
 	}
 	words := strings.Fields(line)
 	if words[0] == "!" {
@@ -367,8 +319,8 @@ func (s *Shell) simple(line string) bool {
 		if s.depth++; s.depth > 20 {
 			return false
 		}
-		args := s.Args
-		s.Args = nil
+		args, lost := s.Args, s.lost
+		s.Args, s.lost = nil, false
 		for _, w := range words[1:] {
 			v, ok := s.expand(w)
 			if !ok {
@@ -377,14 +329,15 @@ func (s *Shell) simple(line string) bool {
 			s.Args = append(s.Args, v)
 		}
 		_, bad := s.block(body)
-		s.Args, s.depth = args, s.depth-1
+		s.Args, s.lost, s.depth = args, lost, s.depth-1
 		return bad == ""
 	}
 	if words[0] == "command" && (len(words) < 2 || words[1] != "-v") {
 		return false
 	}
-	if slices.Contains(reading, words[0]) && !slices.ContainsFunc(words, func(w string) bool { return slices.Contains(changing, w) }) {
-		return readsOnly(line)
+	s.assigns(words)
+	if onlyReads(words) {
+		return true
 	}
 	known := true
 	for i, w := range words {
@@ -403,20 +356,26 @@ const unknownWords = "\x00"
 // Known tells whether all words of a command can be told.
 func Known(words []string) bool { return len(words) < 2 || words[1] != unknownWords }
 
-var substitution = regexp.MustCompile("(?:\\$\\(|`)\\s*([^()`]*)")
-
-// readsOnly tells that what a line substitutes by $(...) only reads.
-func readsOnly(line string) bool {
-	for _, m := range substitution.FindAllStringSubmatch(line, -1) {
-		for _, part := range connected(m[1]) {
-			words := strings.Fields(part)
-			if len(words) > 0 && words[0] != "(" && !slices.Contains(reading, words[0]) && words[0] != "dpkg" && words[0] != "dpkg-query" && words[0] != "dpkg-divert" {
-				return false
+// assigns forgets what a command of the shell's sets: read, shift and the like.
+func (s *Shell) assigns(words []string) {
+	switch words[0] {
+	case "read", "unset", "local", "export", "readonly":
+		for _, w := range words[1:] {
+			if words[0] == "read" || words[0] == "unset" || words[0] == "local" || strings.Contains(w, "=") {
+				name, _, _ := strings.Cut(w, "=")
+				s.forget(name)
 			}
-			if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(changing, w) || strings.HasPrefix(w, ">") }) {
-				return false
+		}
+	case "shift":
+		s.lost = true
+	case "set":
+		for i := 1; i < len(words); i++ {
+			switch w := words[i]; {
+			case w == "--" || w[0] != '-' && w[0] != '+':
+				s.lost = true
+			case strings.HasSuffix(w, "o"): // -o pipefail
+				i++
 			}
 		}
 	}
-	return true
 }

@@ -134,7 +134,7 @@ func (s *apkSystem) Install(ctx context.Context, client *packages.Client, list [
 }
 
 func (in *apkInstaller) unpack(ctx context.Context, client *packages.Client, p packages.Package) error {
-	blob, err := client.Open(ctx, p.URL, p.SHA256)
+	blob, err := client.Open(ctx, p.URL, p.SHA256, p.Size)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func TestRealAlpine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := packages.Package{Name: "alpine-baselayout", Version: "3.2.0-r23", URL: r.url + "/" + apk, SHA256: testenv.SHA256(r.files["/"+apk]).Hex}
+		p := packages.Package{Name: "alpine-baselayout", Version: "3.2.0-r23", URL: r.url + "/" + apk, Size: int64(len(r.files["/"+apk])), SHA256: testenv.SHA256(r.files["/"+apk]).Hex}
 		_, texts, err := r.unpack(r.client(), m, []packages.Package{p}, []string{"alpine-baselayout"}, []string{"alpine-baselayout"})
 		if err != nil {
 			t.Fatal(err)

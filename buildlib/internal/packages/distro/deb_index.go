@@ -31,7 +31,7 @@ func (s *debSystem) universe(ctx context.Context, client *packages.Client) (*uni
 				continue // a suite need not have every architecture
 			}
 			read[at] = true
-			blob, err := client.Open(ctx, at, sum)
+			blob, err := client.Open(ctx, at, sum, maxIndex)
 			if err != nil {
 				return nil, err
 			}

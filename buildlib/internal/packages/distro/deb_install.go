@@ -90,7 +90,7 @@ func (s *debSystem) Install(ctx context.Context, client *packages.Client, list [
 
 // unpack adds one package's files.
 func (in *installer) unpack(ctx context.Context, client *packages.Client, p packages.Package) error {
-	blob, err := client.Open(ctx, p.URL, p.SHA256)
+	blob, err := client.Open(ctx, p.URL, p.SHA256, p.Size)
 	if err != nil {
 		return err
 	}
