@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -250,6 +251,24 @@ func TestHostileModules(t *testing.T) {
 	for action, s := range ours.sums {
 		if lacks := ours.lacks(action); lacks != (s.Of == modcache.Tree) {
 			t.Errorf("%v is lacking: %v", s, lacks)
+		}
+	}
+}
+
+// TestSumFiles: a workspace's modules are those of all its go.sum files.
+func TestSumFiles(t *testing.T) {
+	hermetic(t)
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		write(t, filepath.Join(dir, name, "go.mod"), "module example.test/"+name+"\n\ngo 1.24\n")
+	}
+	work := filepath.Join(dir, "go.work")
+	write(t, work, "go 1.24\n\nuse (\n\t./a\n\t./b\n)\n")
+	p := &Plan{Dir: filepath.Join(dir, "a"), Go: Toolchain{Module: filepath.Join(dir, "a", "go.mod"), Workspace: work}}
+	got := sumFiles(t.Context(), p, t.Logf)
+	for _, want := range []string{filepath.Join(dir, "a", "go.sum"), filepath.Join(dir, "b", "go.sum"), work + ".sum"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%q lacks %s", got, want)
 		}
 	}
 }
