@@ -107,12 +107,16 @@ func (s *Shell) loop(list []string) (rest []string, bad string) {
 			}
 		}
 		return list, bad
-	})
+	}, false)
 }
 
-// maybe looks through what may run or not, after which what it sets isn't known.
-func (s *Shell) maybe(look func() (rest []string, bad string)) (rest []string, bad string) {
-	before, args := maps.Clone(s.vars), s.lost
+// maybe looks through what may run or not, after which what it sets isn't known,
+// unless it is certain to run.
+func (s *Shell) maybe(look func() (rest []string, bad string), certain bool) (rest []string, bad string) {
+	if certain {
+		return look()
+	}
+	before := maps.Clone(s.vars)
 	rest, bad = look()
 	for name, value := range s.vars {
 		if was, known := before[name]; !known || was != value {
@@ -124,7 +128,6 @@ func (s *Shell) maybe(look func() (rest []string, bad string)) (rest []string, b
 			s.forget(name)
 		}
 	}
-	s.lost = s.lost || args
 	return rest, bad
 }
 
@@ -178,10 +181,8 @@ func (s *Shell) ifs(list []string) (rest []string, bad string) {
 		}
 		before := list
 		body := func() ([]string, string) { return s.block(list, "elif", "else", "fi") }
-		if might && must && !unsure {
-			list, bad = body()
-		} else if might {
-			list, bad = s.maybe(body)
+		if might {
+			list, bad = s.maybe(body, must && !unsure)
 		} else {
 			list = skip(before, "elif", "else", "fi")
 		}
@@ -245,13 +246,8 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 		}
 		if matches && !done {
 			body := func() ([]string, string) { return s.block(list, ";;", "esac") }
-			if known && !strings.Contains(pattern, "$") {
-				list, bad = body()
-				done = true
-			} else {
-				list, bad = s.maybe(body)
-			}
-			if bad != "" {
+			done = known && !strings.Contains(pattern, "$")
+			if list, bad = s.maybe(body, done); bad != "" {
 				return nil, bad
 			}
 		} else {
@@ -270,8 +266,14 @@ func (s *Shell) command(line string) (bad string) {
 		if holds, known := s.condition(part); known && !holds && simple && i < len(operators) && operators[i] == "&&" {
 			return "" // TEST && COMMAND
 		}
-		if !s.simple(part) {
-			return line
+		_, bad := s.maybe(func() ([]string, string) {
+			if !s.simple(part) {
+				return nil, line
+			}
+			return nil, ""
+		}, i == 0)
+		if bad != "" {
+			return bad
 		}
 	}
 	return ""

@@ -84,6 +84,7 @@ func TestShell(t *testing.T) {
 		{"X=a\nunset X\n[ -z \"$X\" ] && evil", "[ -z \"$X\" ] && evil"},
 		{"if grep -q x /y; then X=a; fi\n[ -z \"$X\" ] && evil", "[ -z \"$X\" ] && evil"},
 		{"X=a\n[ \"$X\" = b ] && evil", ""},
+		{"grep -q x /y && X=a\n[ -z \"$X\" ] && evil", "[ -z \"$X\" ] && evil"},
 		{"X=a\nfor y in 1 2; do [ \"$X\" = b ] && evil; X=b; done", "[ \"$X\" = b ] && evil"},
 		{"awk 'BEGIN{system(\"evil\")}'", "awk 'BEGIN{system(\"evil\")}'"},
 		{"sed 's/a/b/w /etc/x' y", "sed 's/a/b/w /etc/x' y"},
