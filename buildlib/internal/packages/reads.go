@@ -7,7 +7,7 @@ import (
 )
 
 // reading are commands that change no file, but for some of their options.
-var reading = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
+var reading = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "seq", "expr", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
 
 // onlyReads tells that a command changes no file.
 func onlyReads(words []string) bool {
