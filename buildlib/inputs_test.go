@@ -22,6 +22,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // warnings collects what a plan's stages warn of.
@@ -238,6 +239,7 @@ func TestFilesLeftOutForCgo(t *testing.T) {
 }
 
 func TestDynamicLoader(t *testing.T) {
+	testenv.Slow(t) // go compiles the runtime in another way
 	dir := project(t, oneMain())
 	t.Setenv("GOFLAGS", "-buildmode=pie")
 	o := Overrides{Platforms: []string{"linux/amd64"}}

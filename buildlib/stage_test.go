@@ -307,6 +307,7 @@ func TestNoImages(t *testing.T) {
 // Two mains whose folders share a name are two programs: -o dir/ would
 // silently keep one of them.
 func TestMainsOfOneFolderName(t *testing.T) {
+	testenv.Slow(t)
 	dir := project(t, files{
 		"go.mod":                  goMod,
 		"public/server/main.go":   strings.Replace(program, "unset", "this is the front", 1),

@@ -11,6 +11,7 @@ import (
 
 // OpenSSL itself says what the links of this machine's certificates are called.
 func TestSubjectHash(t *testing.T) {
+	testenv.Slow(t) // a process for each certificate
 	files, _ := filepath.Glob("/usr/share/ca-certificates/mozilla/*.crt")
 	if _, err := exec.LookPath("openssl"); err != nil || len(files) == 0 {
 		testenv.Missing(t, "openssl", "openssl or certificates of Debian's ca-certificates aren't here")
