@@ -25,10 +25,6 @@ import (
 // errTooLarge is the error of a pack whose layer would be.
 var errTooLarge = errors.New("the pack is too large")
 
-// window is how far back a pack's compressor looks, in bytes: the outputs of a package
-// and of one like it are some 8 MB together.
-const window = maxWindow
-
 // writePack writes the outputs of the entries, in their order, to a file in temp. It is
 // the same for the same entries. An output that isn't what its ID says, or has gone,
 // is left out with its entries.
@@ -44,10 +40,11 @@ func writePack(ctx context.Context, f Folder, entries []Aged, temp string) (p Pa
 		}
 	}()
 	layer := &sum{Hash: sha256.New(), to: bufio.NewWriterSize(file, 1<<20)}
-	// Packs are read more often than written. The outputs' hashes are all the checksum
-	// that they need.
+	// Packs are read more often than written. The outputs of a package and of one like it
+	// are some 8 MB together, so the window is the largest. The outputs' hashes are all
+	// the checksum that they need.
 	z, err := zstd.NewWriter(layer, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(window), zstd.WithEncoderCRC(false))
+		zstd.WithWindowSize(maxWindow), zstd.WithEncoderCRC(false))
 	if err != nil {
 		return p, err
 	}

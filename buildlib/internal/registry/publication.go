@@ -206,20 +206,14 @@ func blobsOf(img v1.Image) ([]Blob, error) {
 	}
 	var all []Blob
 	for _, l := range append(layers, config) {
-		mt, err := l.MediaType()
+		d, err := partial.Descriptor(l)
 		if err != nil {
 			return nil, err
 		}
-		if !mt.IsDistributable() {
+		if !d.MediaType.IsDistributable() {
 			continue
 		}
-		b := Blob{Open: l.Compressed}
-		if b.Digest, err = l.Digest(); err != nil {
-			return nil, err
-		}
-		if b.Size, err = l.Size(); err != nil {
-			return nil, err
-		}
+		b := Blob{Digest: d.Digest, Size: d.Size, Open: l.Compressed}
 		if m, ok := l.(*remote.MountableLayer); ok && m.Reference != nil {
 			from := m.Reference.Context()
 			b.From = &from
