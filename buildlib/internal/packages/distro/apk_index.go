@@ -5,24 +5,14 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"context"
-	"crypto"
-	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // what apk signs, and names packages by
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
-
-	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
 // The forms of Alpine's names; what they provide (so:, cmd:, pc:, /bin/sh) may
@@ -89,6 +79,7 @@ func eachApkEntry(r io.Reader, f func(lines []string) error) error {
 func newApk(lines []string) (*pkg, error) {
 	p := &pkg{parsed: true, text: strings.Join(lines, "\n")}
 	var needs, gives, with string
+fields:
 	for _, line := range lines {
 		switch value := line[2:]; line[0] {
 		case 'P':
@@ -110,11 +101,10 @@ func newApk(lines []string) (*pkg, error) {
 			gives = value
 		case 'i':
 			with = value
-		case 'F':
-			goto done
+		case 'F': // its files follow
+			break fields
 		}
 	}
-done:
 	if !apkName.MatchString(p.name) || !apkVersion.MatchString(p.version) {
 		return nil, fmt.Errorf("package %.80q, version %.80q: not a package", p.name, p.version)
 	}
@@ -134,116 +124,6 @@ done:
 	}
 	p.exclusive = append(p.exclusive, p.name)
 	return p, nil
-}
-
-// universe fetches the indexes of the base's repositories.
-func (s *apkSystem) universe(ctx context.Context, client *packages.Client) (*universe, error) {
-	u := &universe{compare: compareApk, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
-	lines, err := readLines(s.base, "etc/apk/repositories")
-	if err != nil {
-		return nil, err
-	}
-	for _, repository := range lines {
-		if strings.HasPrefix(repository, "@") {
-			continue // packages of a tagged one are taken only by NAME@TAG
-		}
-		if at, err := url.Parse(repository); err != nil || at.Scheme != "https" && at.Scheme != "http" {
-			return nil, fmt.Errorf("base: /etc/apk/repositories: %q: only repositories at http and https are read", repository)
-		}
-		at := strings.TrimSuffix(repository, "/") + "/" + s.arch
-		var signed []byte
-		if err := client.Get(ctx, at+"/APKINDEX.tar.gz", func(r io.Reader) (err error) {
-			signed, err = io.ReadAll(&limited{r, maxIndex})
-			return err
-		}); err != nil {
-			return nil, err
-		}
-		if err := s.readIndex(signed, at, u); err != nil {
-			return nil, fmt.Errorf("%s/APKINDEX.tar.gz: %w", at, err)
-		}
-	}
-	if len(u.named) == 0 {
-		return nil, fmt.Errorf("base: /etc/apk/repositories names no repository that has packages for %s", s.arch)
-	}
-	u.sort()
-	return u, nil
-}
-
-// readIndex checks the signature of an index and adds its packages.
-func (s *apkSystem) readIndex(signed []byte, at string, u *universe) error {
-	in := bytes.NewReader(signed)
-	members, err := tarMembers(in)
-	if err != nil {
-		return err
-	}
-	content := signed[len(signed)-in.Len():]
-	if err := s.verify(members, content); err != nil {
-		return err
-	}
-	list, err := tarMembers(in)
-	if err != nil {
-		return err
-	}
-	if list["APKINDEX"] == nil {
-		return errors.New("has no list of packages")
-	}
-	return eachApkEntry(bytes.NewReader(list["APKINDEX"]), func(lines []string) error {
-		p, err := newApk(lines)
-		if err != nil {
-			return err
-		}
-		if p.arch != s.arch && p.arch != "noarch" {
-			return nil
-		}
-		p.url = at + "/" + url.PathEscape(p.name+"-"+p.version) + ".apk"
-		u.add(p)
-		return nil
-	})
-}
-
-// verify checks that a key which the base trusts has signed the content.
-func (s *apkSystem) verify(signatures map[string][]byte, content []byte) error {
-	var names []string
-	for name, signature := range signatures {
-		hash, kind := crypto.SHA1, strings.TrimPrefix(name, ".SIGN.RSA.")
-		sum := sha1.Sum(content) //nolint:gosec // see above
-		digest := sum[:]
-		if key, ok := strings.CutPrefix(name, ".SIGN.RSA256."); ok {
-			sum := sha256.Sum256(content)
-			hash, kind, digest = crypto.SHA256, key, sum[:]
-		}
-		if kind == name || strings.ContainsAny(kind, "/\\") {
-			continue
-		}
-		names = append(names, kind)
-		data, err := fs.ReadFile(s.base, "etc/apk/keys/"+kind)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		block, _ := pem.Decode(data)
-		if block == nil {
-			return fmt.Errorf("base: key /etc/apk/keys/%s is not in PEM", kind)
-		}
-		key, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			return fmt.Errorf("base: key /etc/apk/keys/%s: %w", kind, err)
-		}
-		public, ok := key.(*rsa.PublicKey)
-		if !ok {
-			return fmt.Errorf("base: key /etc/apk/keys/%s is not RSA", kind)
-		}
-		if err := rsa.VerifyPKCS1v15(public, hash, digest, signature); err != nil {
-			return fmt.Errorf("its signature by %s is wrong: %w", kind, err)
-		}
-		return nil
-	}
-	if len(names) == 0 {
-		return errors.New("is not signed")
-	}
-	return fmt.Errorf("is signed by %s, which is not among the base's /etc/apk/keys", strings.Join(names, ", "))
 }
 
 // tarMembers reads one gzip stream, and no byte more, of a tar archive, which

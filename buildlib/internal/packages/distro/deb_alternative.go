@@ -63,10 +63,8 @@ func (in *installer) alternative(args []string) bool {
 		return true
 	}
 	best := slices.MaxFunc(a.choices, func(x, y choice) int { return x.priority - y.priority })
-	for _, l := range [][3]string{{link, name, best.path}} {
-		in.link(l[0], "/etc/alternatives/"+l[1])
-		in.link("/etc/alternatives/"+l[1], l[2])
-	}
+	in.link(link, "/etc/alternatives/"+name)
+	in.link("/etc/alternatives/"+name, best.path)
 	for _, slave := range a.slaves {
 		// As with update-alternatives, a manual page that was left out has
 		// no link.

@@ -94,12 +94,13 @@ func (u *unpacked) status(in *installer) string {
 	}
 	// Conffiles that a newer version no longer has stay, and are noted.
 	if old := in.installed[u.name]; old != nil {
-		for c, sum := range conffiles(old) {
+		sums := conffiles(old)
+		for _, c := range slices.Sorted(maps.Keys(sums)) {
 			if !slices.Contains(u.conffiles, c) && in.by[c] == nil {
 				if fields["conffiles"] == "" {
 					fields["conffiles"] = "Conffiles:"
 				}
-				fields["conffiles"] += "\n " + c + " " + sum + " obsolete"
+				fields["conffiles"] += "\n " + c + " " + sums[c] + " obsolete"
 			}
 		}
 	}
@@ -121,7 +122,7 @@ func (in *installer) interests(u *unpacked) error {
 		if len(words) != 2 || !strings.HasPrefix(words[0], "interest") {
 			continue
 		}
-		entry, file := u.name, words[1]
+		entry, file := u.infoName(), words[1]
 		if strings.HasSuffix(words[0], "-noawait") {
 			entry += "/noawait"
 		}

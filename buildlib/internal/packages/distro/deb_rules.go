@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,12 +31,17 @@ type filter struct {
 
 type diversion struct{ to, by string }
 
+// configName is what names in dpkg.cfg.d must be of; dpkg passes over others, like
+// those that end in .bak (dpkg(1), "FILES").
+var configName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 func readRules(base fs.FS) (*rules, error) {
 	r := &rules{diversion: map[string]diversion{}, overrides: map[string]packages.Entry{}}
 	files, err := fs.Glob(base, "etc/dpkg/dpkg.cfg.d/*")
 	if err != nil {
 		return nil, err
 	}
+	files = slices.DeleteFunc(files, func(name string) bool { return !configName.MatchString(path.Base(name)) })
 	// dpkg reads the folder first.
 	for _, name := range append(files, "etc/dpkg/dpkg.cfg") {
 		lines, err := readLines(base, name)
@@ -53,8 +59,11 @@ func readRules(base fs.FS) (*rules, error) {
 		}
 	}
 	lines, err := readLines(base, "var/lib/dpkg/diversions")
-	if err != nil || len(lines)%3 != 0 {
-		return nil, errors.Join(err, fmt.Errorf("/var/lib/dpkg/diversions has %d lines, not three for each", len(lines)))
+	if err != nil {
+		return nil, err
+	}
+	if len(lines)%3 != 0 {
+		return nil, fmt.Errorf("/var/lib/dpkg/diversions has %d lines, not three for each", len(lines))
 	}
 	for d := range slices.Chunk(lines, 3) {
 		r.diversion[d[0]] = diversion{d[1], d[2]}

@@ -148,7 +148,7 @@ func (r *repository) unpack(client *packages.Client, m Manager, list []packages.
 // newDebian is an empty Debian with an apt source that needs no signature.
 func newDebian(t *testing.T) *repository {
 	r := newRepository(t)
-	r.set(statusPath, "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\nPackage: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0\n")
+	r.set(statusPath, "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\nPackage: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0\nConffiles:\n /etc/d 1\n /etc/a 2\n /etc/c 3\n /etc/b 4\n")
 	r.set("var/lib/dpkg/info/old.list", "/.\n/usr/bin/old\n/usr/bin/gone\n")
 	r.set("etc/apt/sources.list", "deb [trusted=yes] "+r.url+" stable main\n")
 	r.set("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

@@ -15,6 +15,7 @@ func TestDebian(t *testing.T) {
 	r := newDebian(t)
 	link := entry{Header: tar.Header{Name: "usr/bin/again", Typeflag: tar.TypeLink, Linkname: "./usr/bin/tool"}}
 	r.set("etc/tool.conf", "changed by somebody")
+	r.set("etc/dpkg/dpkg.cfg.d/slim.dpkg-old", "path-exclude /usr/bin/*\n")
 	r.set("etc/dpkg/dpkg.cfg.d/slim", "path-exclude /usr/share/doc/*\npath-include /usr/share/doc/*/copyright\n")
 	r.deb("tool", "2", "Depends: virtual, old (>= 2)\nPre-Depends: loop\n", map[string]string{
 		"conffiles": "/etc/tool.conf\n/etc/new.conf\n",
@@ -22,7 +23,7 @@ func TestDebian(t *testing.T) {
 	}, program("./usr/bin/tool", "#!/bin/sh\n"), link, file("etc/tool.conf", "ours"), file("etc/new.conf", "new"),
 		entry{Header: tar.Header{Name: "var/lib/tool/", Typeflag: tar.TypeDir, Mode: 0o750}},
 		file("usr/share/doc/tool/README", "no"), file("usr/share/doc/tool/copyright", "yes"))
-	r.deb("loop", "1", "Depends: tool\n", nil)
+	r.deb("loop", "1", "Depends: tool\nMulti-Arch: same\n", map[string]string{"triggers": "interest-noawait /usr/share/loop\n"})
 	r.deb("provider", "1", "Provides: virtual\nPriority: optional\n", nil)
 	r.deb("better", "1", "Provides: virtual\nPriority: important\n", nil)
 	r.deb("old", "2", "", nil, program("usr/bin/old", "2"))
@@ -31,7 +32,7 @@ func TestDebian(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := texts["/"+statusPath]
-	for _, want := range []string{"Package: tool\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n", "Package: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2", "Package: loop\n", "Package: better\n", "Conffiles:\n /etc/tool.conf "} {
+	for _, want := range []string{"Package: tool\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n", "Package: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2", "Package: loop\n", "Package: better\n", "Conffiles:\n /etc/tool.conf ", "Conffiles:\n /etc/a 2 obsolete\n /etc/b 4 obsolete\n /etc/c 3 obsolete\n /etc/d 1 obsolete\n"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("status lacks %q:\n%s", want, status)
 		}
@@ -51,6 +52,7 @@ func TestDebian(t *testing.T) {
 	for path, want := range map[string]string{
 		"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\ntool:x:100:100::/var/lib/tool:/usr/sbin/nologin\n", "/etc/tool.conf.dpkg-dist": "ours", "/etc/new.conf": "new",
 		"/usr/share/doc/tool/copyright": "yes", "/var/lib/dpkg/info/tool.conffiles": "/etc/tool.conf\n/etc/new.conf\n",
+		"/var/lib/dpkg/triggers/File": "/usr/share/loop loop:amd64/noawait\n",
 	} {
 		if texts[path] != want {
 			t.Errorf("%s: %q, want %q", path, texts[path], want)

@@ -112,3 +112,36 @@ func (p *pkg) String() string { return p.name + " " + p.version }
 func (p *pkg) locked() packages.Package {
 	return packages.Package{Name: p.name, Version: p.version, URL: p.url, Size: p.size, SHA256: p.sha256}
 }
+
+// by tells whether the package fulfils r, by its name or what it provides. Only
+// a provision with a version fulfils a relation with one (Debian policy 7.5).
+func (r relation) by(p *pkg) bool {
+	if p.name == r.name && r.takes(p.version) {
+		return true
+	}
+	for _, given := range p.provides {
+		if given.name == r.name && (r.op == "" || given.op == "=" && r.takes(given.version)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g group) by(p *pkg) bool {
+	for _, r := range g {
+		if r.by(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// locked lists packages as a lock has them.
+func locked(chosen []*pkg) []packages.Package {
+	var list []packages.Package
+	for _, p := range chosen {
+		list = append(list, p.locked())
+	}
+	slices.SortFunc(list, func(a, b packages.Package) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

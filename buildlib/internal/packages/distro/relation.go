@@ -1,11 +1,11 @@
 // Package distro chooses and unpacks packages of Debian and Alpine on a base, as
 // apt-get and dpkg, or apk, would, without running anything of the base.
 //
-// Its files: relation, pkg, universe and choose are for both distributions;
-// for Debian there are deb_version, deb_control, deb_relation, deb_system, deb_sources,
-// deb_release, deb_index, and deb_archive, deb_rules, deb_libraries,
-// deb_install, deb_alternative, deb_script, deb_database; for Alpine apk_version, apk_index,
-// apk_install; system, either of them.
+// Its files: relation, deb_version, deb_control and deb_relation, on which pkg builds;
+// universe and choose, for both distributions. For Debian: deb_system, deb_sources,
+// deb_release, deb_index; deb_archive, deb_rules, deb_libraries, deb_unpack,
+// deb_alternative, deb_script, deb_database, deb_install. For Alpine: apk_version,
+// apk_index, apk_file, apk_system, apk_install. system is either of them.
 package distro
 
 import (
@@ -53,20 +53,6 @@ func (r relation) takes(version string) bool {
 	return false
 }
 
-// by tells whether the package fulfils r, by its name or what it provides. Only
-// a provision with a version fulfils a relation with one (Debian policy 7.5).
-func (r relation) by(p *pkg) bool {
-	if p.name == r.name && r.takes(p.version) {
-		return true
-	}
-	for _, given := range p.provides {
-		if given.name == r.name && (r.op == "" || given.op == "=" && r.takes(given.version)) {
-			return true
-		}
-	}
-	return false
-}
-
 // group is a dependency: one of its alternatives is enough.
 type group []relation
 
@@ -76,13 +62,4 @@ func (g group) String() string {
 		all = append(all, r.String())
 	}
 	return strings.Join(all, " | ")
-}
-
-func (g group) by(p *pkg) bool {
-	for _, r := range g {
-		if r.by(p) {
-			return true
-		}
-	}
-	return false
 }
