@@ -2,23 +2,18 @@
 // finds the emulator for the platform, and makes the toolchain. That is how a
 // Dockerfile compiles under QEMU, and what cross-compiling is compared with.
 //
-// Its files: emulator.go finds what runs a platform's programs, with probe.go, which
-// runs a program that does nothing, and crash.go, which tells crashes from other
-// failures; toolchain.go keeps the toolchain, with native.go, which asks the
-// installed Go, module.go, which downloads the platform's, cross.go, which compiles
-// it, record.go, which lists its files, and try.go, which tries it.
+// Its files: emulator.go says what runs a platform's programs, crash.go tells crashes
+// from other failures, probe.go runs a program that does nothing, and find.go finds the
+// emulator. maker.go says what a toolchain is; native.go asks the installed Go, cross.go
+// compiles the platform's programs, module.go downloads them, record.go lists a
+// toolchain's files, try.go tries it, and toolchain.go keeps it.
 package emulate
 
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"regexp"
-	"runtime"
-	"strings"
 	"time"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
@@ -54,6 +49,14 @@ func (e Emulator) String() string {
 	return fmt.Sprintf("%s (QEMU %s)", e.Path, e.Version)
 }
 
+// command returns the arguments that run a program of e's platform.
+func (e Emulator) command(argv ...string) []string {
+	if e.Kind == Direct {
+		return append([]string{e.Path}, argv...)
+	}
+	return argv
+}
+
 // Missing is the error of a Find for a platform whose programs nothing runs here.
 type Missing struct {
 	Platform string
@@ -73,63 +76,6 @@ func (m *Missing) Error() string {
 const patience = 20 * time.Second
 
 var errPatience = fmt.Errorf("still not done after %s", patience)
-
-// Find finds out how programs of the platform run here, by running one. What
-// the kernel can do comes before a QEMU in PATH. The error is a *Missing if
-// nothing runs them, and a *Crash if what there is doesn't work.
-func Find(ctx context.Context, platform v1.Platform) (Emulator, error) {
-	if err := possible(platform, runtime.GOOS); err != nil {
-		return Emulator{}, err
-	}
-	e, ran, err := probeKernel(ctx, platform)
-	if err != nil || ran == nil {
-		return e, err
-	}
-	direct, err := FindDirect(ctx, platform)
-	if missing, ok := err.(*Missing); ok {
-		missing.Reason = fmt.Sprintf("the kernel says %q, and %s", ran, missing.Reason)
-	}
-	return direct, err
-}
-
-// FindDirect looks for the platform's QEMU in PATH, which takes no setting of
-// the machine and no root.
-func FindDirect(ctx context.Context, platform v1.Platform) (Emulator, error) {
-	if err := possible(platform, runtime.GOOS); err != nil {
-		return Emulator{}, err
-	}
-	arch := arches[platform.Architecture].qemu
-	names := []string{"qemu-" + arch + "-static", "qemu-" + arch}
-	for _, name := range names {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			continue
-		}
-		e := Emulator{Kind: Direct, Path: path, Version: qemuVersion(ctx, path)}
-		return e, probeDirect(ctx, platform, e)
-	}
-	return Emulator{}, &Missing{
-		Platform: platform.String(),
-		Reason:   "there is no " + strings.Join(names, " or ") + " in PATH",
-		Install:  fmt.Sprintf("apt-get install qemu-user-static (Debian, Ubuntu), dnf install qemu-user-static (Fedora), apk add qemu-%s (Alpine)", arch),
-	}
-}
-
-// possible returns a *Missing if no installation would help.
-func possible(platform v1.Platform, host string) error {
-	reason := ""
-	switch _, known := arches[platform.Architecture]; {
-	case host != "linux":
-		reason = "user-mode emulation needs a Linux host"
-	case platform.OS != "linux":
-		reason = "QEMU's user-mode emulation runs Linux programs only"
-	case !known:
-		reason = "QEMU's user-mode emulation has no " + platform.Architecture
-	default:
-		return nil
-	}
-	return &Missing{Platform: platform.String(), Reason: reason}
-}
 
 var versionLine = regexp.MustCompile(`^qemu-\S+ version (\S+)`)
 

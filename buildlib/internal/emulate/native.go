@@ -16,9 +16,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// native is what the installed go command says of itself.
-type native map[string]string
-
 // asked are the settings that the go command works with on a foreign
 // toolchain: its caches, and how it gets at modules. Others have no say.
 var asked = []string{

@@ -3,6 +3,7 @@ package git
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,29 @@ type State struct {
 	Revision string   // the commit's hash; empty on an unborn branch
 	Branch   string   // empty if HEAD is detached
 	Changed  []string // the tracked files that differ from HEAD, relative to Top
+}
+
+// find looks for the folder that has .git, which is a file in a worktree or
+// submodule, from dir upwards. git runs there: below, a folder that looks like a
+// bare repository would be taken for one.
+func find(dir string) (string, bool, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", false, err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", false, err
+	}
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir, true, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", false, nil
+		}
+		dir = parent
+	}
 }
 
 // look asks git for the state, and for the untracked files as its

@@ -1,10 +1,10 @@
 // Package git reads what a build needs to know of the repository it is in.
 //
 // Its files: command.go runs git, filter.go finds the programs that it must not
-// run, git.go finds the repository and puts everything together; checkout.go looks
-// for changes and ignored files, mode.go reads the file modes that git keeps,
-// worktree.go checks a commit out elsewhere, walk.go finds the nearest version tag
-// and tags.go chooses among tags.
+// run, mode.go reads the file modes that git keeps, worktree.go checks a commit out
+// elsewhere, checkout.go finds the repository and looks for changes and ignored files,
+// tags.go reads versions of tags, walk.go finds the nearest one, and git.go puts
+// everything together.
 //
 // It runs no program that the checkout's own configuration names, and looks at
 // no repository but the one that holds the folder.
@@ -15,10 +15,10 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,27 +119,38 @@ func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
 	return info, nil
 }
 
-// find looks for the folder that has .git, which is a file in a worktree or
-// submodule, from dir upwards. git runs there: below, a folder that looks like a
-// bare repository would be taken for one.
-func find(dir string) (string, bool, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", false, err
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return "", false, err
-	}
-	for {
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			return dir, true, nil
+// choose settles the version, and what there is to say of the tags that are not
+// used. Those of other modules don't count for that, nor do the repository's
+// own for a module in a folder that has some.
+func (info *Info) choose(top, pattern string, all tags, history *walk) (err error) {
+	head := history.head.hash
+	versions := all.versions(info.Prefix, pattern)
+	var release named
+	for _, v := range versions {
+		if v.Prerelease == "" && (release.name == "" || v.above(release)) {
+			release = v
 		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", false, nil
-		}
-		dir = parent
 	}
+	info.Release = release.text
+	if v, ok := versions[head]; ok {
+		info.Version, info.Tag = v.text, v.tag
+		return nil
+	}
+	others := all.without(otherModules(top, info.Prefix))
+	if len(versions) > 0 && info.Prefix != "" {
+		others = all.without(func(name string) bool { return !strings.HasPrefix(name, info.Prefix) })
+	}
+	info.Unused = slices.Sorted(slices.Values(others[head]))
+	lookalikes := others.lookalikes()
+	if len(versions) > 0 {
+		if info.Version, info.Other, err = history.nearest(versions, lookalikes); err != nil || info.Version != "" {
+			return err
+		}
+		info.Elsewhere = highest(versions)
+		return nil
+	}
+	info.Other = highest(lookalikes)
+	return nil
 }
 
 // tagPrefix returns what the tags of a module's versions start with: the path

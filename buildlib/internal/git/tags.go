@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/semver"
@@ -128,40 +127,6 @@ func otherModules(top, prefix string) func(name string) bool {
 		}
 		return is
 	}
-}
-
-// choose settles the version, and what there is to say of the tags that are not
-// used. Those of other modules don't count for that, nor do the repository's
-// own for a module in a folder that has some.
-func (info *Info) choose(top, pattern string, all tags, history *walk) (err error) {
-	head := history.head.hash
-	versions := all.versions(info.Prefix, pattern)
-	var release named
-	for _, v := range versions {
-		if v.Prerelease == "" && (release.name == "" || v.above(release)) {
-			release = v
-		}
-	}
-	info.Release = release.text
-	if v, ok := versions[head]; ok {
-		info.Version, info.Tag = v.text, v.tag
-		return nil
-	}
-	others := all.without(otherModules(top, info.Prefix))
-	if len(versions) > 0 && info.Prefix != "" {
-		others = all.without(func(name string) bool { return !strings.HasPrefix(name, info.Prefix) })
-	}
-	info.Unused = slices.Sorted(slices.Values(others[head]))
-	lookalikes := others.lookalikes()
-	if len(versions) > 0 {
-		if info.Version, info.Other, err = history.nearest(versions, lookalikes); err != nil || info.Version != "" {
-			return err
-		}
-		info.Elsewhere = highest(versions)
-		return nil
-	}
-	info.Other = highest(lookalikes)
-	return nil
 }
 
 // highest is the name of the highest of all; empty if there is none.

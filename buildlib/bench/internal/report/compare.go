@@ -1,93 +1,11 @@
 package report
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// Record is what of a measurement can be compared with another: that of a
-// Report, or of a file that was kept.
-type Record struct {
-	Name string // what it is called in errors and warnings
-	// About says which version was measured and when; empty if unknown.
-	About string
-
-	setup  map[string][]string // by setting, each value once, sorted
-	series map[place]map[Metric][]float64
-	legs   []place // those of series, in order
-	noisy  int     // runs that are flagged
-}
-
-func (rec *Record) add(at place, m Metric, v float64) {
-	if rec.series[at] == nil {
-		rec.series[at] = map[Metric][]float64{}
-		rec.legs = append(rec.legs, at)
-	}
-	rec.series[at][m] = append(rec.series[at][m], v)
-}
-
-// Record is the report as something to compare: what bench.txt has of it, to the
-// nanosecond and byte, so that a kept file is as good as the report itself.
-func (r Report) Record(name string) *Record {
-	rec, err := parseText("bench.txt", r.Text())
-	if err != nil {
-		panic("report: " + err.Error()) // Text wrote what parseText doesn't read: a mistake of ours
-	}
-	rec.Name = name
-	return rec
-}
-
-// maxBaseline bounds what is read of a baseline, in bytes: 100,000 runs.
-const maxBaseline = 32 << 20
-
-// Read reads a bench.json or a bench.txt, whatever its name: one that Write
-// wrote, or results in the Go benchmark format that people put together of
-// several. Errors name the file, and the line where there is one.
-func Read(path string) (*Record, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("baseline: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxBaseline+1))
-	if err != nil {
-		return nil, fmt.Errorf("baseline: %w", err)
-	}
-	if len(data) > maxBaseline {
-		return nil, fmt.Errorf("baseline %s: more than %s: it is something else", path, size(maxBaseline))
-	}
-	rec, err := parse(path, data)
-	if err != nil {
-		return nil, fmt.Errorf("baseline %w", err)
-	}
-	return rec, nil
-}
-
-func parse(path string, data []byte) (*Record, error) {
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		r, err := ParseJSON(path, data)
-		if err != nil {
-			return nil, err
-		}
-		data = r.Text()
-	}
-	rec, err := parseText(path, data)
-	if err != nil {
-		return nil, err
-	}
-	if len(rec.legs) == 0 {
-		return nil, fmt.Errorf("%s: it has no measurements (want a bench.json, or a bench.txt with Benchmark%s results)",
-			path, benchName("PLATFORM", "CASE", "SIDE"))
-	}
-	rec.Name = filepath.Base(path)
-	return rec, nil
-}
 
 // Comparison is how a measurement differs from an earlier one.
 type Comparison struct {

@@ -1,45 +1,12 @@
 package report
 
 import (
-	"bytes"
-	"embed"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
 )
-
-//go:embed *.tmpl
-var files embed.FS
-
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"add":     func(a any, b float64) float64 { return float(a) + b },
-	"list":    func(words []string) string { return md(strings.Join(words, ", ")) },
-	"md":      md,
-	"minutes": func(seconds float64) string { return threeDigits(seconds/60) + " min" },
-	"plural":  plural,
-	"quoted":  func(s string) string { return `"` + strings.NewReplacer(`"`, "'", "`", "'").Replace(s) + `"` }, // of Mermaid's, in a code block
-	"stars":   func(s string) string { return strings.ReplaceAll(s, "*", `\*`) },
-	"times":   times,
-}).ParseFS(files, "*.tmpl"))
-
-func float(v any) float64 {
-	if n, ok := v.(int); ok {
-		return float64(n)
-	}
-	return v.(float64)
-}
-
-// execute fills in a template. One that doesn't fit its data is a mistake of ours.
-func execute(name string, data any) []byte {
-	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
-		panic("report: " + err.Error())
-	}
-	return b.Bytes()
-}
 
 // page is what report.md.tmpl fills in.
 type page struct {
@@ -116,33 +83,6 @@ func (p page) Headline() []string {
 		return append(lines, fmt.Sprintf("Where both sides were built (%s), their binaries are the same, byte for byte.", plural(same, "case")))
 	}
 	return append(lines, "The binaries of both sides are the same, byte for byte.")
-}
-
-// caseNames are the cases that were measured, in order.
-func caseNames(all []Summary) []string {
-	var names []string
-	for _, s := range all {
-		if !slices.Contains(names, s.Case) {
-			names = append(names, s.Case)
-		}
-	}
-	return names
-}
-
-// compared counts the cases by what came of comparing their binaries. The
-// host's own aren't in it: there is nothing to compare.
-func compared(all []Summary) (same, different, unknown int) {
-	for _, s := range all {
-		switch word := s.SameWord(); {
-		case word == "yes":
-			same++
-		case word == "NO":
-			different++
-		case !s.platform.Host:
-			unknown++
-		}
-	}
-	return same, different, unknown
 }
 
 // Label is the platform as a cell.
@@ -248,18 +188,4 @@ func assigned(name, value string) string {
 		return ""
 	}
 	return name + "=" + value
-}
-
-// md makes a text one line of Markdown that reads as it is written: what would
-// be markup becomes a character reference.
-func md(s string) string {
-	var b strings.Builder
-	for _, r := range clean(s) {
-		if strings.ContainsRune("&<>|`*[]\\~#", r) {
-			fmt.Fprintf(&b, "&#%d;", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

@@ -2,9 +2,10 @@
 // people and programs read: a table, a report, a chart, bench.json, bench.txt
 // in the Go benchmark format; and compares them with those of an earlier run.
 //
-// Its files: report.go holds the measurements, statistics.go and totals.go compute
-// from them, metric.go formats figures; text.go, json.go, table.go, markdown.go and
-// chart.go make the outputs; compare.go reads a baseline; write.go writes all files.
+// Its files: format.go formats figures; report.go holds the measurements, metric.go,
+// statistics.go and totals.go compute from them; json.go, text.go, table.go, chart.go
+// and markdown.go make the outputs, with template.go; baseline.go reads an earlier
+// measurement, compare.go compares with it, and write.go writes all files.
 // The *.tmpl files are the templates of report.md and chart.svg.
 //
 // It measures nothing and reads no clock, so equal measurements give equal files.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -80,6 +81,17 @@ func (s Summary) side(name string) (map[Metric]Estimate, *Leg) {
 	return s.Emulated, s.legs.Emulated
 }
 
+// SameWord says whether both sides' binaries are the same; empty: unknown.
+func (s Summary) SameWord() string {
+	switch {
+	case s.legs.Same == nil:
+		return ""
+	case *s.legs.Same:
+		return "yes"
+	}
+	return "NO"
+}
+
 // values are the metric of the runs where it is known.
 func (l *Leg) values(m Metric) []float64 {
 	var values []float64
@@ -148,6 +160,18 @@ func estimate(values []float64) Estimate {
 		e.Interval = &Interval{low, high, ci.Confidence}
 	}
 	return e
+}
+
+// estimate prints a median with its unit and, as benchstat does, the larger half
+// of its interval: "20.0 s ± 5%". Nothing is printed of no runs.
+func (m Metric) estimate(e Estimate) string {
+	switch {
+	case e.N == 0:
+		return ""
+	case e.Interval == nil:
+		return m.format(e.Median)
+	}
+	return fmt.Sprintf("%s ± %.0f%%", m.format(e.Median), 100*max(e.Interval.High/e.Median-1, 1-e.Interval.Low/e.Median))
 }
 
 // differ tests whether two samples differ. significant is nil if they are too

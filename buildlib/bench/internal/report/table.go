@@ -123,17 +123,6 @@ func (s Summary) RatioCell(m Metric, sign string) string {
 	return times(r.Ratio, sign)
 }
 
-// SameWord says whether both sides' binaries are the same; empty: unknown.
-func (s Summary) SameWord() string {
-	switch {
-	case s.legs.Same == nil:
-		return ""
-	case *s.legs.Same:
-		return "yes"
-	}
-	return "NO"
-}
-
 // wrap breaks a text into lines of at most 80 runes where it has spaces, the
 // second and later ones indented.
 func wrap(text string) string {

@@ -141,3 +141,30 @@ func (r Report) troubles(most int) []trouble {
 	}
 	return all
 }
+
+// caseNames are the cases that were measured, in order.
+func caseNames(all []Summary) []string {
+	var names []string
+	for _, s := range all {
+		if !slices.Contains(names, s.Case) {
+			names = append(names, s.Case)
+		}
+	}
+	return names
+}
+
+// compared counts the cases by what came of comparing their binaries. The
+// host's own aren't in it: there is nothing to compare.
+func compared(all []Summary) (same, different, unknown int) {
+	for _, s := range all {
+		switch word := s.SameWord(); {
+		case word == "yes":
+			same++
+		case word == "NO":
+			different++
+		case !s.platform.Host:
+			unknown++
+		}
+	}
+	return same, different, unknown
+}

@@ -2,54 +2,22 @@
 // .ko.yaml, goreleaser's configuration, main packages, a git remote. What it
 // can't carry over becomes a note, and that a comment.
 //
-// adopt.go looks for all of it, mains.go for main packages; dockerfile.go
-// follows a Dockerfile through its stages, with
-// instruction.go and copy.go for what they say, run.go for what RUN does and
-// account.go for users; ko.go and goreleaser.go read YAML; text.go has values
-// that become templates; source.go writes the Project as Go.
+// Its files: project.go is what it makes, mains.go looks for main packages, text.go has
+// values that become templates; account.go reads users, follower.go follows a Dockerfile
+// through its stages, with run.go, copy.go and instruction.go for what they say, and
+// dockerfile.go makes an image of it; yaml.go, ko.go and goreleaser.go read YAML;
+// source.go writes the Project as Go, and adopt.go looks for all of it.
 package adopt
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/multimage/multimage/buildlib"
 )
-
-// project is a buildlib.Project on its way.
-type project struct {
-	dir    string // absolute
-	mains  []mainPackage
-	images []*image
-	notes  []string
-	buildlib.Project
-}
-
-// image is an Image on its way, and what it is made of.
-type image struct {
-	buildlib.Image
-	from  string // the file, and where in it
-	notes []string
-}
-
-func (p *project) note(format string, args ...any) {
-	p.notes = append(p.notes, fmt.Sprintf(format, args...))
-}
-
-func (i *image) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if !slices.Contains(i.notes, text) {
-		i.notes = append(i.notes, text)
-	}
-}
 
 // Project returns the source of a file that sets targets.Project to what is
 // found in dir.
@@ -102,53 +70,6 @@ func (p *project) dockerfiles() ([]string, error) {
 		return strings.Compare(a, b)
 	})
 	return found, err
-}
-
-// walk calls visit for the files of the project that are its own.
-func (p *project) walk(visit func(rel string, d fs.DirEntry)) error {
-	return fs.WalkDir(os.DirFS(p.dir), ".", func(rel string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := d.Name()
-		if d.IsDir() && rel != "." && (name[0] == '.' || name[0] == '_' || slices.Contains(notOurs, name)) {
-			return fs.SkipDir
-		}
-		if d.Type().IsRegular() {
-			visit(rel, d)
-		}
-		return nil
-	})
-}
-
-// notOurs are folders that hold other people's files, tests, or what is made.
-var notOurs = []string{"vendor", "node_modules", "testdata", "magefiles", "dist", "third_party"}
-
-// isDir and isFile say what is at a path of the project.
-func (p *project) isDir(rel string) bool {
-	info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(rel)))
-	return err == nil && info.IsDir()
-}
-
-func (p *project) isFile(rel string) bool {
-	info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(rel)))
-	return err == nil && !info.IsDir()
-}
-
-// add adds an image under a name of its own. Two of one name are variants, which
-// are told apart by what their files are called.
-func (p *project) add(i *image, variant string) {
-	taken := func(name string) bool {
-		return slices.ContainsFunc(p.images, func(o *image) bool { return o.Name == name })
-	}
-	if name := i.Name; taken(name) {
-		if variant == "" || taken(name+"-"+variant) {
-			variant = fmt.Sprint(len(p.images) + 1)
-		}
-		i.Name, i.Repository = name+"-"+variant, name
-		i.Tags = []string{"{{.Version}}-" + variant}
-	}
-	p.images = append(p.images, i)
 }
 
 // finish leaves out what the defaults say.

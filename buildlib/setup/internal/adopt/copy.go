@@ -181,17 +181,3 @@ func matches(pattern, p string) bool {
 	ok, err := path.Match(pattern, p)
 	return err == nil && ok && strings.ContainsAny(pattern, "*?[")
 }
-
-// source is what of the context is at a path of the stage.
-func (s *stage) source(at string) (string, bool) {
-	for n := len(s.copied) - 1; n >= 0; n-- {
-		m := s.copied[n]
-		if at == m.at {
-			return m.source, true
-		}
-		if rest, ok := strings.CutPrefix(at, strings.TrimSuffix(m.at, "/")+"/"); ok {
-			return path.Join(m.source, rest), true
-		}
-	}
-	return "", false
-}

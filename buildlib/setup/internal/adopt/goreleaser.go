@@ -1,8 +1,8 @@
 package adopt
 
 import (
+	"cmp"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -70,8 +70,8 @@ func (p *project) goreleaser() ([]string, error) {
 			continue
 		}
 		m.use().Go = b.build(p.note, defines)
-		called := strings.ReplaceAll(firstOf(b.Binary, g.ProjectName), "{{ .ProjectName }}", g.ProjectName)
-		programs[path.Base(called)], byID[firstOf(b.ID, g.ProjectName)] = m, m
+		called := strings.ReplaceAll(cmp.Or(b.Binary, g.ProjectName), "{{ .ProjectName }}", g.ProjectName)
+		programs[path.Base(called)], byID[cmp.Or(b.ID, g.ProjectName)] = m, m
 	}
 	var taken []string
 	add := func(i *image, dockerfile string, ids, references []string) error {
@@ -97,7 +97,7 @@ func (p *project) goreleaser() ([]string, error) {
 	// Dockers of one Dockerfile and its programs are an image's platforms.
 	done := map[string]bool{}
 	for _, d := range g.Dockers {
-		d.Dockerfile = firstOf(d.Dockerfile, "Dockerfile")
+		d.Dockerfile = cmp.Or(d.Dockerfile, "Dockerfile")
 		key := d.Dockerfile + strings.Join(d.IDs, " ")
 		if done[key] {
 			continue
@@ -106,7 +106,7 @@ func (p *project) goreleaser() ([]string, error) {
 		i := &image{from: name + ", dockers"}
 		var images, platforms, references []string
 		for _, other := range g.Dockers {
-			if firstOf(other.Dockerfile, "Dockerfile")+strings.Join(other.IDs, " ") == key {
+			if cmp.Or(other.Dockerfile, "Dockerfile")+strings.Join(other.IDs, " ") == key {
 				images = append(images, other.ImageTemplates...)
 				platforms = append(platforms, platformOf(other.Goos, other.Goarch, other.Goarm))
 			}
@@ -134,7 +134,7 @@ func (p *project) goreleaser() ([]string, error) {
 				references = append(references, repository+":"+tag)
 			}
 		}
-		if err := add(i, firstOf(d.Dockerfile, "Dockerfile"), d.IDs, references); err != nil {
+		if err := add(i, cmp.Or(d.Dockerfile, "Dockerfile"), d.IDs, references); err != nil {
 			return nil, err
 		}
 		i.platforms(p, d.Platforms)
@@ -142,7 +142,7 @@ func (p *project) goreleaser() ([]string, error) {
 	}
 	for _, k := range g.Kos {
 		i := &image{from: name + ", kos"}
-		m := byID[firstOf(k.Build, k.ID, g.ProjectName)]
+		m := byID[cmp.Or(k.Build, k.ID, g.ProjectName)]
 		if m == nil {
 			p.note("%s: kos %s is left out: its build is not known.", name, k.ID)
 			continue
@@ -170,9 +170,9 @@ func (p *project) goreleaser() ([]string, error) {
 
 // platformOf is GOOS, GOARCH and GOARM as goreleaser defaults them.
 func platformOf(goos, goarch, goarm string) string {
-	platform := firstOf(goos, "linux") + "/" + firstOf(goarch, "amd64")
+	platform := cmp.Or(goos, "linux") + "/" + cmp.Or(goarch, "amd64")
 	if goarch == "arm" {
-		platform += "/v" + firstOf(goarm, "6")
+		platform += "/v" + cmp.Or(goarm, "6")
 	}
 	return platform
 }
@@ -211,7 +211,7 @@ func (p *project) named(i *image, references []string, defines map[string]string
 		if dir = strings.TrimSuffix(dir, "/"); !strings.ContainsAny(dir, ".:") {
 			dir = strings.TrimSuffix("docker.io/"+dir, "/")
 		}
-		i.Name = firstOf(i.Name, name)
+		i.Name = cmp.Or(i.Name, name)
 		if whole := dir + "/" + name; name != i.Name {
 			if !slices.Contains(i.Aliases, whole) {
 				i.Aliases = append(i.Aliases, whole)
@@ -233,48 +233,4 @@ func (p *project) named(i *image, references []string, defines map[string]string
 	} else if !slices.Equal(p.Tags, tags) && tags != nil {
 		i.Tags = tags
 	}
-}
-
-// outside is what of a template isn't literal.
-var outside = regexp.MustCompile(`\{\{.*?\}\}`)
-
-var field = regexp.MustCompile(`\.([A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z_]*)?)`)
-
-// facts are goreleaser's and ko's names for what templates see here.
-var facts = map[string]string{
-	"Version": `(.Version | trimPrefix "v")`, "RawVersion": `(.Version | trimPrefix "v")`, "Tag": ".Version",
-	"Major": ".Major", "Minor": ".Minor", "Patch": ".Patch", "Prerelease": ".Prerelease", "Branch": ".Branch",
-	"FullCommit": ".Revision", "Commit": ".Revision", "ShortCommit": ".ShortRevision",
-	"Date": ".Date", "CommitDate": ".Date", "Os": ".OS", "Arch": ".Arch",
-	"Git.Tag": ".Version", "Git.Branch": ".Branch", "Git.FullCommit": ".Revision", "Git.ShortCommit": ".ShortRevision", "Git.CommitDate": ".Date",
-}
-
-// toTemplate is a template of goreleaser's or ko's in our facts.
-func toTemplate(text string, defines map[string]string, note func(string, ...any)) string {
-	return outside.ReplaceAllStringFunc(text, func(action string) string {
-		lost := ""
-		inner := strings.TrimSpace(strings.Trim(action, "{}-"))
-		whole := field.FindString(inner) == inner
-		out := field.ReplaceAllStringFunc(inner, func(s string) string {
-			if value, ok := defines[s[1:]]; ok {
-				return value
-			}
-			if ours, ok := facts[s[1:]]; ok {
-				return ours
-			}
-			lost = s
-			return s
-		})
-		if whole && defines[inner[1:]] != "" {
-			return out
-		}
-		if lost != "" {
-			note("%s has no fact of that name here: replace it, or set it from the environment in Go.", action)
-			return "TODO" + strings.ReplaceAll(lost, ".", "-")
-		}
-		if whole {
-			out = strings.Trim(out, "()")
-		}
-		return "{{" + out + "}}"
-	})
 }

@@ -19,16 +19,6 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// mainPackage is a command of the project.
-type mainPackage struct {
-	importPath string
-	dir        string           // relative to the project, with slashes: cmd/server
-	name       string           // the go command's default for the executable
-	found      bool             // whether multimage finds it without being told
-	binary     *buildlib.Binary // nil: no image uses it
-	twin       bool             // another main has its name
-}
-
 // findMains lists the main packages of each module in the project.
 func (p *project) findMains(ctx context.Context) error {
 	modules := []string{}

@@ -10,27 +10,6 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
-// compiled is a program that go build made, and how.
-type compiled struct {
-	main *mainPackage
-	go_  buildlib.GoBuild
-}
-
-// use makes the program one of the project's binaries.
-func (c *compiled) use(p *project) *buildlib.Binary {
-	b := c.main.use()
-	if c.go_.Ldflags != "" {
-		b.Go.Ldflags = c.go_.Ldflags
-	}
-	if c.go_.Tags != nil {
-		b.Go.Tags = c.go_.Tags
-	}
-	if c.go_.Env != nil {
-		b.Go.Env = c.go_.Env
-	}
-	return b
-}
-
 var goBuild = regexp.MustCompile(`\b(?:go|xx-go) (?:-C \S+ )?(?:build|install)\b`)
 
 // needless are commands that have no effect on what is in an image, or one that
@@ -191,13 +170,13 @@ func (f *follower) goBuild(s *stage, i dockerfile.Instruction, dir string, env, 
 		dir = within(dir, flags["C"])
 	}
 	made := compiled{}
-	made.go_.Ldflags = f.ldflags(i, flags["ldflags"])
+	made.build.Ldflags = f.ldflags(i, flags["ldflags"])
 	if flags["tags"] != "" {
-		made.go_.Tags = strings.FieldsFunc(flags["tags"], func(c rune) bool { return c == ',' || c == ' ' })
+		made.build.Tags = strings.FieldsFunc(flags["tags"], func(c rune) bool { return c == ',' || c == ' ' })
 	}
 	for _, variable := range env {
 		if strings.HasPrefix(variable, "GOEXPERIMENT=") || strings.HasPrefix(variable, "GOFIPS140=") {
-			made.go_.Env = append(made.go_.Env, variable)
+			made.build.Env = append(made.build.Env, variable)
 		}
 		if variable == "CGO_ENABLED=1" {
 			f.img.note("line %d: CGO_ENABLED=1 is not carried over: name C compilers in Go.CGO for that.", i.Line)
