@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 // TestManyCommits: what an image has stays in proportion to what a build uses,
 // and each update sends little.
 func TestManyCommits(t *testing.T) {
+	testenv.Slow(t)
 	base := make([]string, 8)
 	for i := range base {
 		base[i] = string(noise(64<<10, byte(i)))

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/multimage/multimage/buildlib/internal/testenv"
 )
 
 func TestFlags(t *testing.T) {
@@ -25,22 +27,27 @@ func TestInspect(t *testing.T) {
 	for _, platform := range []v1.Platform{
 		{OS: "linux", Architecture: "amd64"}, {OS: "windows", Architecture: "amd64"}, {OS: "darwin", Architecture: "arm64"},
 	} {
-		p := newProject(t)
-		var err error
-		if p.Env, err = PlatformEnv(platform); err != nil {
-			t.Fatal(err)
-		}
-		p.Mains = p.Mains[:1]
-		if p.Mains[0].File = "one"; platform.OS == "windows" {
-			p.Mains[0].File = "one.exe"
-		}
-		path := p.build()[0].Path
-		for _, other := range []string{"GOOS=freebsd", "GOOS=windows", "GOARCH=ppc64", "GOARCH=386"} {
-			if _, err := inspect(path, append(slices.Clone(p.Env), other)); err == nil {
-				if name, value, _ := strings.Cut(other, "="); variable(p.Env, name) != value {
-					t.Errorf("%v is taken for %s", platform, other)
+		t.Run(platform.String(), func(t *testing.T) {
+			if platform.OS != "linux" {
+				testenv.Slow(t) // go compiles the runtime for it
+			}
+			p := newProject(t)
+			var err error
+			if p.Env, err = PlatformEnv(platform); err != nil {
+				t.Fatal(err)
+			}
+			p.Mains = p.Mains[:1]
+			if p.Mains[0].File = "one"; platform.OS == "windows" {
+				p.Mains[0].File = "one.exe"
+			}
+			path := p.build()[0].Path
+			for _, other := range []string{"GOOS=freebsd", "GOOS=windows", "GOARCH=ppc64", "GOARCH=386"} {
+				if _, err := inspect(path, append(slices.Clone(p.Env), other)); err == nil {
+					if name, value, _ := strings.Cut(other, "="); variable(p.Env, name) != value {
+						t.Errorf("%v is taken for %s", platform, other)
+					}
 				}
 			}
-		}
+		})
 	}
 }

@@ -29,7 +29,7 @@ var programs = map[string]struct{ program, pkg string }{
 	"skopeo":     {"skopeo", "skopeo"},
 	"podman":     {"podman", "podman"},
 	"buildah":    {"buildah", "buildah"},
-	"containerd": {"ctr", "containerd"},
+	"containerd": {"containerd", "containerd"},
 	"git":        {"git", "git"},
 	"gpg":        {"gpg", "gnupg"},
 	"gpgv":       {"gpgv", "gpgv"},

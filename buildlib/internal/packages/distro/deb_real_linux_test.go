@@ -23,6 +23,7 @@ import (
 // TestReal makes a minimal Debian of the mirror that this machine's apt uses,
 // adds packages to it, and asks the programs of Debian about the result.
 func TestReal(t *testing.T) {
+	testenv.Slow(t)
 	for _, test := range []struct{ arch, goarch, platform string }{
 		{"amd64", "amd64", "linux/amd64"}, {"arm64", "arm64", "linux/arm64"}, {"armhf", "arm", "linux/arm/v7"},
 	} {
