@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// The forms of Alpine's names; what they provide (so:, cmd:, pc:, /bin/sh) may
-// have more.
+// The forms of Alpine's names, of which only virtual packages (apk add --virtual)
+// begin with a dot. What packages provide (so:, cmd:, pc:, /bin/sh) may have more.
 var (
-	apkName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9+._-]*$`)
+	apkName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9+._-]*$`)
 	apkVersion = regexp.MustCompile(`^[0-9][A-Za-z0-9+._~-]*$`)
 	apkNeed    = regexp.MustCompile(`^(!?)([^<>=~@]+)(?:([<>]=?|=~?|~=?|><)(.+))?$`)
 )

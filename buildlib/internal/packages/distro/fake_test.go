@@ -232,3 +232,14 @@ func (r *repository) sign() {
 	}
 	r.files["/main/x86_64/APKINDEX.tar.gz"] = append(pack(r.t, false, file(".SIGN.RSA.test.rsa.pub", string(signature))), list...)
 }
+
+// names are the packages in apk's database.
+func names(installed string) []string {
+	var all []string
+	for line := range strings.Lines(installed) {
+		if name, ok := strings.CutPrefix(line, "P:"); ok {
+			all = append(all, strings.TrimSpace(name))
+		}
+	}
+	return all
+}

@@ -85,14 +85,8 @@ func TestAlpine(t *testing.T) {
 		t.Fatal(err)
 	}
 	installed := texts["/lib/apk/db/installed"]
-	var names []string
-	for line := range strings.Lines(installed) {
-		if name, ok := strings.CutPrefix(line, "P:"); ok {
-			names = append(names, strings.TrimSpace(name))
-		}
-	}
-	if want := []string{"busybox", "lib", "tool", "tool-busybox"}; !slices.Equal(names, want) {
-		t.Errorf("installed: %v, want %v", names, want)
+	if want := []string{"busybox", "lib", "tool", "tool-busybox"}; !slices.Equal(names(installed), want) {
+		t.Errorf("installed: %v, want %v", names(installed), want)
 	}
 	for _, want := range []string{"V:1.9.1-r0\n", "F:usr\n", "F:usr/bin\nR:tool\na:0:0:755\nZ:Q1EfatjsUqKYSrqv18O1FlA3hcIHI=\n", "P:busybox\nV:1.36.1-r2\n"} {
 		if !strings.Contains(installed, want) {
