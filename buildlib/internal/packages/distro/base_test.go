@@ -21,3 +21,33 @@ func TestVirtualPackage(t *testing.T) {
 		t.Errorf("installed: %q", got)
 	}
 }
+
+// The choice is the same each time, also of what packages of the base need that have
+// to be replaced.
+func TestSameChoice(t *testing.T) {
+	r := newDebian(t)
+	r.set(statusPath, string(r.base[statusPath].Data)+"\nPackage: first\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\nPackage: second\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n")
+	r.deb("tool", "1", "Breaks: first (<< 2), second (<< 2)\n", nil)
+	r.deb("first", "2", "Depends: a | b\n", nil)
+	r.deb("second", "2", "Depends: b\n", nil)
+	r.deb("a", "1", "", nil)
+	r.deb("b", "1", "", nil)
+	m, err := Open(r.base, "amd64", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := r.client()
+	for range 20 {
+		list, err := m.Choose(t.Context(), client, []string{"tool"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range list {
+			got = append(got, p.Name)
+		}
+		if want := []string{"a", "b", "first", "second", "tool"}; !slices.Equal(got, want) {
+			t.Fatalf("chosen: %q, want %q", got, want)
+		}
+	}
+}

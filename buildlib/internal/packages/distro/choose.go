@@ -10,10 +10,10 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// choose finds packages for those wanted.
+// choose finds packages for those wanted, and returns them by name.
 func choose(u *universe, installed map[string]*pkg, wanted []string) ([]*pkg, error) {
-	c := &chooser{universe: u, installed: installed, chosen: map[string]*pkg{}, left: maxTries}
-	for _, p := range installed {
+	c := &chooser{universe: u, installed: installed, base: sorted(installed), chosen: map[string]*pkg{}, left: maxTries}
+	for _, p := range c.base {
 		if err := p.parse(); err != nil {
 			return nil, fmt.Errorf("base: %w", err)
 		}
@@ -34,7 +34,7 @@ func choose(u *universe, installed map[string]*pkg, wanted []string) ([]*pkg, er
 		}
 		first = c.companion()
 	}
-	return slices.Collect(maps.Values(c.chosen)), nil
+	return sorted(c.chosen), nil
 }
 
 // companion is the demand of a package that is to be installed with those that
@@ -61,8 +61,19 @@ const maxTries = 200_000
 type chooser struct {
 	*universe
 	installed map[string]*pkg
+	base      []*pkg // those installed, by name
 	chosen    map[string]*pkg
 	left      int // tries
+}
+
+// sorted are the packages in the order of their names, so that a choice doesn't
+// depend on the order of a map.
+func sorted(byName map[string]*pkg) []*pkg {
+	list := make([]*pkg, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		list = append(list, byName[name])
+	}
+	return list
 }
 
 // demand is something that has to be installed, and why.
@@ -174,7 +185,7 @@ func (c *chooser) met(g group) bool {
 				return true
 			}
 		}
-		for _, p := range c.installed {
+		for _, p := range c.base {
 			if c.chosen[p.name] == nil && r.by(p) {
 				return true
 			}
@@ -233,7 +244,7 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 	if q := c.chosen[p.name]; q != nil {
 		return nil, no(q, "")
 	}
-	for _, q := range c.chosen {
+	for _, q := range sorted(c.chosen) {
 		if p.excludes(q) || q.excludes(p) {
 			return nil, no(q, "")
 		}
@@ -250,7 +261,7 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 	}
 	old := c.installed[p.name]
 	c.chosen[p.name] = p
-	for _, q := range c.installed {
+	for _, q := range slices.Backward(c.base) { // newer puts each before the one that follows
 		if c.chosen[q.name] != nil {
 			continue
 		}

@@ -109,10 +109,6 @@ func (p *pkg) excludes(q *pkg) bool {
 
 func (p *pkg) String() string { return p.name + " " + p.version }
 
-func (p *pkg) locked() packages.Package {
-	return packages.Package{Name: p.name, Version: p.version, URL: p.url, Size: p.size, SHA256: p.sha256}
-}
-
 // by tells whether the package fulfils r, by its name or what it provides. Only
 // a provision with a version fulfils a relation with one (Debian policy 7.5).
 func (r relation) by(p *pkg) bool {
@@ -140,8 +136,7 @@ func (g group) by(p *pkg) bool {
 func locked(chosen []*pkg) []packages.Package {
 	var list []packages.Package
 	for _, p := range chosen {
-		list = append(list, p.locked())
+		list = append(list, packages.Package{Name: p.name, Version: p.version, URL: p.url, Size: p.size, SHA256: p.sha256})
 	}
-	slices.SortFunc(list, func(a, b packages.Package) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
