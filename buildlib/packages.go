@@ -20,7 +20,7 @@ import (
 )
 
 // packagesFormat is counted up when other files come of the same packages.
-const packagesFormat = 1
+const packagesFormat = 2
 
 // manager finds the package manager of a base.
 func (a *assembly) manager(ctx context.Context, from *base.Base, p v1.Platform) (distro.Manager, error) {

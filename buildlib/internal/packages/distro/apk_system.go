@@ -69,7 +69,7 @@ func openApk(base fs.FS, folder, arch string) (*apkSystem, error) {
 // universe fetches the indexes of the base's repositories.
 func (s *apkSystem) universe(ctx context.Context, client *packages.Client) (*universe, error) {
 	u := &universe{compare: compareApk, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
-	lines, err := readLines(s.base, "etc/apk/repositories")
+	lines, err := readSettings(s.base, "etc/apk/repositories")
 	if err != nil {
 		return nil, err
 	}

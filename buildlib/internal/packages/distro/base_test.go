@@ -51,3 +51,18 @@ func TestSameChoice(t *testing.T) {
 		}
 	}
 }
+
+// dpkg-statoverride notes an owner without a name by its number (#1000), which isn't
+// a comment.
+func TestStatoverrideNumber(t *testing.T) {
+	r := newDebian(t)
+	r.set("var/lib/dpkg/statoverride", "#1000 #1001 4750 /usr/bin/tool\n")
+	r.deb("tool", "1", "", nil, program("usr/bin/tool", "x"))
+	entries, _, err := r.install(r.client(), []string{"tool"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := entries["/usr/bin/tool"]; e.UID != 1000 || e.GID != 1001 || e.Mode != 0o4750 {
+		t.Errorf("%+v", e)
+	}
+}

@@ -44,7 +44,7 @@ func readRules(base fs.FS) (*rules, error) {
 	files = slices.DeleteFunc(files, func(name string) bool { return !configName.MatchString(path.Base(name)) })
 	// dpkg reads the folder first.
 	for _, name := range append(files, "etc/dpkg/dpkg.cfg") {
-		lines, err := readLines(base, name)
+		lines, err := readSettings(base, name)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func readRules(base fs.FS) (*rules, error) {
 	return r, nil
 }
 
-// readLines returns the lines of a file, of one that isn't there none.
+// readLines returns the lines of a file that aren't empty; of a missing file, none.
 func readLines(base fs.FS, name string) ([]string, error) {
 	data, err := fs.ReadFile(base, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,11 +99,17 @@ func readLines(base fs.FS, name string) ([]string, error) {
 	}
 	var lines []string
 	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+		if line = strings.TrimSpace(line); line != "" {
 			lines = append(lines, line)
 		}
 	}
 	return lines, err
+}
+
+// readSettings is readLines without comments.
+func readSettings(base fs.FS, name string) ([]string, error) {
+	lines, err := readLines(base, name)
+	return slices.DeleteFunc(lines, func(line string) bool { return line[0] == '#' }), err
 }
 
 func newFilter(include bool, pattern string) filter {
