@@ -66,3 +66,13 @@ func TestStatoverrideNumber(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// apt takes tabs between the words of a source as well as spaces.
+func TestSourceTabs(t *testing.T) {
+	for _, line := range []string{"deb\thttp://a stable main", "deb  [trusted=yes]\thttp://a\tstable\t main # x", "deb\t[ trusted=yes arch=amd64,arm64 ]\thttp://a stable main", "deb\t[trusted=yes]http://a stable main"} {
+		found, err := parseList("deb-src\thttp://b stable main\n" + line + "\n")
+		if err != nil || len(found) != 1 || found[0].folder() != "http://a/dists/stable" || !slices.Equal(found[0].components, []string{"main"}) || found[0].trusted != (line[4] != 'h') {
+			t.Errorf("%q: %+v, %v", line, found, err)
+		}
+	}
+}

@@ -65,12 +65,11 @@ func parseList(text string) ([]source, error) {
 	var all []source
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
-		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if kind != "deb" {
+		if words := strings.Fields(line); len(words) == 0 || words[0] != "deb" {
 			continue // deb-src, or nothing
 		}
 		var s source
-		rest = strings.TrimSpace(rest)
+		rest := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "deb"))
 		if inner, ok := strings.CutPrefix(rest, "["); ok {
 			options, after, closed := strings.Cut(inner, "]")
 			if !closed {
