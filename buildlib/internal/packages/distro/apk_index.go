@@ -2,7 +2,6 @@ package distro
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha1" //nolint:gosec // what apk signs, and names packages by
@@ -48,31 +47,23 @@ func parseApkNeeds(text string) (needs []group, conflicts []relation, err error)
 	return needs, conflicts, nil
 }
 
-// eachApkEntry calls f with the entries of an index or of the database of what
-// is installed: lines of a letter, a colon and a value.
-func eachApkEntry(r io.Reader, f func(lines []string) error) error {
-	scan := bufio.NewScanner(&limited{r, maxIndex})
-	scan.Buffer(nil, maxStanza)
-	var lines []string
-	for scan.Scan() {
-		if line := scan.Text(); line != "" {
+// eachApk calls f with the packages of an index or of the database of what is
+// installed: paragraphs of lines of a letter, a colon and a value.
+func eachApk(r io.Reader, f func(*pkg)) error {
+	return eachParagraph(r, func(text string) error {
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		for _, line := range lines {
 			if len(line) < 2 || line[1] != ':' {
 				return fmt.Errorf("line %.80q has no letter and colon", line)
 			}
-			lines = append(lines, line)
-			continue
 		}
-		if len(lines) > 0 {
-			if err := f(lines); err != nil {
-				return err
-			}
+		p, err := newApk(lines)
+		if err != nil {
+			return err
 		}
-		lines = nil
-	}
-	if scan.Err() == nil && len(lines) > 0 {
-		return f(lines)
-	}
-	return scan.Err()
+		f(p)
+		return nil
+	})
 }
 
 // newApk makes a package of an entry.

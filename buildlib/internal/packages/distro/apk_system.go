@@ -52,15 +52,7 @@ func openApk(base fs.FS, folder, arch string) (*apkSystem, error) {
 		return nil, err
 	}
 	defer f.Close()
-	err = eachApkEntry(f, func(lines []string) error {
-		p, err := newApk(lines)
-		if err != nil {
-			return err
-		}
-		s.installed[p.name] = p
-		return nil
-	})
-	if err != nil {
+	if err := eachApk(f, func(p *pkg) { s.installed[p.name] = p }); err != nil {
 		return nil, fmt.Errorf("base: /%s/installed: %w", folder, err)
 	}
 	return s, nil
@@ -117,17 +109,11 @@ func (s *apkSystem) readIndex(signed []byte, at string, u *universe) error {
 	if list["APKINDEX"] == nil {
 		return errors.New("has no list of packages")
 	}
-	return eachApkEntry(bytes.NewReader(list["APKINDEX"]), func(lines []string) error {
-		p, err := newApk(lines)
-		if err != nil {
-			return err
+	return eachApk(bytes.NewReader(list["APKINDEX"]), func(p *pkg) {
+		if p.arch == s.arch || p.arch == "noarch" {
+			p.url = at + "/" + url.PathEscape(p.name+"-"+p.version) + ".apk"
+			u.add(p)
 		}
-		if p.arch != s.arch && p.arch != "noarch" {
-			return nil
-		}
-		p.url = at + "/" + url.PathEscape(p.name+"-"+p.version) + ".apk"
-		u.add(p)
-		return nil
 	})
 }
 

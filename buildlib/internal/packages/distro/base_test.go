@@ -2,6 +2,7 @@ package distro
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -74,5 +75,26 @@ func TestSourceTabs(t *testing.T) {
 		if err != nil || len(found) != 1 || found[0].folder() != "http://a/dists/stable" || !slices.Equal(found[0].components, []string{"main"}) || found[0].trusted != (line[4] != 'h') {
 			t.Errorf("%q: %+v, %v", line, found, err)
 		}
+	}
+}
+
+// A line may be of any length: one as long as a buffer isn't the end of its paragraph.
+func TestLongLine(t *testing.T) {
+	for _, length := range []int{1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 128 << 10, maxStanza / 2} {
+		var found []string
+		text := "Package: a\nLong:" + strings.Repeat("x", max(0, length-len("Long:"))) + "\nVersion: 1\n\n \nPackage: b\r\n\r\n"
+		err := eachStanza(strings.NewReader(text), func(s stanza) error {
+			found = append(found, s.get("package")+s.get("version"))
+			return nil
+		})
+		if err != nil || !slices.Equal(found, []string{"a1", "b"}) {
+			t.Errorf("%d: %q, %v", length, found, err)
+		}
+	}
+	if err := eachStanza(strings.NewReader("Package: a\nLong: "+strings.Repeat("x", maxStanza)+"\n"), nil); err == nil {
+		t.Error("a paragraph of any size is read")
+	}
+	if err := eachStanza(strings.NewReader(strings.Repeat("Package: aaaaaaaaaaaaaaaa\n", maxStanza/20)), nil); err == nil {
+		t.Error("a paragraph of any size is read")
 	}
 }

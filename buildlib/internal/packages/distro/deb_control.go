@@ -27,40 +27,44 @@ func (s stanza) get(field string) string { return s.fields[field] }
 
 // eachStanza calls f with each paragraph of r.
 func eachStanza(r io.Reader, f func(stanza) error) error {
-	lines := bufio.NewReaderSize(&limited{r, maxIndex}, 64<<10)
+	return eachParagraph(r, func(text string) error {
+		s, err := parseStanza(text)
+		if err != nil {
+			return err
+		}
+		return f(s)
+	})
+}
+
+// eachParagraph calls f with each run of lines of r that aren't blank.
+func eachParagraph(r io.Reader, f func(text string) error) error {
+	lines := bufio.NewScanner(&limited{r, maxIndex})
+	lines.Buffer(nil, maxStanza)
 	var text strings.Builder
 	flush := func() error {
 		if text.Len() == 0 {
 			return nil
 		}
-		s, err := parseStanza(text.String())
-		text.Reset()
-		if err != nil {
-			return err
-		}
-		return f(s)
+		defer text.Reset()
+		return f(text.String())
 	}
-	for {
-		line, err := lines.ReadSlice('\n')
-		for errors.Is(err, bufio.ErrBufferFull) && text.Len() < maxStanza {
-			text.Write(line)
-			line, err = lines.ReadSlice('\n')
+	for lines.Scan() {
+		line := lines.Text()
+		if strings.TrimSpace(line) == "" {
+			if err := flush(); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if blank := strings.TrimSpace(string(line)) == ""; !blank {
-			text.Write(line)
-		} else if flushed := flush(); flushed != nil {
-			return flushed
-		}
-		if text.Len() > maxStanza {
+		if text.Len()+len(line) > maxStanza {
 			return fmt.Errorf("a paragraph of more than %d MB", maxStanza>>20)
 		}
-		if err != nil {
-			return flush()
-		}
+		text.WriteString(line + "\n")
 	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return flush()
 }
 
 func parseStanza(text string) (stanza, error) {
