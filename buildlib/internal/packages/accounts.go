@@ -206,7 +206,7 @@ func (a *Accounts) Write(to *Contents) error {
 func (a *Accounts) Command(words []string, to *Contents) bool {
 	u := User{MakeHome: words[0] == "adduser", Down: strings.HasSuffix(words[0], "add")}
 	system, own, gid := u.Down, false, 0
-	var args []string
+	var args, groups []string
 	for i := 1; i < len(words); i++ {
 		flag, value, inline := strings.Cut(words[i], "=")
 		take := func() string {
@@ -233,14 +233,20 @@ func (a *Accounts) Command(words []string, to *Contents) bool {
 			u.Shell = take()
 		case "--gecos", "--comment", "-c":
 			u.Comment = take()
-		case "--ingroup", "-G":
-			u.Group = take()
-		case "-g", "--gid":
-			switch value := take(); words[0] {
-			case "useradd":
+		case "--ingroup", "-G", "--groups":
+			if take(); words[0] == "adduser" {
 				u.Group = value
-			case "adduser": // busybox: the comment
+			} else { // further ones
+				groups = strings.Split(value, ",")
+			}
+		case "-g", "--gid":
+			switch take(); {
+			case words[0] == "usermod":
+				return false
+			case words[0] == "adduser" && flag == "-g": // busybox: the comment
 				u.Comment = value
+			case words[0] == "adduser" || words[0] == "useradd":
+				u.Group = value
 			default:
 				gid, _ = strconv.Atoi(value)
 			}
@@ -259,18 +265,27 @@ func (a *Accounts) Command(words []string, to *Contents) bool {
 	if len(args) != 1 || !system && words[0] != "usermod" {
 		return false
 	}
-	switch u.Name = args[0]; words[0] {
+	switch words[0] {
 	case "addgroup", "groupadd":
-		return a.AddGroup(u.Name, gid, u.Down) == nil
+		return a.AddGroup(args[0], gid, u.Down) == nil
 	case "usermod":
-		return u.Group != "" && a.Join(u.Name, u.Group) == nil
-	case "adduser":
-		if u.Group == "" && !own {
+		if len(groups) == 0 || u != (User{}) {
+			return false
+		}
+	case "adduser", "useradd":
+		if u.Name = args[0]; words[0] == "adduser" && u.Group == "" && !own {
 			u.Group = "nogroup"
 		}
-		return a.AddUser(u, to) == nil
-	case "useradd":
-		return a.AddUser(u, to) == nil
+		if a.AddUser(u, to) != nil {
+			return false
+		}
+	default:
+		return false
 	}
-	return false
+	for _, group := range groups {
+		if a.Join(args[0], group) != nil {
+			return false
+		}
+	}
+	return true
 }
