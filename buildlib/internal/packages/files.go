@@ -2,14 +2,15 @@ package packages
 
 import (
 	"archive/tar"
+	"io/fs"
 	"path"
 	"strconv"
 	"strings"
 )
 
 // Command does what a simple command of coreutils would do with files that the
-// packages have brought; false: it isn't one of them, and nothing is done.
-func (c *Contents) Command(words []string, who *Accounts) bool {
+// packages have brought to base; false: it isn't one of them, and nothing is done.
+func (c *Contents) Command(words []string, who *Accounts, base fs.FS) bool {
 	var flags, args []string
 	for _, w := range words[1:] {
 		switch {
@@ -36,8 +37,8 @@ func (c *Contents) Command(words []string, who *Accounts) bool {
 	case words[0] == "mkdir":
 		return c.mkdir(flags, args)
 	case words[0] == "touch" && len(args) == 1:
-		_, there := c.entries[args[0]]
-		return there || c.Text(path.Clean(args[0]), 0o644, "") == nil
+		p := path.Clean(args[0])
+		return c.entries[p] != nil || exists(base, p) || c.Text(p, 0o644, "") == nil
 	case words[0] == "cp" && len(args) == 2:
 		return c.copy(path.Clean(args[0]), path.Clean(args[1]))
 	case words[0] == "ln" && len(args) == 2 && len(flags) > 0 && strings.Contains(flags[0], "s"):
@@ -52,6 +53,11 @@ func (c *Contents) Command(words []string, who *Accounts) bool {
 		}
 	}
 	return true
+}
+
+func exists(base fs.FS, p string) bool {
+	_, err := fs.Stat(base, strings.TrimPrefix(p, "/"))
+	return err == nil
 }
 
 // change does what chmod, chown, chgrp or setcap would.

@@ -351,6 +351,6 @@ func (in *apkInstaller) do(words []string) bool {
 		return in.to.Certificates(in.base, "ca-cert-") == nil
 	default:
 		words = append([]string{command}, words[1:]...)
-		return in.to.Command(words, in.accounts) || in.accounts.Command(words, in.to)
+		return in.to.Command(words, in.accounts, in.base) || in.accounts.Command(words, in.to)
 	}
 }

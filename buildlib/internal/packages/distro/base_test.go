@@ -98,3 +98,26 @@ func TestLongLine(t *testing.T) {
 		t.Error("a paragraph of any size is read")
 	}
 }
+
+// touch leaves a file that the base has as it is.
+func TestTouch(t *testing.T) {
+	for name, r := range map[string]*repository{"deb": newDebian(t), "apk": newAlpine(t)} {
+		r.set("etc/tool.conf", "the base's")
+		script := "#!/bin/sh\ntouch /etc/tool.conf\ntouch /etc/other.conf\ntouch /etc//ours.conf\n"
+		if name == "deb" {
+			r.deb("tool", "1", "", map[string]string{"postinst": script}, file("etc/ours.conf", "x"))
+		} else {
+			r.apk("tool", "1-r0", "", "", map[string]string{".post-install": script}, file("etc/ours.conf", "x"))
+		}
+		_, texts, err := r.install(r.client(), []string{"tool"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := texts["/etc/tool.conf"]; ok {
+			t.Errorf("%s: the base's file is set", name)
+		}
+		if text, ok := texts["/etc/other.conf"]; !ok || text != "" || texts["/etc/ours.conf"] != "x" {
+			t.Errorf("%s: other %q, %t; ours %q", name, text, ok, texts["/etc/ours.conf"])
+		}
+	}
+}

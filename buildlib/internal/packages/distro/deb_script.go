@@ -35,21 +35,21 @@ var readScripts = []struct {
 	}},
 	{regexp.MustCompile(`^python3\.\d+-minimal$`), func(in *installer, u *unpacked) error {
 		at := "/usr/local/lib/" + strings.TrimSuffix(u.name, "-minimal")
-		in.to.Command([]string{"mkdir", at, at + "/dist-packages"}, in.accounts)
+		in.to.Command([]string{"mkdir", at, at + "/dist-packages"}, in.accounts, in.base)
 		return nil
 	}},
 	{regexp.MustCompile(`^(lib)?python3(\.\d+)?(-minimal|-stdlib)?$`), nil}, // byte-compile
 	{regexp.MustCompile(`^ca-certificates$`), func(in *installer, _ *unpacked) error {
-		in.to.Command([]string{"mkdir", "/usr/local/share/ca-certificates"}, in.accounts)
+		in.to.Command([]string{"mkdir", "/usr/local/share/ca-certificates"}, in.accounts, in.base)
 		return in.to.Certificates(in.base, "")
 	}},
 	{regexp.MustCompile(`^iputils-ping$`), func(in *installer, _ *unpacked) error {
 		ping := in.rules.diverted("/bin/ping", "")
 		if in.installed["libcap2-bin"] == nil && in.done["libcap2-bin"] == nil {
-			in.to.Command([]string{"chmod", "u+s", ping}, in.accounts)
+			in.to.Command([]string{"chmod", "u+s", ping}, in.accounts, in.base)
 			return nil
 		}
-		in.to.Command([]string{"setcap", "cap_net_raw+ep", ping}, in.accounts)
+		in.to.Command([]string{"setcap", "cap_net_raw+ep", ping}, in.accounts, in.base)
 		return nil
 	}},
 	{regexp.MustCompile(`^netbase$`), func(in *installer, _ *unpacked) error {
@@ -185,7 +185,7 @@ func (in *installer) do(u *unpacked, words []string) bool {
 	}
 	switch words[0] {
 	case "cp", "mkdir", "chmod", "chown", "chgrp", "ln", "touch", "setcap":
-		return in.to.Command(words, in.accounts)
+		return in.to.Command(words, in.accounts, in.base)
 	case "dpkg-statoverride":
 		return in.statoverride(words[1:])
 	case "update-alternatives":
@@ -207,7 +207,7 @@ func (in *installer) statoverride(args []string) bool {
 		return false
 	}
 	e, ok := in.to.Get(args[4])
-	if !ok || !in.to.Command([]string{"chown", args[1] + ":" + args[2], args[4]}, in.accounts) || !in.to.Command([]string{"chmod", args[3], args[4]}, in.accounts) {
+	if !ok || !in.to.Command([]string{"chown", args[1] + ":" + args[2], args[4]}, in.accounts, in.base) || !in.to.Command([]string{"chmod", args[3], args[4]}, in.accounts, in.base) {
 		return false
 	}
 	const at = "/var/lib/dpkg/statoverride"
