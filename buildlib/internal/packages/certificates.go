@@ -7,9 +7,11 @@ import (
 	"encoding/asn1"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -17,10 +19,10 @@ import (
 	"unicode/utf16"
 )
 
-// Certificates makes the bundle /etc/ssl/certs/ca-certificates.crt of the
-// certificates in /usr/share/ca-certificates and /usr/local/share/ca-certificates,
-// of packages and base, and of each a link, whose name starts with prefix, as update-ca-certificates(8) does.
-// OpenSSL looks for them by hash, so there is a link of that name, too.
+// Certificates does what update-ca-certificates(8) does: it makes the bundle
+// /etc/ssl/certs/ca-certificates.crt of the certificates in /usr/share/ca-certificates
+// and /usr/local/share/ca-certificates, and a link to each, whose name starts with
+// prefix. OpenSSL looks for them by hash, so there is a link of that name, too.
 func (c *Contents) Certificates(base fs.FS, prefix string) error {
 	certs := map[string]string{} // by path
 	for _, folder := range []string{"usr/share/ca-certificates", "usr/local/share/ca-certificates"} {
@@ -37,7 +39,9 @@ func (c *Contents) Certificates(base fs.FS, prefix string) error {
 		}
 	}
 	for p, e := range c.entries {
-		if strings.HasSuffix(p, ".crt") && e.Type == tar.TypeReg && strings.Contains(path.Dir(p)+"/", "/share/ca-certificates/") {
+		if e.Type != tar.TypeReg {
+			delete(certs, p) // it was the base's
+		} else if strings.HasSuffix(p, ".crt") && strings.Contains(path.Dir(p)+"/", "/share/ca-certificates/") {
 			data, err := io.ReadAll(c.Open(*e))
 			if err != nil {
 				return err
@@ -45,17 +49,16 @@ func (c *Contents) Certificates(base fs.FS, prefix string) error {
 			certs[p] = string(data)
 		}
 	}
-	var names []string
-	for p := range certs {
-		names = append(names, p)
+	if err := c.selectCertificates(base, certs); err != nil {
+		return err
 	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(certs))
 	for p := range c.entries {
 		if hashLink.MatchString(p) { // of an earlier call
 			delete(c.entries, p)
 		}
 	}
-	var bundle, conf strings.Builder
+	var bundle strings.Builder
 	for _, p := range names {
 		bundle.WriteString(strings.TrimRight(certs[p], "\n") + "\n")
 		link := "/etc/ssl/certs/" + prefix + strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(p), ".crt")) + ".pem"
@@ -71,16 +74,41 @@ func (c *Contents) Certificates(base fs.FS, prefix string) error {
 				return err
 			}
 		}
-		if rel, ok := strings.CutPrefix(p, "/usr/share/ca-certificates/"); ok {
-			conf.WriteString(rel + "\n")
-		}
-	}
-	if _, err := fs.Stat(base, "etc/ca-certificates.conf"); err != nil {
-		if err := c.Text("/etc/ca-certificates.conf", 0o644, conf.String()); err != nil {
-			return err
-		}
 	}
 	return c.Text("/etc/ssl/certs/ca-certificates.crt", 0o644, bundle.String())
+}
+
+// selectCertificates takes away the certificates that the base deselects in
+// /etc/ca-certificates.conf. Those that it doesn't name are added there, and those
+// that have gone deselected, as the package's postinst does.
+func (c *Contents) selectCertificates(base fs.FS, certs map[string]string) error {
+	const conf, folder = "/etc/ca-certificates.conf", "/usr/share/ca-certificates/"
+	was, err := fs.ReadFile(base, conf[1:])
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var text strings.Builder
+	named := map[string]bool{}
+	for line := range strings.Lines(string(was)) {
+		line = strings.TrimSpace(line)
+		name, deselected := strings.CutPrefix(line, "!")
+		named[name] = true
+		if deselected {
+			delete(certs, folder+name)
+		} else if _, there := certs[folder+line]; !there && line != "" && line[0] != '#' {
+			line = "!" + line
+		}
+		text.WriteString(line + "\n")
+	}
+	for _, p := range slices.Sorted(maps.Keys(certs)) {
+		if name, ok := strings.CutPrefix(p, folder); ok && !named[name] {
+			text.WriteString(name + "\n")
+		}
+	}
+	if err == nil && text.String() == string(was) {
+		return nil
+	}
+	return c.Text(conf, 0o644, text.String())
 }
 
 var hashLink = regexp.MustCompile(`^/etc/ssl/certs/[0-9a-f]{8}\.\d+$`)

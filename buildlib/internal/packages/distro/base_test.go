@@ -121,3 +121,47 @@ func TestTouch(t *testing.T) {
 		}
 	}
 }
+
+// A newer ca-certificates brings roots and takes others away; what the base deselects
+// stays so.
+func TestNewerCertificates(t *testing.T) {
+	r := newDebian(t)
+	r.set(statusPath, string(r.base[statusPath].Data)+"\nPackage: ca-certificates\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n")
+	const folder = "usr/share/ca-certificates/mozilla/"
+	r.set("var/lib/dpkg/info/ca-certificates.list", "/"+folder+"old.crt\n/"+folder+"same.crt\n/"+folder+"bad.crt\n")
+	for _, name := range []string{"old", "same", "bad"} {
+		r.set(folder+name+".crt", name+"\n")
+	}
+	r.set("usr/local/share/ca-certificates/own.crt", "own\n")
+	r.set("etc/ca-certificates.conf", "# roots\nmozilla/old.crt\nmozilla/same.crt\n!mozilla/bad.crt\n")
+	r.deb("ca-certificates", "2", "", nil, file(folder+"same.crt", "same\n"), file(folder+"bad.crt", "bad\n"), file(folder+"new.crt", "new\n"))
+	entries, texts, err := r.install(r.client(), []string{"ca-certificates"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := texts["/etc/ssl/certs/ca-certificates.crt"], "own\nnew\nsame\n"; got != want {
+		t.Errorf("bundle %q, want %q", got, want)
+	}
+	if got, want := texts["/etc/ca-certificates.conf"], "# roots\n!mozilla/old.crt\nmozilla/same.crt\n!mozilla/bad.crt\nmozilla/new.crt\n"; got != want {
+		t.Errorf("settings %q, want %q", got, want)
+	}
+	for name, want := range map[string]bool{"new.pem": true, "same.pem": true, "own.pem": true, "old.pem": false, "bad.pem": false} {
+		if _, ok := entries["/etc/ssl/certs/"+name]; ok != want {
+			t.Errorf("link %s: %t", name, ok)
+		}
+	}
+}
+
+// A newer ping is as capable as the one that it replaces.
+func TestNewerPing(t *testing.T) {
+	r := newDebian(t)
+	r.set(statusPath, string(r.base[statusPath].Data)+"\nPackage: iputils-ping\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n")
+	r.deb("iputils-ping", "2", "", map[string]string{"postinst": "#!/bin/sh\nprogram=$(which ping)\n"}, program("bin/ping", "x"))
+	entries, _, err := r.install(r.client(), []string{"iputils-ping"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := entries["/bin/ping"].Mode; got != 0o4755 {
+		t.Errorf("mode %o", got)
+	}
+}

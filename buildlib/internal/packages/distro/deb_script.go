@@ -27,22 +27,23 @@ var needless = []string{
 // readScripts are the packages whose scripts were read: at a first installation
 // they do nothing but what this says, or nothing at all.
 var readScripts = []struct {
-	name *regexp.Regexp
-	do   func(in *installer, u *unpacked) error
+	name    *regexp.Regexp
+	do      func(in *installer, u *unpacked) error
+	upgrade bool // do is also for a version that replaces the base's
 }{
 	{regexp.MustCompile(`^python3$`), func(in *installer, _ *unpacked) error {
 		return in.to.Text("/etc/python3/debian_config", 0o644, "[DEFAULT]\n# how to byte-compile (comma separated: standard, optimize)\nbyte-compile = standard\n")
-	}},
+	}, false},
 	{regexp.MustCompile(`^python3\.\d+-minimal$`), func(in *installer, u *unpacked) error {
 		at := "/usr/local/lib/" + strings.TrimSuffix(u.name, "-minimal")
 		in.to.Command([]string{"mkdir", at, at + "/dist-packages"}, in.accounts, in.base)
 		return nil
-	}},
-	{regexp.MustCompile(`^(lib)?python3(\.\d+)?(-minimal|-stdlib)?$`), nil}, // byte-compile
+	}, false},
+	{regexp.MustCompile(`^(lib)?python3(\.\d+)?(-minimal|-stdlib)?$`), nil, false}, // byte-compile
 	{regexp.MustCompile(`^ca-certificates$`), func(in *installer, _ *unpacked) error {
 		in.to.Command([]string{"mkdir", "/usr/local/share/ca-certificates"}, in.accounts, in.base)
 		return in.to.Certificates(in.base, "")
-	}},
+	}, true},
 	{regexp.MustCompile(`^iputils-ping$`), func(in *installer, _ *unpacked) error {
 		ping := in.rules.diverted("/bin/ping", "")
 		if in.installed["libcap2-bin"] == nil && in.done["libcap2-bin"] == nil {
@@ -51,21 +52,21 @@ var readScripts = []struct {
 		}
 		in.to.Command([]string{"setcap", "cap_net_raw+ep", ping}, in.accounts, in.base)
 		return nil
-	}},
+	}, true},
 	{regexp.MustCompile(`^netbase$`), func(in *installer, _ *unpacked) error {
 		if _, known := in.isFile("-e", "/etc/networks"); known { // an engine writes /etc/hosts itself
 			return in.to.Text("/etc/networks", 0o644, "default\t\t0.0.0.0\nloopback\t127.0.0.0\nlink-local\t169.254.0.0\n\n")
 		}
 		return nil
-	}},
+	}, false},
 	{regexp.MustCompile(`^tzdata$`), func(in *installer, _ *unpacked) error {
 		if there, _ := in.isFile("-e", "/etc/timezone"); there {
 			return nil
 		}
 		in.to.Default(packages.Entry{Path: "/etc/localtime", Type: tar.TypeSymlink, Mode: 0o777, Link: "/usr/share/zoneinfo/Etc/UTC"})
 		return in.to.Text("/etc/timezone", 0o644, "Etc/UTC\n")
-	}},
-	{regexp.MustCompile(`^(openssl|libc6|libc-bin|perl-base|perl|libpam0g)$`), nil},
+	}, false},
+	{regexp.MustCompile(`^(openssl|libc6|libc-bin|perl-base|perl|libpam0g)$`), nil, false},
 }
 
 // scripts does what the maintainer scripts would, as far as that is known.
@@ -119,7 +120,7 @@ func (in *installer) wasRead(u *unpacked) (bool, error) {
 		if !r.name.MatchString(u.name) {
 			continue
 		}
-		if r.do == nil || in.installed[u.name] != nil {
+		if r.do == nil || in.installed[u.name] != nil && !r.upgrade {
 			return true, nil
 		}
 		return true, r.do(in, u)
