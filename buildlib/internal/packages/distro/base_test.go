@@ -165,3 +165,18 @@ func TestNewerPing(t *testing.T) {
 		t.Errorf("mode %o", got)
 	}
 }
+
+// A companion (install_if) that another package excludes stays away, whichever of the
+// two says so.
+func TestExcludedCompanion(t *testing.T) {
+	r := newAlpine(t)
+	r.apk("tool", "1-r0", "", "D:!tool-doc\n", nil)
+	r.apk("tool-doc", "1-r0", "", "i:tool=1-r0 busybox\n", nil)
+	_, texts, err := r.install(r.client(), []string{"tool"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(texts["/lib/apk/db/installed"]); !slices.Equal(got, []string{"busybox", "tool"}) {
+		t.Errorf("installed: %q", got)
+	}
+}

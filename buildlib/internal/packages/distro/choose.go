@@ -45,7 +45,7 @@ func (c *chooser) companion() *demand {
 		if c.chosen[p.name] != nil || c.installed[p.name] != nil || slices.ContainsFunc(p.installIf, missing) {
 			continue
 		}
-		if slices.ContainsFunc(slices.Collect(maps.Values(c.chosen)), p.excludes) {
+		if slices.ContainsFunc(slices.Collect(maps.Values(c.chosen)), p.clashes) {
 			continue
 		}
 		return &demand{group: group{{name: p.name, op: "=", version: p.version, compare: c.compare}}}
@@ -245,7 +245,7 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 		return nil, no(q, "")
 	}
 	for _, q := range sorted(c.chosen) {
-		if p.excludes(q) || q.excludes(p) {
+		if p.clashes(q) {
 			return nil, no(q, "")
 		}
 	}
@@ -265,7 +265,7 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 		if c.chosen[q.name] != nil {
 			continue
 		}
-		stale := p.excludes(q) || q.excludes(p)
+		stale := p.clashes(q)
 		for _, g := range q.depends {
 			stale = stale || old != nil && g.by(old) && !c.met(g)
 		}

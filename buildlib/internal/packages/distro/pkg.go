@@ -107,6 +107,9 @@ func (p *pkg) excludes(q *pkg) bool {
 	return false
 }
 
+// clashes tells whether p and q can't both be installed.
+func (p *pkg) clashes(q *pkg) bool { return p.excludes(q) || q.excludes(p) }
+
 func (p *pkg) String() string { return p.name + " " + p.version }
 
 // by tells whether the package fulfils r, by its name or what it provides. Only
