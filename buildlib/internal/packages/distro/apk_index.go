@@ -19,18 +19,20 @@ import (
 var (
 	apkName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9+._-]*$`)
 	apkVersion = regexp.MustCompile(`^[0-9][A-Za-z0-9+._~-]*$`)
-	apkNeed    = regexp.MustCompile(`^(!?)([^<>=~@]+)(?:([<>]=?|=~?|~=?|><)(.+))?$`)
+	apkNeed    = regexp.MustCompile(`^(!?)([^<>=~@]+)(?:(><|[<>]=?|=~?|~=?)(.+))?$`)
 )
 
 // parseApkNeeds parses dependencies: NAME, NAME>=VERSION, !NAME.
 func parseApkNeeds(text string) (needs []group, conflicts []relation, err error) {
 	for _, word := range strings.Fields(text) {
 		m := apkNeed.FindStringSubmatch(strings.SplitN(word, "@", 2)[0])
-		if m == nil || m[3] == "><" {
+		if m == nil {
 			return nil, nil, fmt.Errorf("%.80q is not a dependency", word)
 		}
 		r := relation{name: m[2], op: m[3], version: m[4], compare: compareApk}
 		switch {
+		case r.op == "><": // a file by its checksum, of a base's apk add FILE
+			r.op, r.version = "", ""
 		case strings.Contains(r.op, "~"):
 			r.op = "~"
 		case r.op == "<":

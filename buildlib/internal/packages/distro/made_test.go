@@ -2,6 +2,7 @@ package distro
 
 import (
 	"archive/tar"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,18 @@ func TestCompareApk(t *testing.T) {
 			if got := compareApk(a, b); (got < 0) != (i < j) || (got > 0) != (i > j) {
 				t.Errorf("%s, %s: %d", a, b, got)
 			}
+		}
+	}
+}
+
+func TestParseApkNeeds(t *testing.T) {
+	for text, want := range map[string]string{
+		"a": "a", "a>1": "a (>> 1)", "a>=1": "a (>= 1)", "a<1": "a (<< 1)", "a<=1": "a (<= 1)", "a=1": "a (= 1)",
+		"a~1": "a (~ 1)", "a=~1": "a (~ 1)", "a~=1": "a (~ 1)", "a@edge": "a", "a><Q1abc=": "a", "a>": "", "=1": "",
+	} {
+		needs, _, err := parseApkNeeds(text)
+		if got := fmt.Sprint(needs); err != nil != (want == "") || err == nil && got != "["+want+"]" {
+			t.Errorf("%s: %s, %v", text, got, err)
 		}
 	}
 }
