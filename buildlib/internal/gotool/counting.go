@@ -80,7 +80,7 @@ func (c *counting) ask(ctx context.Context, g Go, b Build) {
 			return
 		}
 	}
-	args := slices.Concat([]string{"list", "-e", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, listFlags(b.Args), []string{"--"}, b.packages())
+	args := slices.Concat([]string{"list", "-e", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, b.Args, []string{"--"}, b.packages())
 	out, err := g.output(ctx, b.Env, args...)
 	if err != nil {
 		return // how far the build is stays unknown

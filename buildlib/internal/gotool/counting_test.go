@@ -38,6 +38,12 @@ func TestCounting(t *testing.T) {
 	if want := "# example.com/m/cmd/one\ncmd/one/main.go:3:1: undefined: x\n"; said.String() != want {
 		t.Errorf("passed on %q, want %q", said.String(), want)
 	}
+	// What was compiled with the build's flags is not to be compiled again.
+	p.build()
+	c.ask(t.Context(), Go{Dir: p.dir}, p.Build)
+	if slices.Contains(c.stale, "runtime") {
+		t.Errorf("after the build, go said %q is to be compiled", c.stale)
+	}
 }
 
 // A build that is counted fails with what the compiler says, and nothing else.
