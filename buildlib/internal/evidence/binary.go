@@ -3,8 +3,10 @@ package evidence
 import (
 	"debug/buildinfo"
 	"fmt"
+	"maps"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -117,25 +119,27 @@ func (b *Binary) difference(o *Binary) string {
 			return fmt.Sprintf("module %s %s only here", m.Path, m.Version)
 		}
 	}
-	return differentSetting(b.Settings, o.Settings)
+	return compareMaps(settings(b.Settings), settings(o.Settings))
 }
 
-func differentSetting(here, there []string) string {
+// settings are KEY=VALUE by key.
+func settings(list []string) map[string]string {
 	values := map[string]string{}
-	for _, s := range here {
+	for _, s := range list {
 		key, value, _ := strings.Cut(s, "=")
 		values[key] = value
 	}
-	for _, s := range there {
-		key, value, _ := strings.Cut(s, "=")
-		if values[key] != value {
-			return fmt.Sprintf("%s %q here, %q there", key, values[key], value)
-		}
-		delete(values, key)
-	}
-	for key, value := range values {
-		if value != "" {
-			return fmt.Sprintf("%s %q only here", key, value)
+	return values
+}
+
+// compareMaps says where two maps of texts first differ; empty: nowhere.
+func compareMaps(here, there map[string]string) string {
+	all := map[string]string{}
+	maps.Copy(all, here)
+	maps.Copy(all, there)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if here[key] != there[key] {
+			return fmt.Sprintf("%s %q here, %q there", key, here[key], there[key])
 		}
 	}
 	return ""

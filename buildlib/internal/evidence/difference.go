@@ -108,21 +108,6 @@ func platformOf(d v1.Descriptor) string {
 	return d.Platform.String()
 }
 
-// compareMaps says where two maps of texts first differ; empty: nowhere.
-func compareMaps(here, there map[string]string) string {
-	all := maps.Clone(here)
-	if all == nil {
-		all = map[string]string{}
-	}
-	maps.Copy(all, there)
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		if here[key] != there[key] {
-			return fmt.Sprintf("%s %q here, %q there", key, here[key], there[key])
-		}
-	}
-	return ""
-}
-
 func annotationClass(at string) string {
 	if strings.HasPrefix(at, "org.opencontainers.image.base.") {
 		return Environment

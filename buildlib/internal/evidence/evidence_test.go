@@ -237,6 +237,7 @@ func TestBuildInfoDiffers(t *testing.T) {
 		`CGO_ENABLED "0" here, "1" there`: func(b *Binary) {
 			b.Settings[slices.Index(b.Settings, "CGO_ENABLED=0")] = "CGO_ENABLED=1"
 		},
+		`-buildmode "exe" here, "" there`: func(b *Binary) { b.Settings = nil },
 	} {
 		other := b
 		other.Modules, other.Settings = slices.Clone(b.Modules), slices.Clone(b.Settings)
