@@ -39,13 +39,28 @@ func (a *Accounts) lookup(file, name string) (int, bool) {
 	if n, err := strconv.ParseUint(name, 10, 31); err == nil {
 		return int(n), true
 	}
-	for line := range strings.Lines(a.files[file]) {
-		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 && f[0] == name {
+	for _, f := range a.records(file) {
+		if f[0] == name {
 			n, err := strconv.ParseUint(f[2], 10, 31)
 			return int(n), err == nil
 		}
 	}
 	return 0, false
+}
+
+// records are the lines of a file, split into fields: name, password, number...
+func (a *Accounts) records(file string) (all [][]string) {
+	for line := range strings.Lines(a.files[file]) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// has tells whether the file has an account of that number.
+func (a *Accounts) has(file string, id int) bool {
+	return slices.ContainsFunc(a.records(file), func(f []string) bool { return f[2] == strconv.Itoa(id) })
 }
 
 // UID returns the number of a user, who may be given by it.
@@ -57,20 +72,12 @@ func (a *Accounts) GID(name string) (int, bool) { return a.lookup("group", name)
 // free returns the first number in the range, from its end if down, that
 // neither a user nor a group has; 0: there is none.
 func (a *Accounts) free(first, last int, down bool) int {
-	taken := map[string]bool{}
-	for _, file := range []string{"passwd", "group"} {
-		for line := range strings.Lines(a.files[file]) {
-			if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 {
-				taken[f[2]] = true
-			}
-		}
-	}
 	for i := range last - first + 1 {
 		n := first + i
 		if down {
 			n = last - i
 		}
-		if !taken[strconv.Itoa(n)] {
+		if !a.has("passwd", n) && !a.has("group", n) {
 			return n
 		}
 	}
@@ -148,15 +155,6 @@ func (a *Accounts) Join(user, group string) error {
 		return nil
 	}
 	return fmt.Errorf("user %s: there is no group %s", user, group)
-}
-
-func (a *Accounts) has(file string, id int) bool {
-	for line := range strings.Lines(a.files[file]) {
-		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 && f[2] == strconv.Itoa(id) {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *Accounts) append(name string, id int, file, line, secret, locked string) error {

@@ -62,15 +62,16 @@ func (c *Contents) Certificates(base fs.FS, prefix string) error {
 	for _, p := range names {
 		bundle.WriteString(strings.TrimRight(certs[p], "\n") + "\n")
 		link := "/etc/ssl/certs/" + prefix + strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(p), ".crt")) + ".pem"
-		if err := c.Add(Entry{Path: link, Type: tar.TypeSymlink, Mode: 0o777, Link: p}, nil); err != nil {
+		if err := c.Symlink(link, p); err != nil {
 			return err
 		}
 		if hash, ok := subjectHash(certs[p]); ok {
+			hashed := func(n int) string { return fmt.Sprintf("/etc/ssl/certs/%s.%d", hash, n) }
 			n := 0
-			for c.entries[fmt.Sprintf("/etc/ssl/certs/%s.%d", hash, n)] != nil {
+			for c.entries[hashed(n)] != nil {
 				n++
 			}
-			if err := c.Add(Entry{Path: fmt.Sprintf("/etc/ssl/certs/%s.%d", hash, n), Type: tar.TypeSymlink, Mode: 0o777, Link: path.Base(link)}, nil); err != nil {
+			if err := c.Symlink(hashed(n), path.Base(link)); err != nil {
 				return err
 			}
 		}

@@ -90,15 +90,17 @@ func (c *Contents) Text(p string, mode int64, text string) error {
 	return c.Add(Entry{Path: p, Type: tar.TypeReg, Mode: mode}, strings.NewReader(text))
 }
 
-// Default sets what isn't set yet, for a directory or a link.
+// Symlink sets a symbolic link.
+func (c *Contents) Symlink(p, target string) error {
+	return c.Add(Entry{Path: p, Type: tar.TypeSymlink, Mode: 0o777, Link: target}, nil)
+}
+
+// Default sets a directory or a link, unless its path is set.
 func (c *Contents) Default(e Entry) {
 	if _, ok := c.entries[e.Path]; !ok {
 		c.entries[e.Path] = &e
 	}
 }
-
-// Drop forgets what is set at p.
-func (c *Contents) Drop(p string) { delete(c.entries, p) }
 
 // Entries returns all, parents before what is in them.
 func (c *Contents) Entries() []Entry {

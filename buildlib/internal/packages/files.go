@@ -42,7 +42,7 @@ func (c *Contents) Command(words []string, who *Accounts, base fs.FS) bool {
 	case words[0] == "cp" && len(args) == 2:
 		return c.copy(path.Clean(args[0]), path.Clean(args[1]))
 	case words[0] == "ln" && len(args) == 2 && len(flags) > 0 && strings.Contains(flags[0], "s"):
-		return c.Add(Entry{Path: path.Clean(args[1]), Type: tar.TypeSymlink, Mode: 0o777, Link: args[0]}, nil) == nil
+		return c.Symlink(path.Clean(args[1]), args[0]) == nil
 	case len(args) < 2:
 		return false
 	}

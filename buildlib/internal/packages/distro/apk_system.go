@@ -33,16 +33,13 @@ var apkFolders = []string{"lib/apk/db", "usr/lib/apk/db"}
 
 // apkArch returns Alpine's name of a platform; empty: it has none.
 func apkArch(arch, variant string) string {
-	switch arch {
-	case "arm":
-		if variant == "v5" || variant == "v6" {
-			return "armhf"
-		}
-		return "armv7"
-	case "loong64":
-		return "loongarch64"
+	if arch == "arm" && (variant == "v5" || variant == "v6") {
+		return "armhf"
 	}
-	return map[string]string{"amd64": "x86_64", "386": "x86", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}[arch]
+	return map[string]string{
+		"386": "x86", "amd64": "x86_64", "arm": "armv7", "arm64": "aarch64", "loong64": "loongarch64", "ppc64le": "ppc64le",
+		"riscv64": "riscv64", "s390x": "s390x",
+	}[arch]
 }
 
 func openApk(base fs.FS, folder, arch string) (*apkSystem, error) {
@@ -60,7 +57,7 @@ func openApk(base fs.FS, folder, arch string) (*apkSystem, error) {
 
 // universe fetches the indexes of the base's repositories.
 func (s *apkSystem) universe(ctx context.Context, client *packages.Client) (*universe, error) {
-	u := &universe{compare: compareApk, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
+	u := newUniverse(compareApk)
 	lines, err := readSettings(s.base, "etc/apk/repositories")
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package distro
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -118,11 +119,7 @@ func (c *chooser) wanted(want string) (*demand, error) {
 		switch by := c.provided[name]; {
 		case len(by) == 0:
 			text := fmt.Sprintf("package %s: the base's repositories have none of that name", name)
-			names := make([]string, 0, len(c.named))
-			for n := range c.named {
-				names = append(names, n)
-			}
-			if near := wording.Nearest(name, names); near != "" {
+			if near := wording.Nearest(name, slices.Sorted(maps.Keys(c.named))); near != "" {
 				text += fmt.Sprintf("; did you mean %s?", near)
 			}
 			return nil, errors.New(text)
@@ -218,16 +215,16 @@ func (c *chooser) reason(g group) string {
 		for _, p := range c.named[r.name] {
 			has = append(has, p.version)
 		}
-		base := ""
-		if p := c.installed[r.name]; p != nil {
-			base = ", the base " + p.version
-		}
-		switch {
-		case len(has) == 0 && base == "":
+		p := c.installed[r.name]
+		if len(has) == 0 && p == nil {
 			all = append(all, "the repositories have no "+r.name)
-		default:
-			all = append(all, fmt.Sprintf("the repositories have %s in %s%s, and no package of the base is replaced by an older one", r.name, strings.Join(slices.Compact(append(has, []string{"no version"}[min(len(has), 1):]...)), ", "), base))
+			continue
 		}
+		versions := cmp.Or(strings.Join(slices.Compact(has), ", "), "no version")
+		if p != nil {
+			versions += ", the base " + p.version
+		}
+		all = append(all, fmt.Sprintf("the repositories have %s in %s, and no package of the base is replaced by an older one", r.name, versions))
 	}
 	return strings.Join(all, "; ")
 }

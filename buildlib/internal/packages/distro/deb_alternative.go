@@ -1,15 +1,12 @@
 package distro
 
 import (
-	"archive/tar"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
 // choice is one of the files that an alternative may be.
@@ -63,22 +60,22 @@ func (in *installer) alternative(args []string) bool {
 		return true
 	}
 	best := slices.MaxFunc(a.choices, func(x, y choice) int { return x.priority - y.priority })
-	in.link(link, "/etc/alternatives/"+name)
-	in.link("/etc/alternatives/"+name, best.path)
+	ok := in.linkAlternative(name, link, best.path)
 	for _, slave := range a.slaves {
 		// As with update-alternatives, a manual page that was left out has
 		// no link.
 		if _, there := in.to.Get(best.slaves[slave]); best.slaves[slave] != "" && there {
-			in.link(a.links[slave], "/etc/alternatives/"+slave)
-			in.link("/etc/alternatives/"+slave, best.slaves[slave])
+			ok = ok && in.linkAlternative(slave, a.links[slave], best.slaves[slave])
 		}
 	}
-	return true
+	return ok
 }
 
-func (in *installer) link(at, to string) {
-	in.to.Drop(at)
-	in.to.Default(packages.Entry{Path: at, Type: tar.TypeSymlink, Mode: 0o777, Link: to})
+// linkAlternative makes the links that lead from link, by way of /etc/alternatives, to the
+// file that was chosen.
+func (in *installer) linkAlternative(name, link, file string) bool {
+	const folder = "/etc/alternatives/"
+	return in.to.Symlink(link, folder+name) == nil && in.to.Symlink(folder+name, file) == nil
 }
 
 // readAlternatives parses what is known of the name.

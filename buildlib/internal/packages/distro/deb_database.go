@@ -1,6 +1,7 @@
 package distro
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -85,11 +86,7 @@ func (u *unpacked) status(in *installer) string {
 	if len(u.conffiles) > 0 {
 		fields["conffiles"] = "Conffiles:"
 		for _, c := range u.conffiles {
-			sum := u.sums[c]
-			if sum == "" {
-				sum = "newconffile"
-			}
-			fields["conffiles"] += "\n " + c + " " + sum
+			fields["conffiles"] += "\n " + c + " " + cmp.Or(u.sums[c], "newconffile")
 		}
 	}
 	// Conffiles that a newer version no longer has stay, and are noted.
@@ -97,10 +94,7 @@ func (u *unpacked) status(in *installer) string {
 		sums := conffiles(old)
 		for _, c := range slices.Sorted(maps.Keys(sums)) {
 			if !slices.Contains(u.conffiles, c) && in.by[c] == nil {
-				if fields["conffiles"] == "" {
-					fields["conffiles"] = "Conffiles:"
-				}
-				fields["conffiles"] += "\n " + c + " " + sums[c] + " obsolete"
+				fields["conffiles"] = cmp.Or(fields["conffiles"], "Conffiles:") + "\n " + c + " " + sums[c] + " obsolete"
 			}
 		}
 	}
@@ -153,7 +147,7 @@ func (in *installer) automatic(wanted []string) error {
 	if was, err := fs.ReadFile(in.base, at); err == nil {
 		text = string(was)
 	}
-	for _, name := range in.names() {
+	for _, name := range slices.Sorted(maps.Keys(in.done)) {
 		asked := slices.ContainsFunc(wanted, func(w string) bool { w, _, _ = strings.Cut(w, "="); return w == name })
 		if in.installed[name] == nil && !asked {
 			text += fmt.Sprintf("Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", name, in.arch)

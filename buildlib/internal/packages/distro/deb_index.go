@@ -15,7 +15,7 @@ func (s *debSystem) universe(ctx context.Context, client *packages.Client) (*uni
 	if err != nil {
 		return nil, err
 	}
-	u := &universe{compare: compareDeb, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
+	u := newUniverse(compareDeb)
 	releases, read := map[string]*release{}, map[string]bool{}
 	for _, src := range sources {
 		r := releases[src.folder()]

@@ -24,7 +24,7 @@ func (s *debSystem) Install(ctx context.Context, client *packages.Client, list [
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.installed)) { // of what several have, the last is the owner
 		p := s.installed[name]
-		paths, err := fs.ReadFile(s.base, "var/lib/dpkg/info/"+infoName(p)+".list")
+		paths, err := fs.ReadFile(s.base, "var/lib/dpkg/info/"+p.infoName()+".list")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("base: %w", err)
 		}

@@ -19,24 +19,13 @@ const statusPath = "var/lib/dpkg/status"
 
 // debArch returns Debian's name of a platform; empty: it has none.
 func debArch(arch, variant string) string {
-	switch arch {
-	case "arm":
-		if variant == "v5" || variant == "v6" {
-			return "armel"
-		}
-		return "armhf"
-	case "386":
-		return "i386"
-	case "ppc64le":
-		return "ppc64el"
-	case "mips64le":
-		return "mips64el"
-	case "mipsle":
-		return "mipsel"
-	case "amd64", "arm64", "riscv64", "s390x", "loong64":
-		return arch
+	if arch == "arm" && (variant == "v5" || variant == "v6") {
+		return "armel"
 	}
-	return ""
+	return map[string]string{
+		"386": "i386", "amd64": "amd64", "arm": "armhf", "arm64": "arm64", "loong64": "loong64", "mips64le": "mips64el", "mipsle": "mipsel",
+		"ppc64le": "ppc64el", "riscv64": "riscv64", "s390x": "s390x",
+	}[arch]
 }
 
 // openDeb reads what the base has installed, for the architecture arch, by
@@ -69,12 +58,12 @@ func openDeb(base fs.FS, arch string) (*debSystem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base: /%s: %w", statusPath, err)
 	}
-	if p := s.installed["dpkg"]; p == nil && len(s.installed) > 0 {
-		for _, p := range s.installed {
-			if p.arch == s.arch {
-				return s, nil
-			}
+	for _, p := range s.installed {
+		if p.arch == s.arch {
+			return s, nil
 		}
+	}
+	if len(s.installed) > 0 {
 		return nil, errors.New("base: none of its packages is for " + s.arch)
 	}
 	return s, nil

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -28,10 +27,8 @@ type unpacked struct {
 	sums      map[string]string // MD5 of conffiles, by path
 }
 
-// infoName is how dpkg's files of it start.
-func (u *unpacked) infoName() string { return infoName(u.pkg) }
-
-func infoName(p *pkg) string {
+// infoName is how the names of dpkg's files about the package begin.
+func (p *pkg) infoName() string {
 	if p.multi == "same" {
 		return p.name + ":" + p.arch
 	}
@@ -135,7 +132,7 @@ func (in *installer) contested(u *unpacked, e packages.Entry) (skip bool, err er
 	} else if name := in.owners[e.Path]; name != "" && name != u.name && in.done[name] == nil {
 		other = in.installed[name]
 	}
-	if other == nil || e.Type == tar.TypeDir {
+	if other == nil {
 		return false, nil
 	}
 	if err := other.parse(); err != nil {
@@ -231,6 +228,3 @@ func (in *installer) removed() {
 		}
 	}
 }
-
-// names are those of the unpacked packages, sorted.
-func (in *installer) names() []string { return slices.Sorted(maps.Keys(in.done)) }

@@ -92,19 +92,9 @@ func (p *pkg) excludes(q *pkg) bool {
 	if p.name == q.name {
 		return false
 	}
-	for _, name := range p.exclusive {
-		if slices.Contains(q.exclusive, name) {
-			return true
-		}
-	}
-	for _, list := range [][]relation{p.conflicts, p.breaks} {
-		for _, r := range list {
-			if r.by(q) {
-				return true
-			}
-		}
-	}
-	return false
+	conflicts := func(r relation) bool { return r.by(q) }
+	return slices.ContainsFunc(p.exclusive, func(name string) bool { return slices.Contains(q.exclusive, name) }) ||
+		slices.ContainsFunc(p.conflicts, conflicts) || slices.ContainsFunc(p.breaks, conflicts)
 }
 
 // clashes tells whether p and q can't both be installed.
@@ -118,21 +108,13 @@ func (r relation) by(p *pkg) bool {
 	if p.name == r.name && r.takes(p.version) {
 		return true
 	}
-	for _, given := range p.provides {
-		if given.name == r.name && (r.op == "" || given.op == "=" && r.takes(given.version)) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.provides, func(given relation) bool {
+		return given.name == r.name && (r.op == "" || given.op == "=" && r.takes(given.version))
+	})
 }
 
 func (g group) by(p *pkg) bool {
-	for _, r := range g {
-		if r.by(p) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g, func(r relation) bool { return r.by(p) })
 }
 
 // locked lists packages as a lock has them.

@@ -15,6 +15,10 @@ type universe struct {
 	companions []*pkg
 }
 
+func newUniverse(compare func(a, b string) int) *universe {
+	return &universe{compare: compare, named: map[string][]*pkg{}, provided: map[string][]*pkg{}}
+}
+
 func (u *universe) add(p *pkg) {
 	u.named[p.name] = append(u.named[p.name], p)
 	if len(p.installIf) > 0 {
@@ -46,10 +50,7 @@ func (u *universe) sort() {
 			if a.name == b.name {
 				return newest(a, b)
 			}
-			if a.rank != b.rank {
-				return a.rank - b.rank
-			}
-			return strings.Compare(a.name, b.name)
+			return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name))
 		})
 	}
 }
