@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// Accounts are the users and groups of a base, with those added.
+// Accounts are the users and groups of a base, with those that packages add.
 type Accounts struct {
-	files   map[string]string // passwd, group and shadow: their text
+	files   map[string]string // the text of passwd, group, shadow and gshadow
 	changed bool
 }
 
-// ReadAccounts reads those of the base.
+// ReadAccounts reads the accounts of the base.
 func ReadAccounts(base fs.FS) (*Accounts, error) {
 	a := &Accounts{files: map[string]string{}}
 	for _, name := range []string{"passwd", "group", "shadow", "gshadow"} {
@@ -63,10 +63,10 @@ func (a *Accounts) has(file string, id int) bool {
 	return slices.ContainsFunc(a.records(file), func(f []string) bool { return f[2] == strconv.Itoa(id) })
 }
 
-// UID returns the number of a user, who may be given by it.
+// UID returns the number of a user. A number is itself.
 func (a *Accounts) UID(name string) (int, bool) { return a.lookup("passwd", name) }
 
-// GID returns the number of a group, which may be given by it.
+// GID returns the number of a group. A number is itself.
 func (a *Accounts) GID(name string) (int, bool) { return a.lookup("group", name) }
 
 // free returns the first number in the range, from its end if down, that
@@ -84,13 +84,13 @@ func (a *Accounts) free(first, last int, down bool) int {
 	return 0
 }
 
-// User is a user of the system, to be added.
+// User is a system user to be added.
 type User struct {
 	Name, Comment, Shell string
 	Home                 string // empty: /nonexistent
 	MakeHome             bool
 	UID                  int    // 0: a free one
-	Group                string // empty: one of its name
+	Group                string // empty: a group of the user's name
 	Down                 bool   // numbers from 999 down, as useradd and sysusers do, not from 100 up
 }
 
@@ -162,7 +162,7 @@ func (a *Accounts) append(name string, id int, file, line, secret, locked string
 		return fmt.Errorf("%s: number %d is not free", name, id)
 	}
 	if !accountName.MatchString(name) {
-		return fmt.Errorf("%.80q is no name of a user or group", name)
+		return fmt.Errorf("%.80q is not a name of a user or group", name)
 	}
 	add := func(file, line string) {
 		if text := a.files[file]; text != "" && !strings.HasSuffix(text, "\n") {
@@ -199,7 +199,7 @@ func (a *Accounts) Write(to *Contents) error {
 }
 
 // Command does what adduser, addgroup, useradd, groupadd or usermod would for a
-// user of the system; false: it is another one, or has an option whose effect
+// system user. It returns false for other commands, and for options whose effect
 // isn't known.
 func (a *Accounts) Command(words []string, to *Contents) bool {
 	u := User{MakeHome: words[0] == "adduser", Down: strings.HasSuffix(words[0], "add")}

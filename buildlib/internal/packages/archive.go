@@ -16,7 +16,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// Decompress calls f with what r holds, by the ending of its file's name.
+// Decompress calls f with the decompressed content of r, whose compression the
+// ending of its file's name tells.
 func Decompress(ctx context.Context, name string, r io.Reader, f func(io.Reader) error) error {
 	switch {
 	case strings.HasSuffix(name, ".gz"):
@@ -37,16 +38,16 @@ func Decompress(ctx context.Context, name string, r io.Reader, f func(io.Reader)
 	case strings.HasSuffix(name, ".tar") || !strings.Contains(name, "."):
 		return f(r)
 	}
-	return fmt.Errorf("%s: a compression that is not known", name)
+	return fmt.Errorf("%s: unknown compression", name)
 }
 
-// xz decompresses by the program of that name: Go's library has none, and a
-// module of its own would be one more for every project.
+// xz decompresses by the program of that name: the standard library can't, and
+// every project would depend on one module more.
 func xz(ctx context.Context, r io.Reader, f func(io.Reader) error) error {
 	cmd := process.Command(ctx, "xz", "--decompress", "--stdout", "--memlimit=512MiB")
 	cmd.Stdin = r
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func xz(ctx context.Context, r io.Reader, f func(io.Reader) error) error {
 	}
 	_, _ = io.Copy(io.Discard, out)
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("xz: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+		return fmt.Errorf("xz: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return nil
 }
@@ -73,8 +74,8 @@ func xz(ctx context.Context, r io.Reader, f func(io.Reader) error) error {
 // xattrs is the prefix of the PAX records that hold extended attributes.
 const xattrs = "SCHILY.xattr."
 
-// EachEntry calls f with each entry of a tar archive. What no package has in a
-// container image (devices, paths that climb) is an error.
+// EachEntry calls f with each entry of a tar archive. Devices, and names with ..,
+// are an error.
 func EachEntry(ctx context.Context, r io.Reader, f func(Entry, io.Reader) error) error {
 	t := tar.NewReader(r)
 	for {

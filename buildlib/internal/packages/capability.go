@@ -36,7 +36,7 @@ func Capabilities(text string) (string, error) {
 		for name := range strings.SplitSeq(strings.ToLower(clause[:at]), ",") {
 			n := slices.Index(capabilities, strings.TrimPrefix(name, "cap_"))
 			if n < 0 || !strings.HasPrefix(name, "cap_") {
-				return "", fmt.Errorf("capabilities %q: %q is none that Linux has (like cap_net_bind_service)", text, name)
+				return "", fmt.Errorf("capabilities %q: %q is not a capability of Linux (like cap_net_bind_service)", text, name)
 			}
 			for _, flag := range clause[at+1:] {
 				switch bit := uint64(1) << n; flag {

@@ -2,7 +2,7 @@ package packages
 
 import (
 	"archive/tar"
-	"crypto/sha1" //nolint:gosec // what OpenSSL calls its files by
+	"crypto/sha1" //nolint:gosec // OpenSSL names its files by it
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/binary"
@@ -114,8 +114,8 @@ func (c *Contents) selectCertificates(base fs.FS, certs map[string]string) error
 
 var hashLink = regexp.MustCompile(`^/etc/ssl/certs/[0-9a-f]{8}\.\d+$`)
 
-// subjectHash is by what OpenSSL looks for a certificate in a folder, as
-// "openssl x509 -subject_hash" prints it: of the subject with its texts in
+// subjectHash is the name by which OpenSSL looks for a certificate in a folder, as
+// "openssl x509 -subject_hash" prints it: a hash of the subject, with its texts in
 // UTF-8, lower case and single spaces.
 func subjectHash(text string) (string, bool) {
 	block, _ := pem.Decode([]byte(text))
@@ -131,7 +131,7 @@ func subjectHash(text string) (string, bool) {
 		Value asn1.RawValue
 	}
 	type attributes []attribute
-	type attributeSET attributes // encoding/asn1 takes a type of such a name for a SET
+	type attributeSET attributes // encoding/asn1 takes a type whose name ends so for a SET
 	var subject []attributeSET
 	if _, err := asn1.Unmarshal(cert.RawSubject, &subject); err != nil {
 		return "", false

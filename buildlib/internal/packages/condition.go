@@ -10,8 +10,8 @@ var (
 	optional = regexp.MustCompile(`\$\{DPKG_ROOT:[+-][^{}]*\}`)
 )
 
-// condition tells whether a condition holds; known: that can be told. Commands
-// in it that aren't tests are for the reader of the system, and change nothing.
+// condition evaluates a condition; known is false if its value can't be told.
+// Commands other than tests are left to s.Test.
 func (s *Shell) condition(cond string) (holds, known bool) {
 	// && and || bind alike, from the left.
 	if at := max(strings.LastIndex(cond, "&&"), strings.LastIndex(cond, "||")); at >= 0 {
@@ -80,7 +80,7 @@ func (s *Shell) condition(cond string) (holds, known bool) {
 	return false, false
 }
 
-// expand puts in the values of variables; ok: all are known.
+// expand substitutes variables; ok is false if the value of one isn't known.
 func (s *Shell) expand(word string) (value string, ok bool) {
 	if len(word) > 1 && word[0] == '\'' && word[len(word)-1] == '\'' {
 		return word[1 : len(word)-1], true

@@ -27,24 +27,24 @@ type Entry struct {
 	at     int64             // where its content is in the spool
 }
 
-// Removed is the Type of a path that the base has and the result hasn't.
+// Removed is the Type of a path of the base that the packages take away.
 const Removed = 0
 
-// The most that packages may bring: more is no honest set of packages.
+// Limits of what packages may bring, far above what real ones do.
 const (
 	maxEntries = 1_000_000
 	maxBytes   = 16 << 30
 )
 
-// Contents are the paths that packages set, with the contents of files in one
-// temporary file. Close it.
+// Contents are the paths that packages set, with the content of all files in one
+// temporary file. Close them.
 type Contents struct {
 	spool   *os.File
 	end     int64
 	entries map[string]*Entry
 }
 
-// NewContents returns an empty one, whose temporary file is in the folder dir.
+// NewContents returns empty Contents with a temporary file in the folder dir.
 func NewContents(dir string) (*Contents, error) {
 	f, err := os.CreateTemp(dir, "packages-")
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *Contents) Get(p string) (*Entry, bool) {
 	return e, ok
 }
 
-// Add sets e, whose content, of a file, is r.
+// Add sets e. If it is a regular file, r is its content.
 func (c *Contents) Add(e Entry, r io.Reader) error {
 	if e.Type == tar.TypeReg {
 		e.at = c.end
@@ -85,7 +85,7 @@ func (c *Contents) Add(e Entry, r io.Reader) error {
 	return nil
 }
 
-// Text sets a file of root's with that content.
+// Text sets a regular file, owned by root.
 func (c *Contents) Text(p string, mode int64, text string) error {
 	return c.Add(Entry{Path: p, Type: tar.TypeReg, Mode: mode}, strings.NewReader(text))
 }
@@ -115,11 +115,11 @@ func (c *Contents) Entries() []Entry {
 // Open returns the content of a file.
 func (c *Contents) Open(e Entry) io.Reader { return io.NewSectionReader(c.spool, e.at, e.Size) }
 
-// CleanPath returns the absolute path that the name of an archive means. One
-// that climbs is refused: no honest package has it.
+// CleanPath returns the absolute path of a name in an archive. A name with .. is
+// an error.
 func CleanPath(name string) (string, error) {
 	if slices.Contains(strings.Split(name, "/"), "..") {
-		return "", fmt.Errorf("path %.200q climbs with ..", name)
+		return "", fmt.Errorf("path %.200q has a .. in it", name)
 	}
 	return path.Clean("/" + name), nil
 }

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Command does what a simple command of coreutils would do with files that the
-// packages have brought to base; false: it isn't one of them, and nothing is done.
+// Command does what cp, mkdir, chmod, chown, chgrp, ln, touch or setcap would do with
+// files that the packages bring to base. It returns false for other commands, and for
+// what can't be told.
 func (c *Contents) Command(words []string, who *Accounts, base fs.FS) bool {
 	var flags, args []string
 	for _, w := range words[1:] {
@@ -22,7 +23,7 @@ func (c *Contents) Command(words []string, who *Accounts, base fs.FS) bool {
 	}
 	if words[0] != "mkdir" {
 		for _, f := range flags {
-			if strings.Trim(f, "-hpsfvan") != "" { // what changes nothing of a file that is there alone
+			if strings.Trim(f, "-hpsfvan") != "" { // options that don't matter for a single file
 				return false
 			}
 		}

@@ -21,15 +21,15 @@ type Package struct {
 
 func (p Package) String() string { return p.Name + " " + p.Version }
 
-// ScriptError is a maintainer script that would do something that is neither
-// known nor needless.
+// ScriptError is the error of a maintainer script that would do something that
+// is neither needless nor known here.
 type ScriptError struct {
 	Package string // name and version
 	Script  string // postinst, post-install, trigger...
-	Line    string // the first of its lines that isn't known
+	Line    string // the first line that isn't known
 }
 
 func (e *ScriptError) Error() string {
-	return fmt.Sprintf("package %s: its %s script would run %q, and scripts of packages aren't run here; name the package in IgnoreScripts if the image needs nothing of that, or take a base that a Dockerfile makes",
+	return fmt.Sprintf("package %s: its %s script would run %q, and scripts of packages aren't run here; name the package in IgnoreScripts if the image doesn't need that, or build the base from a Dockerfile",
 		e.Package, e.Script, e.Line)
 }

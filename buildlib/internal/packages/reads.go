@@ -6,44 +6,44 @@ import (
 	"strings"
 )
 
-// reading are commands that change no file, but for some of their options.
-var reading = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "seq", "expr", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
+// readers are commands that change no file, except with some options.
+var readers = []string{"[", "[[", "test", "true", ":", "false", "echo", "printf", "exit", "return", "set", "unset", "shift", "break", "continue", "cd", "umask", "export", "local", "readonly", "read", "cat", "grep", "egrep", "fgrep", "sed", "awk", "cut", "head", "tail", "tr", "sort", "uniq", "wc", "which", "command", "type", "stat", "readlink", "basename", "dirname", "id", "getent", "getcap", "uname", "ls", "find", "cmp", "diff", "seq", "expr", "md5sum", "sha256sum", "pidof", "esac", "fi", "done", "then", "do"}
 
 // onlyReads tells that a command changes no file.
 func onlyReads(words []string) bool {
-	if !slices.Contains(reading, words[0]) {
+	if !slices.Contains(readers, words[0]) {
 		return false
 	}
-	any := func(bad func(w string) bool) bool { return slices.ContainsFunc(words[1:], bad) }
+	anyWord := func(bad func(w string) bool) bool { return slices.ContainsFunc(words[1:], bad) }
 	switch words[0] {
 	case "awk": // which runs programs, and writes files
-		return !any(func(w string) bool { return strings.ContainsAny(w, "|>") || strings.Contains(w, "system") })
+		return !anyWord(func(w string) bool { return strings.ContainsAny(w, "|>") || strings.Contains(w, "system") })
 	case "sed":
-		return !any(func(w string) bool {
+		return !anyWord(func(w string) bool {
 			return strings.HasPrefix(w, "-i") || strings.HasPrefix(w, "--in-place") || sedWrites.MatchString(strings.Trim(w, `'"`))
 		})
 	case "find":
-		return !any(func(w string) bool {
+		return !anyWord(func(w string) bool {
 			return slices.ContainsFunc([]string{"-delete", "-exec", "-ok", "-fprint", "-fls"}, func(p string) bool { return strings.HasPrefix(w, p) })
 		})
 	case "sort":
-		return !any(func(w string) bool { return strings.HasPrefix(w, "-o") || strings.HasPrefix(w, "--o") })
+		return !anyWord(func(w string) bool { return strings.HasPrefix(w, "-o") || strings.HasPrefix(w, "--o") })
 	case "uniq":
 		return len(words) < 3
 	case "printf":
-		return !any(func(w string) bool { return w == "-v" })
+		return !anyWord(func(w string) bool { return w == "-v" })
 	}
 	return true
 }
 
-// sedWrites is of a word that ends in a command that writes a file (w) or runs a
-// program (e).
+// sedWrites matches a word that ends in a command of sed that writes a file (w) or
+// runs a program (e).
 var sedWrites = regexp.MustCompile(`(?:^|[;{}/0-9$gp])[wWe]$`)
 
-// readsOnly tells that what a line substitutes by $(...) and the like only reads.
-func readsOnly(line string) bool {
+// substitutesReads tells that the commands in a line's $(...) and the like only read.
+func substitutesReads(line string) bool {
 	for _, sub := range substitutions(line) {
-		if strings.HasPrefix(sub, "(") && closing(sub, 0) == len(sub)-1 { // arithmetic; what it substitutes comes, too
+		if strings.HasPrefix(sub, "(") && closing(sub, 0) == len(sub)-1 { // arithmetic, whose own substitutions are in the list
 			continue
 		}
 		parts, _ := split(sub)
@@ -51,7 +51,7 @@ func readsOnly(line string) bool {
 			commands, _ := connected(silent.ReplaceAllString(part, ""))
 			for _, c := range commands {
 				words := strings.Fields(strings.TrimRight(c, ")"))
-				if len(words) > 0 && (writes(c) || !onlyReads(words) && !asks(words)) {
+				if len(words) > 0 && (writes(c) || !onlyReads(words) && !queriesDpkg(words)) {
 					return false
 				}
 			}
@@ -60,18 +60,18 @@ func readsOnly(line string) bool {
 	return true
 }
 
-// asks tells that a command asks dpkg, and has it do nothing.
-func asks(words []string) bool {
-	any := func(list ...string) bool {
+// queriesDpkg tells that a command only asks dpkg something.
+func queriesDpkg(words []string) bool {
+	has := func(list ...string) bool {
 		return slices.ContainsFunc(words[1:], func(w string) bool { return slices.Contains(list, w) })
 	}
 	switch words[0] {
 	case "dpkg-query":
 		return true
 	case "dpkg":
-		return any("--print-architecture", "--print-foreign-architectures", "--compare-versions", "--get-selections", "-l", "--list", "-L", "--listfiles", "-s", "--status", "-S", "--search", "--version")
+		return has("--print-architecture", "--print-foreign-architectures", "--compare-versions", "--get-selections", "-l", "--list", "-L", "--listfiles", "-s", "--status", "-S", "--search", "--version")
 	case "dpkg-divert":
-		return any("--list", "--listpackage", "--truename")
+		return has("--list", "--listpackage", "--truename")
 	}
 	return false
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// commands splits a script into simple commands and the words that hold them
-// together, one an element. Here documents are left out.
+// commands splits a script into simple commands and keywords, one per element.
+// Here documents are left out; bad is the line where one can't be told.
 func commands(script string) (list []string, bad string) {
 	script = strings.ReplaceAll(script, "\\\n", " ")
 	end, expands := "", false
@@ -22,7 +22,7 @@ func commands(script string) (list []string, bad string) {
 			continue
 		}
 		var ok bool
-		if end, expands, ok = document(line); !ok {
+		if end, expands, ok = hereDocument(line); !ok {
 			return nil, line
 		}
 		parts, ok := split(line)
@@ -39,10 +39,10 @@ func commands(script string) (list []string, bad string) {
 
 var heredoc = regexp.MustCompile(`<<(-?)\s*\\?['"]?(\w+)['"]?`)
 
-// document is the word that ends the here document which a line begins, and whether
-// the shell expands what is in it; empty: it begins none. ok is false if that
-// can't be told.
-func document(line string) (end string, expands, ok bool) {
+// hereDocument returns the word that ends the here document that a line begins, or
+// nothing, and whether the shell expands its text. ok is false if that can't be
+// told.
+func hereDocument(line string) (end string, expands, ok bool) {
 	depths, _ := nesting(line)
 	for _, at := range heredoc.FindAllStringSubmatchIndex(line, -1) {
 		switch depth := depths[at[0]]; {
@@ -57,7 +57,7 @@ func document(line string) (end string, expands, ok bool) {
 	return "", false, true
 }
 
-// comment is where a line's comment begins; without one, its length.
+// comment returns where a line's comment begins, or else the line's length.
 func comment(line string, depths []int) int {
 	for i, depth := range depths {
 		if depth >= 0 && line[i] == '#' && (i == 0 || strings.IndexByte(" \t;", line[i-1]) >= 0) {
@@ -67,9 +67,8 @@ func comment(line string, depths []int) int {
 	return len(line)
 }
 
-// nesting says of each byte of a line how deep it is in parentheses and
-// backquotes, and -1 if it is in quotes or escaped. closed is false if a quote
-// isn't closed.
+// nesting returns how deep each byte of a line is in parentheses and backquotes,
+// or -1 if it is quoted or escaped. closed is false if a quote isn't closed.
 func nesting(line string) (depths []int, closed bool) {
 	depths = make([]int, len(line))
 	quote, depth, back := byte(0), 0, false
@@ -140,8 +139,8 @@ func split(line string) (parts []string, ok bool) {
 	return parts, closed
 }
 
-// connected splits at &&, ||, | and & outside of quotes. An operator stands behind
-// its part.
+// connected splits at &&, ||, | and & outside of quotes. operators[i] follows
+// parts[i].
 func connected(line string) (parts, operators []string) {
 	start := 0
 	depths, _ := nesting(line)
@@ -162,10 +161,11 @@ func connected(line string) (parts, operators []string) {
 	return append(parts, strings.TrimSpace(line[start:])), operators
 }
 
-// silent is what of a command redirects its output to nowhere, or its input.
+// silent matches redirections that write no file: of output to /dev/null or another
+// descriptor, and of input.
 var silent = regexp.MustCompile(`\s*(?:\d?>>?\s*(?:&\s*\d|/dev/null)|&>\s*/dev/null|<\s*\S+|<<-?\s*\S+|>&2)`)
 
-// writes tells that a line, without what is silent, redirects into a file.
+// writes tells that a line, without silent redirections, redirects into a file.
 func writes(line string) bool {
 	depths, _ := nesting(line)
 	for i, depth := range depths {
@@ -176,8 +176,8 @@ func writes(line string) bool {
 	return false
 }
 
-// firstWord splits a line after its first word, in which there may be spaces in
-// quotes and parentheses.
+// firstWord splits a line after its first word, which may have spaces in quotes and
+// parentheses.
 func firstWord(line string) (word, rest string) {
 	depths, _ := nesting(line)
 	for i, depth := range depths {
@@ -188,8 +188,8 @@ func firstWord(line string) (word, rest string) {
 	return line, ""
 }
 
-// substitutions are what a line has the shell run in $(...), backquotes and <(...),
-// also within quotes and one another. One that isn't closed goes to the line's end.
+// substitutions are the commands in a line's $(...), backquotes and <(...), also
+// those in quotes and nested ones. One that isn't closed goes to the line's end.
 func substitutions(line string) (list []string) {
 	inner := func(from, to int) {
 		part := line[from:min(to, len(line))]
@@ -225,7 +225,7 @@ func substitutions(line string) (list []string) {
 	return list
 }
 
-// closing is where the parenthesis at i is closed; where it isn't, the line's length.
+// closing returns where the parenthesis at i is closed, or else the line's length.
 func closing(line string, i int) int {
 	depth, quote := 0, byte(0)
 	for ; i < len(line); i++ {

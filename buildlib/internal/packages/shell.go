@@ -8,29 +8,28 @@ import (
 	"strings"
 )
 
-// Shell looks through the maintainer script of a package, as far as to tell
-// what it would run at a first installation. It runs nothing. What it can't
-// tell it takes for something that would run, so its mistakes refuse a script
-// that would have been needless and never pass over one that isn't.
+// Shell looks through the maintainer script of a package to tell what it would
+// run. It runs nothing. What it can't tell counts as run: its mistakes refuse a
+// script that could be passed over, and never pass over one that can't.
 type Shell struct {
 	// Args are the script's arguments.
 	Args []string
-	// Do is given each command that would run, as words; false: it is not
-	// known, and the script is refused.
+	// Do is called with the words of each command that would run. If it returns
+	// false, the command isn't known, and the script is refused.
 	Do func(words []string) bool
 	// Test tells whether a command that is a condition succeeds, if that is
 	// known. It may be nil.
 	Test func(words []string) (holds, known bool)
 
-	vars  map[string]string // that are known
-	other map[string]bool   // those whose value isn't, whatever is assigned
+	vars  map[string]string // variables with a known value
+	other map[string]bool   // variables without one, whatever is assigned
 	lost  bool              // Args aren't known any more
 	funcs map[string][]string
 	depth int
 }
 
-// Look returns the first line that would do something that isn't known; empty:
-// none.
+// Look returns the first line that would do something that isn't known, or
+// nothing.
 func (s *Shell) Look(script string) string {
 	s.vars, s.other, s.funcs, s.lost = map[string]string{}, map[string]bool{}, map[string][]string{}, false
 	lines, bad := commands(script)
@@ -46,8 +45,8 @@ var (
 	assignment = regexp.MustCompile(`^(?:local |export |readonly )?\s*(\w+)=(.*)$`)
 )
 
-// block looks through the commands up to the word that ends it, which isn't
-// its own, and returns what follows.
+// block looks through the commands up to one of the words in ends, and returns the
+// rest from there on.
 func (s *Shell) block(list []string, ends ...string) (rest []string, bad string) {
 	for len(list) > 0 {
 		first, _, _ := strings.Cut(list[0], " ")
@@ -78,8 +77,8 @@ func (s *Shell) block(list []string, ends ...string) (rest []string, bad string)
 	return nil, ""
 }
 
-// loop looks through a loop, of which nobody knows how often it goes round: what it
-// may set isn't known in it, nor after it.
+// loop looks through a loop, which may run any number of times: what it sets isn't
+// known in it, nor after it.
 func (s *Shell) loop(list []string) (rest []string, bad string) {
 	word, head, _ := strings.Cut(list[0], " ")
 	clear(s.vars)
@@ -90,7 +89,7 @@ func (s *Shell) loop(list []string) (rest []string, bad string) {
 	if word == "for" {
 		name, _, _ := strings.Cut(head, " ")
 		s.forget(name)
-		if !readsOnly(head) {
+		if !substitutesReads(head) {
 			bad = list[0]
 		}
 	} else {
@@ -110,8 +109,8 @@ func (s *Shell) loop(list []string) (rest []string, bad string) {
 	}, false)
 }
 
-// maybe looks through what may run or not, after which what it sets isn't known,
-// unless it is certain to run.
+// maybe looks through what may run or not. Unless it is certain to run, what it
+// sets isn't known afterwards.
 func (s *Shell) maybe(look func() (rest []string, bad string), certain bool) (rest []string, bad string) {
 	if certain {
 		return look()
@@ -137,7 +136,7 @@ func (s *Shell) forget(name string) {
 	s.other[name] = true
 }
 
-// define keeps a function's body for those who call it.
+// define keeps a function's body for its calls.
 func (s *Shell) define(list []string) (rest []string, bad string) {
 	name := function.FindStringSubmatch(list[0])[1]
 	depth := strings.Count(list[0], "{")
@@ -157,7 +156,7 @@ func (s *Shell) define(list []string) (rest []string, bad string) {
 
 // ifs looks through the branches that may be taken.
 func (s *Shell) ifs(list []string) (rest []string, bad string) {
-	taken, unsure := false, false // for certain; whether an earlier branch is
+	taken, unsure := false, false // an earlier branch is taken for certain; or may be
 	for {
 		word, cond, _ := strings.Cut(list[0], " ")
 		if list = list[1:]; word == "fi" {
@@ -213,7 +212,7 @@ func skip(list []string, ends ...string) []string {
 // cases looks through the branches of case WORD in.
 func (s *Shell) cases(list []string) (rest []string, bad string) {
 	word, first, _ := strings.Cut(strings.TrimPrefix(list[0], "case "), " in")
-	if !readsOnly(word) {
+	if !substitutesReads(word) {
 		return nil, list[0]
 	}
 	word, known := s.expand(strings.TrimSpace(word))
@@ -257,8 +256,8 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 	return nil, "case " + word
 }
 
-// command looks at a simple command, or several that && and || and pipes
-// connect. It returns it if it isn't known.
+// command looks at a simple command, or several that &&, || and pipes connect. It
+// returns the line if it isn't known.
 func (s *Shell) command(line string) (bad string) {
 	parts, operators := connected(line)
 	simple := !slices.Contains(operators, "||") && !slices.Contains(operators, "&")
@@ -281,17 +280,14 @@ func (s *Shell) command(line string) (bad string) {
 
 // simple looks at one command without connections.
 func (s *Shell) simple(line string) bool {
-	if !readsOnly(line) {
+	if !substitutesReads(line) {
 		return false
 	}
 	line = strings.TrimLeft(silent.ReplaceAllString(line, ""), "({ ")
 	for line = strings.TrimSpace(line); strings.HasSuffix(line, " }") || strings.HasSuffix(line, ")") && strings.Count(line, "(") < strings.Count(line, ")"); {
 		line = strings.TrimSpace(line[:len(line)-1])
 	}
-	if line == "}" || line == ")" {
-		return true
-	}
-	if line == "" {
+	if line == "" || line == "}" || line == ")" {
 		return true
 	}
 	if writes(line) {
@@ -352,13 +348,13 @@ func (s *Shell) simple(line string) bool {
 	return s.Do(words)
 }
 
-// unknownWords stands second in a command that has words that can't be told.
+// unknownWords is the second word of a command some words of which can't be told.
 const unknownWords = "\x00"
 
 // Known tells whether all words of a command can be told.
 func Known(words []string) bool { return len(words) < 2 || words[1] != unknownWords }
 
-// assigns forgets what a command of the shell's sets: read, shift and the like.
+// assigns forgets what a builtin command sets: read, shift and the like.
 func (s *Shell) assigns(words []string) {
 	switch words[0] {
 	case "read", "unset", "local", "export", "readonly":
