@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// apkFile is a package of Alpine's (format 2): three gzip streams, of which
-// the first, the signature, may be missing.
+// apkFile is a package of Alpine (format 2): three gzip streams, of which the
+// first, the signature, may be missing.
 type apkFile struct {
-	sum     string // of the control part, as the index has it
+	sum     string // the control part's, as in the index
 	info    map[string][]string
 	scripts map[string][]byte
 	data    []byte // compressed
 	length  int
 }
 
-// apkScripts are those that a package may have.
+// apkScripts are the scripts that a package may have.
 var apkScripts = []string{".pre-install", ".post-install", ".pre-upgrade", ".post-upgrade", ".pre-deinstall", ".post-deinstall", ".trigger"}
 
 func splitApk(data []byte) (*apkFile, error) {

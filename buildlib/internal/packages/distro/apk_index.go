@@ -4,7 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/sha1" //nolint:gosec // what apk signs, and names packages by
+	"crypto/sha1" //nolint:gosec // apk signs it, and names packages by it
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -111,7 +111,7 @@ fields:
 	}
 	for _, g := range given {
 		p.provides = append(p.provides, g[0])
-		if g[0].op == "=" { // of a name with a version there is one provider
+		if g[0].op == "=" { // only one package may provide a name with a version
 			p.exclusive = append(p.exclusive, g[0].name)
 		}
 	}
@@ -119,8 +119,8 @@ fields:
 	return p, nil
 }
 
-// tarMembers reads one gzip stream, and no byte more, of a tar archive, which
-// need have no end.
+// tarMembers reads a tar archive, which need have no end, from one gzip stream and
+// no byte more.
 func tarMembers(in *bytes.Reader) (map[string][]byte, error) {
 	z, err := gzip.NewReader(in)
 	if err != nil {
@@ -145,5 +145,5 @@ func tarMembers(in *bytes.Reader) (map[string][]byte, error) {
 	return members, err
 }
 
-// q1 is how apk writes the SHA-1 of what it names.
+// q1 is a SHA-1 as apk writes it.
 func q1(sum [sha1.Size]byte) string { return "Q1" + base64.StdEncoding.EncodeToString(sum[:]) }

@@ -23,8 +23,8 @@ type apkInstaller struct {
 	*apkSystem
 	to       *packages.Contents
 	accounts *packages.Accounts
-	owners   map[string]string // the base's files: the package's name
-	sums     map[string]string // of the base's files, as its database has them
+	owners   map[string]string // the package of each of the base's files
+	sums     map[string]string // of the base's files, as in its database
 	by       map[string]*unpackedApk
 	done     map[string]*unpackedApk
 	order    []*unpackedApk
@@ -123,7 +123,7 @@ func (in *apkInstaller) add(u *unpackedApk, e packages.Entry, r io.Reader) error
 		return nil
 	}
 	if t, ok := u.entries[e.Link]; e.Type == tar.TypeLink && (!ok || t.Type != tar.TypeReg) {
-		return fmt.Errorf("%s: is a hard link to %s, which is no file of the package before it", e.Path, e.Link)
+		return fmt.Errorf("%s: is a hard link to %s, which is not an earlier file of the package", e.Path, e.Link)
 	}
 	var other *pkg
 	var others []group
@@ -155,7 +155,7 @@ func (in *apkInstaller) add(u *unpackedApk, e packages.Entry, r io.Reader) error
 		sum := sha1.New() //nolint:gosec // see above
 		r = io.TeeReader(r, sum)
 		defer func() { u.sums[name] = q1([sha1.Size]byte(sum.Sum(nil))) }()
-		if strings.HasPrefix(name, "/etc/") { // what was changed in the base stays
+		if strings.HasPrefix(name, "/etc/") { // a file that was changed in the base stays
 			data, err := io.ReadAll(&limited{r, maxConffile})
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -174,7 +174,7 @@ func (in *apkInstaller) add(u *unpackedApk, e packages.Entry, r io.Reader) error
 	return in.to.Add(e, r)
 }
 
-// database writes what apk notes of the packages.
+// database writes apk's records of the packages.
 func (in *apkInstaller) database(wanted []string) error {
 	var all strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(in.installed)) {
@@ -312,7 +312,7 @@ func (in *apkInstaller) scriptsArchive() error {
 	return in.to.Text("/"+name, 0o644, packed.String())
 }
 
-// scripts does what the packages' scripts would, as far as that is known.
+// scripts does what the packages' scripts would.
 func (in *apkInstaller) scripts(ignore []string) error {
 	for _, u := range in.order {
 		if slices.Contains(ignore, u.name) {

@@ -20,7 +20,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// apkSystem is a base whose packages apk manages.
+// apkSystem is a base with apk.
 type apkSystem struct {
 	base      fs.FS
 	arch      string
@@ -64,7 +64,7 @@ func (s *apkSystem) universe(ctx context.Context, client *packages.Client) (*uni
 	}
 	for _, repository := range lines {
 		if strings.HasPrefix(repository, "@") {
-			continue // packages of a tagged one are taken only by NAME@TAG
+			continue // a tagged repository, which only NAME@TAG uses
 		}
 		if at, err := url.Parse(repository); err != nil || at.Scheme != "https" && at.Scheme != "http" {
 			return nil, fmt.Errorf("base: /etc/apk/repositories: %q: only repositories at http and https are read", repository)
@@ -159,8 +159,8 @@ func (s *apkSystem) verify(signatures map[string][]byte, content []byte) error {
 	return fmt.Errorf("is signed by %s, which is not among the base's /etc/apk/keys", strings.Join(names, ", "))
 }
 
-// Choose implements Manager. An index of Alpine's has no SHA-256, so packages
-// are fetched to be checked.
+// Choose implements Manager. Alpine's index has no SHA-256, so it fetches the
+// packages and checks them.
 func (s *apkSystem) Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error) {
 	u, err := s.universe(ctx, client)
 	if err != nil {
@@ -178,8 +178,8 @@ func (s *apkSystem) Choose(ctx context.Context, client *packages.Client, wanted 
 	return locked(chosen), nil
 }
 
-// checksum finds the SHA-256 of a package whose control part is what the index
-// says, and whose data are what that says.
+// checksum finds the SHA-256 of a package, once its control part has the index's
+// checksum and its data the control part's.
 func (s *apkSystem) checksum(ctx context.Context, client *packages.Client, p *pkg) error {
 	var kept struct{ SHA256 string }
 	if client.Cache.Load("apk", p.url+" "+p.checksum, &kept) {
@@ -204,5 +204,5 @@ func (s *apkSystem) checksum(ctx context.Context, client *packages.Client, p *pk
 	return nil
 }
 
-// maxApk bounds a package, which is read as a whole.
+// maxApk bounds a package, which is held in memory.
 const maxApk = 1 << 30

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The parts of a version of Alpine's, in the order in which they may follow
-// each other (apk-package(5)): 1.2.3a_rc1-r4.
+// The parts of a version in the order in which they may follow each other
+// (apk-package(5)): 1.2.3a_rc1-r4.
 const (
 	apkNumber = iota
 	apkLetter
@@ -18,7 +18,7 @@ const (
 	apkInvalid
 )
 
-// apkSuffixes are those before and after a version without one.
+// apkSuffixes are in ascending order; the empty one is a version without a suffix.
 var apkSuffixes = []string{"alpha", "beta", "pre", "rc", "", "cvs", "svn", "git", "hg", "p"}
 
 type apkPart struct{ kind, value int }

@@ -22,7 +22,7 @@ func TestBadInput(t *testing.T) {
 		wanted string
 		want   string
 	}{
-		{"unknown package", deb(func(r *repository) { r.deb("tool", "1", "", nil) }), "toll", `package toll: the base's repositories have none of that name; did you mean tool?`},
+		{"unknown package", deb(func(r *repository) { r.deb("tool", "1", "", nil) }), "toll", `package toll: the base's repositories have no package of that name; did you mean tool?`},
 		{"wrong version", deb(func(r *repository) { r.deb("tool", "1", "", nil) }), "tool=2", "package tool (= 2): the repositories have tool in 1"},
 		{"no version fits", deb(func(r *repository) {
 			r.deb("tool", "1", "Depends: lib (>= 2)\n", nil)
@@ -44,11 +44,11 @@ func TestBadInput(t *testing.T) {
 		}), "tool", "/dev/sda: is neither a file, a directory nor a link"},
 		{"hard link outside", deb(func(r *repository) {
 			r.deb("tool", "1", "", nil, header(tar.Header{Name: "usr/bin/x", Typeflag: tar.TypeLink, Linkname: "etc/shadow"}))
-		}), "tool", "/usr/bin/x: is a hard link to /etc/shadow, which is no file of the package before it"},
+		}), "tool", "/usr/bin/x: is a hard link to /etc/shadow, which is not an earlier file of the package"},
 		{"whiteout", deb(func(r *repository) { r.deb("tool", "1", "", nil, file("usr/.wh.bin", "")) }), "tool", "starts with .wh."},
 		{"giant control", deb(func(r *repository) {
 			r.deb("tool", "1", "", map[string]string{"postinst": "#" + strings.Repeat("x", maxControl)})
-		}), "tool", "control.tar.gz: is larger than any honest one"},
+		}), "tool", "control.tar.gz: is too large"},
 		{"two packages with one file", deb(func(r *repository) {
 			r.deb("tool", "1", "Depends: other\n", nil, file("usr/bin/x", "1"))
 			r.deb("other", "1", "", nil, file("usr/bin/x", "2"))
@@ -83,7 +83,7 @@ func TestBadInput(t *testing.T) {
 			r.files["/dists/stable/InRelease"] = append([]byte("Valid-Until: Mon, 01 Jan 2001 00:00:00 UTC\n"), r.files["/dists/stable/InRelease"]...)
 		}), "tool", "was valid until Mon, 01 Jan 2001 00:00:00 UTC"},
 
-		{"apk: unknown package", apk(func(r *repository) { r.apk("tool", "1-r0", "", "", nil) }), "toll", "package toll: the base's repositories have none of that name; did you mean tool?"},
+		{"apk: unknown package", apk(func(r *repository) { r.apk("tool", "1-r0", "", "", nil) }), "toll", "package toll: the base's repositories have no package of that name; did you mean tool?"},
 		{"apk: no library", apk(func(r *repository) { r.apk("tool", "1-r0", "", "D:so:libx.so.1\n", nil) }), "tool", "tool 1-r0 -> so:libx.so.1: the repositories have no so:libx.so.1"},
 		{"apk: conflict", apk(func(r *repository) { r.apk("tool", "1-r0", "", "D:!busybox\n", nil) }), "tool", "can't be installed together with busybox 1.36.1-r2, which the base has"},
 		{"apk: unknown key", apk(func(r *repository) {
@@ -120,7 +120,7 @@ func TestBadInput(t *testing.T) {
 			r.apk("tool", "1-r0", "", "", map[string]string{".post-install": "#!/bin/sh\nmodprobe tun\n"})
 		}), "tool", `package tool 1-r0: its post-install script would run "modprobe tun"`},
 		{"apk: a file of the base's", apk(func(r *repository) { r.apk("tool", "1-r0", "", "", nil, file("bin/busybox", "x")) }), "tool", "/bin/busybox: is in package busybox 1.36.1-r2, too"},
-		{"no package manager", func(t *testing.T) *repository { return newRepository(t) }, "tool", "there is no package manager that is known"},
+		{"no package manager", func(t *testing.T) *repository { return newRepository(t) }, "tool", "there is no known package manager"},
 		{"distroless", func(t *testing.T) *repository {
 			r := newRepository(t)
 			r.set("var/lib/dpkg/status.d/base-files", "x")

@@ -38,8 +38,8 @@ func choose(u *universe, installed map[string]*pkg, wanted []string) ([]*pkg, er
 	return sorted(c.chosen), nil
 }
 
-// companion is the demand of a package that is to be installed with those that
-// there are by now (apk's install_if); nil: of none.
+// companion demands a package that is to be installed with those that are there by
+// now (apk's install_if). It is nil if there is none.
 func (c *chooser) companion() *demand {
 	for _, p := range c.companions {
 		missing := func(g group) bool { return !c.met(g) }
@@ -77,15 +77,15 @@ func sorted(byName map[string]*pkg) []*pkg {
 	return list
 }
 
-// demand is something that has to be installed, and why.
+// demand is a dependency that has to be met, and why. Demands are a linked list.
 type demand struct {
 	group group
-	of    *pkg    // whose dependency it is; nil: the user's wish
-	why   *demand // for which of was chosen
+	of    *pkg    // whose dependency it is; nil: the user's
+	why   *demand // the demand that of was chosen for
 	next  *demand
 }
 
-// chain says how it came to the demand.
+// chain says what led to the demand.
 func (d *demand) chain() string {
 	text := d.group.String()
 	for ; d.of != nil && d.why != nil; d = d.why {
@@ -97,8 +97,8 @@ func (d *demand) chain() string {
 	return text
 }
 
-// wanted is the demand of one name of the user's. It is nil if the base has the
-// newest version.
+// wanted is the demand of a package that the user names. It is nil if the base has
+// the newest version.
 func (c *chooser) wanted(want string) (*demand, error) {
 	name, version, exact := strings.Cut(want, "=")
 	if name == "" || exact && version == "" {
@@ -118,7 +118,7 @@ func (c *chooser) wanted(want string) (*demand, error) {
 	if len(versions) == 0 && base == nil {
 		switch by := c.provided[name]; {
 		case len(by) == 0:
-			text := fmt.Sprintf("package %s: the base's repositories have none of that name", name)
+			text := fmt.Sprintf("package %s: the base's repositories have no package of that name", name)
 			if near := wording.Nearest(name, slices.Sorted(maps.Keys(c.named))); near != "" {
 				text += fmt.Sprintf("; did you mean %s?", near)
 			}
@@ -164,7 +164,7 @@ func (c *chooser) solve(d *demand) error {
 	return failed
 }
 
-// now is the version of the name that there is by now.
+// now is the package of that name as it is by now.
 func (c *chooser) now(name string) *pkg {
 	if p := c.chosen[name]; p != nil {
 		return p
@@ -229,8 +229,8 @@ func (c *chooser) reason(g group) string {
 	return strings.Join(all, "; ")
 }
 
-// try chooses p for the demand d, if it goes with what is there, and returns
-// the demands that are left then.
+// try chooses p for the demand d, unless it clashes with what is there, and returns
+// the demands that are left.
 func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 	if err := p.parse(); err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (c *chooser) try(p *pkg, d *demand) (*demand, error) {
 		}
 	}
 	rest := d.next
-	// newer asks for a newer version of a base's package that doesn't go
+	// newer demands a newer version of a package of the base that clashes
 	// with p.
 	newer := func(q *pkg) error {
 		if len(c.named[q.name]) == 0 || c.compare(c.named[q.name][0].version, q.version) <= 0 {

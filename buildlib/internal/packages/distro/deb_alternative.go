@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// choice is one of the files that an alternative may be.
+// choice is one of the files that a name may lead to.
 type choice struct {
 	path     string
 	priority int
 	slaves   map[string]string // by their name
 }
 
-// alternatives is what update-alternatives knows of one name: its file in
+// alternatives is what update-alternatives knows about a name, in its file in
 // /var/lib/dpkg/alternatives.
 type alternatives struct {
 	manual  bool
@@ -28,7 +28,7 @@ type alternatives struct {
 
 const alternativesFolder = "/var/lib/dpkg/alternatives/"
 
-// alternative does what update-alternatives(1) would; false: what it would do
+// alternative does what update-alternatives(1) would. It returns false if that
 // isn't known.
 func (in *installer) alternative(args []string) bool {
 	args = slices.DeleteFunc(args, func(a string) bool { return a == "--quiet" || a == "--force" })
@@ -78,7 +78,7 @@ func (in *installer) linkAlternative(name, link, file string) bool {
 	return in.to.Symlink(link, folder+name) == nil && in.to.Symlink(folder+name, file) == nil
 }
 
-// readAlternatives parses what is known of the name.
+// readAlternatives reads the alternatives of a name.
 func (in *installer) readAlternatives(name string) *alternatives {
 	a := &alternatives{links: map[string]string{}}
 	text, ok := in.written[alternativesFolder+name]

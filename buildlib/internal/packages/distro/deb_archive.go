@@ -87,7 +87,7 @@ func readControl(ctx context.Context, name string, r io.Reader) (map[string]memb
 				return nil
 			}
 			if e.Link != "" || !controlName.MatchString(file) {
-				return fmt.Errorf("has %.80q, which is no control file", file)
+				return fmt.Errorf("%.80q is not a control file", file)
 			}
 			data, err := io.ReadAll(r)
 			members[file] = member{data, e.Mode}

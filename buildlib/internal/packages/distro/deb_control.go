@@ -88,7 +88,7 @@ func parseStanza(text string) (stanza, error) {
 		}
 		last = strings.ToLower(name)
 		if _, twice := s.fields[last]; twice {
-			return s, fmt.Errorf("field %.80q is there twice", name)
+			return s, fmt.Errorf("field %.80q occurs twice", name)
 		}
 		s.fields[last] = strings.TrimSpace(value)
 	}
@@ -103,7 +103,7 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, errors.New("is larger than any honest one")
+		return 0, errors.New("is too large")
 	}
 	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)

@@ -14,7 +14,7 @@ var fieldOrder = []string{"package", "essential", "protected", "status", "priori
 	"architecture", "multi-arch", "source", "version", "config-version", "replaces", "provides", "depends", "pre-depends", "recommends",
 	"suggests", "breaks", "conflicts", "enhances", "conffiles", "description"}
 
-// database writes what dpkg and apt note of the packages.
+// database writes dpkg's and apt's records of the packages.
 func (in *installer) database(wanted []string) error {
 	texts := map[string]string{}
 	f, err := in.base.Open(statusPath)
@@ -107,7 +107,7 @@ func (u *unpacked) status(in *installer) string {
 	return strings.Join(lines, "\n")
 }
 
-// interests notes the package in the lists of triggers that it waits for
+// interests adds the package to the lists of the triggers that it is interested in
 // (deb-triggers(5)).
 func (in *installer) interests(u *unpacked) error {
 	const folder = "/var/lib/dpkg/triggers/"
@@ -124,7 +124,7 @@ func (in *installer) interests(u *unpacked) error {
 			entry, file = file+" "+entry, "File"
 		}
 		if strings.Contains(file, "/") {
-			return fmt.Errorf("package %s: trigger %.80q is not one", u.name, file)
+			return fmt.Errorf("package %s: %.80q is not a trigger", u.name, file)
 		}
 		text, ok := in.written[folder+file]
 		if !ok {
@@ -140,7 +140,7 @@ func (in *installer) interests(u *unpacked) error {
 	return nil
 }
 
-// automatic notes for apt which packages were not asked for.
+// automatic tells apt which packages were not asked for.
 func (in *installer) automatic(wanted []string) error {
 	const at = "var/lib/apt/extended_states"
 	text := ""

@@ -13,9 +13,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// loaded are the folders that Debian's dynamic loader looks in by itself, without
-// /etc/ld.so.cache (ld.so(8)). So ldconfig needn't run: packages have the links that
-// it would make (Debian policy 8.1), and a cache that the base has stays right for
+// loaded matches the folders in which Debian's dynamic loader looks without
+// /etc/ld.so.cache (ld.so(8)). For them ldconfig needn't run: packages have the
+// links that it would make (Debian policy 8.1), and the base's cache stays right for
 // what it lists.
 var loaded = regexp.MustCompile(`^(/usr)?/lib(64|32)?(/[a-z0-9_]+-linux-gnu[a-z0-9_]*)?$`)
 
@@ -62,5 +62,5 @@ func cachedOnly(base fs.FS, to *packages.Contents) ([]string, error) {
 	return found, nil
 }
 
-// merged is a path without the /usr that it may have.
+// merged is a path without /usr, which is the same where /usr is merged.
 func merged(p string) string { return strings.TrimPrefix(p, "/usr") }

@@ -32,7 +32,7 @@ func parseRelations(field string) ([]relation, error) {
 	var all []relation
 	for _, g := range groups {
 		if len(g) > 1 {
-			return nil, fmt.Errorf("%q has alternatives where none can be", g)
+			return nil, fmt.Errorf("%q has alternatives, which this field can't have", g)
 		}
 		all = append(all, g[0])
 	}
@@ -42,7 +42,7 @@ func parseRelations(field string) ([]relation, error) {
 func parseRelation(s string) (relation, error) {
 	name, bound, bounded := strings.Cut(s, "(")
 	r := relation{name: strings.TrimSpace(name), compare: compareDeb}
-	r.name, _, _ = strings.Cut(r.name, ":") // one architecture is all there is
+	r.name, _, _ = strings.Cut(r.name, ":") // there is only one architecture
 	if bounded {
 		bound, closed := strings.CutSuffix(strings.TrimSpace(bound), ")")
 		r.version = strings.TrimSpace(strings.TrimLeft(bound, "<=> "))

@@ -16,11 +16,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// release is what a Release file says of the lists of packages.
+// release is what a Release file says about the lists of packages.
 type release struct {
 	files    map[string]string // sha256 by name
 	byHash   bool
-	optional bool // NotAutomatic: only what is asked for by version
+	optional bool // NotAutomatic: used only if asked for by version
 }
 
 // maxRelease bounds a Release file; Debian's have 200 kB.
@@ -56,7 +56,7 @@ func (s *debSystem) release(ctx context.Context, client *packages.Client, src so
 	return r, nil
 }
 
-// unsigned returns the text of a signed one.
+// unsigned returns the text of a signed file.
 func unsigned(signed []byte) []byte {
 	_, text, found := bytes.Cut(signed, []byte("\n\n"))
 	if !found || !bytes.HasPrefix(signed, []byte("-----BEGIN")) {
@@ -66,8 +66,8 @@ func unsigned(signed []byte) []byte {
 	return text
 }
 
-// gpgv returns the text that one of the keys has signed, as the program gpgv
-// says. As apt, it is content with one good signature of several.
+// gpgv has the program gpgv check that one of the keys has signed a file, and
+// returns its text. Like apt, it needs one good signature of several.
 func gpgv(ctx context.Context, signed []byte, keys [][]byte) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "multimage-gpgv-")
 	if err != nil {
@@ -87,8 +87,8 @@ func gpgv(ctx context.Context, signed []byte, keys [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	cmd := process.Command(ctx, "gpgv", append(args, in)...)
-	var status, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &status, &said
+	var status, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &status, &stderr
 	failed := cmd.Run()
 	if errors.Is(failed, exec.ErrNotFound) {
 		return nil, errors.New("its signature is checked by the program gpgv, which isn't here; install it (Debian: apt-get install gpgv; Alpine: apk add gpgv; macOS: brew install gnupg)")
@@ -113,7 +113,7 @@ func gpgv(ctx context.Context, signed []byte, keys [][]byte) ([]byte, error) {
 		if failed == nil {
 			failed = errors.New("no good signature")
 		}
-		return nil, fmt.Errorf("not signed by a key that the base trusts: gpgv: %w: %s", failed, bytes.TrimSpace(said.Bytes()))
+		return nil, fmt.Errorf("not signed by a key that the base trusts: gpgv: %w: %s", failed, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return os.ReadFile(out)
 }
@@ -144,8 +144,8 @@ func parseRelease(text string, dated bool) (*release, error) {
 	return r, nil
 }
 
-// locate returns the URL and sha256 of the list called name, in the best
-// compression that it is kept in: gzip needs no program.
+// locate returns the URL, the sha256 and the file name of the list called name. It
+// prefers gzip, which needs no program.
 func (r *release) locate(folder, name string) (at, sum, file string, ok bool) {
 	for _, ending := range []string{".gz", ".zst", ".xz", ""} {
 		if sum, ok = r.files[name+ending]; ok {

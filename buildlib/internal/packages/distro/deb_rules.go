@@ -14,8 +14,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// rules are what a base says of the files of packages: which are left out,
-// which go elsewhere, and whose they are.
+// rules are what a base decides about the files of packages: which are left out,
+// which go elsewhere, and who owns them.
 type rules struct {
 	filters   []filter
 	diversion map[string]diversion
@@ -26,13 +26,13 @@ type rules struct {
 type filter struct {
 	include bool
 	match   *regexp.Regexp
-	literal string // what stands before the first wildcard
+	literal string // what comes before the first wildcard
 }
 
 type diversion struct{ to, by string }
 
-// configName is what names in dpkg.cfg.d must be of; dpkg passes over others, like
-// those that end in .bak (dpkg(1), "FILES").
+// configName matches the names that dpkg reads in dpkg.cfg.d, unlike those that end
+// in .bak (dpkg(1), "FILES").
 var configName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func readRules(base fs.FS) (*rules, error) {
@@ -78,13 +78,13 @@ func readRules(base fs.FS) (*rules, error) {
 	for _, line := range lines {
 		words := strings.Fields(line)
 		if len(words) != 4 {
-			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q has not four words", line)
+			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q doesn't have four words", line)
 		}
 		mode, err := strconv.ParseInt(words[2], 8, 32)
 		uid, known := passwd.UID(strings.TrimPrefix(words[0], "#"))
 		gid, also := passwd.GID(strings.TrimPrefix(words[1], "#"))
 		if err != nil || !known || !also {
-			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q names no mode and owner", line)
+			return nil, fmt.Errorf("/var/lib/dpkg/statoverride: line %.80q doesn't name a mode and an owner", line)
 		}
 		r.overrides[words[3]] = packages.Entry{Mode: mode, UID: uid, GID: gid}
 	}
@@ -127,8 +127,8 @@ func newFilter(include bool, pattern string) filter {
 	return f
 }
 
-// excluded tells that the base wants no such path. A directory that an include
-// may want something of is kept.
+// excluded tells that the base leaves the path out. A directory in which something
+// may be included is kept.
 func (r *rules) excluded(e packages.Entry) bool {
 	skip := false
 	for _, f := range r.filters {
@@ -152,7 +152,7 @@ func (r *rules) diverted(p, by string) string {
 	return p
 }
 
-// override sets owner and mode as dpkg-statoverride has noted them.
+// override sets the owner and mode that dpkg-statoverride(1) has recorded.
 func (r *rules) override(e *packages.Entry) {
 	if o, ok := r.overrides[e.Path]; ok {
 		e.Mode, e.UID, e.GID = o.Mode, o.UID, o.GID

@@ -12,9 +12,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// needless are commands of maintainer scripts that have nothing to do in an
-// image: what they make is only faster (byte-compiling), made by them again
-// (caches of documentation), or for an init system, which containers have not.
+// needless are commands of maintainer scripts that an image can do without: they
+// only save time (byte-compiling), can be run again (caches of documentation), or
+// serve an init system, which containers don't have.
 var needless = []string{
 	"py3compile", "py3clean", "pycompile", "pyclean", "update-binfmts", "update-python-modules", "dpkg-maintscript-helper",
 	"deb-systemd-helper", "deb-systemd-invoke", "systemctl", "systemd-tmpfiles", "invoke-rc.d", "update-rc.d", "service", "telinit", "udevadm",
@@ -24,8 +24,8 @@ var needless = []string{
 	"rm", "rmdir", "kill", "sync", "dpkg", "deb-systemd", "dbus-send", "glib-compile-schemas-noop",
 }
 
-// readScripts are the packages whose scripts were read: at a first installation
-// they do nothing but what this says, or nothing at all.
+// readScripts are the packages whose scripts people have read. do does all that
+// they do at a first installation; nil: nothing.
 var readScripts = []struct {
 	name    *regexp.Regexp
 	do      func(in *installer, u *unpacked) error
@@ -69,7 +69,7 @@ var readScripts = []struct {
 	{regexp.MustCompile(`^(openssl|libc6|libc-bin|perl-base|perl|libpam0g)$`), nil, false},
 }
 
-// scripts does what the maintainer scripts would, as far as that is known.
+// scripts does what the maintainer scripts would.
 func (in *installer) scripts(ignore []string) error {
 	for _, u := range in.order {
 		if slices.Contains(ignore, u.name) {
@@ -101,8 +101,8 @@ func (in *installer) scripts(ignore []string) error {
 	return nil
 }
 
-// libraries refuses those that ldconfig would have to make known. What the base had,
-// its cache lists.
+// libraries refuses libraries that only ldconfig makes known. The base's own are in
+// its cache.
 func (in *installer) libraries(ignore []string) error {
 	list, err := cachedOnly(in.base, in.to)
 	for _, p := range list {
@@ -113,8 +113,7 @@ func (in *installer) libraries(ignore []string) error {
 	return err
 }
 
-// wasRead does what the package's scripts do, if they are among those that were
-// read.
+// wasRead does what the package's scripts do, if they are among readScripts.
 func (in *installer) wasRead(u *unpacked) (bool, error) {
 	for _, r := range readScripts {
 		if !r.name.MatchString(u.name) {
@@ -128,8 +127,8 @@ func (in *installer) wasRead(u *unpacked) (bool, error) {
 	return false, nil
 }
 
-// test is what a condition's command would say: dpkg --compare-versions (dpkg(1))
-// or a test of a file (test(1)), as far as the base is known.
+// test evaluates dpkg --compare-versions (dpkg(1)) or a test of a file (test(1)), as
+// far as the base is known.
 func (in *installer) test(words []string) (holds, known bool) {
 	if len(words) == 2 && path.IsAbs(words[1]) {
 		return in.isFile(words[0], path.Clean(words[1]))
@@ -197,7 +196,7 @@ func (in *installer) do(u *unpacked, words []string) bool {
 	return in.accounts.Command(words, in.to)
 }
 
-// statoverride does what dpkg-statoverride(1) would: it notes an owner and mode,
+// statoverride does what dpkg-statoverride(1) would: it records an owner and mode,
 // and sets them.
 func (in *installer) statoverride(args []string) bool {
 	args = slices.DeleteFunc(args, func(a string) bool { return a == "--quiet" || a == "--force" || a == "--update" })

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// source is one line of apt's sources: one suite (sources.list(5)).
+// source is a suite in apt's sources (sources.list(5)).
 type source struct {
 	uri, suite string
 	components []string
 	archs      []string // empty: all
-	signedBy   string   // a keyring's path or a key in armour; empty: the trusted ones
-	trusted    bool     // taken without a signature
-	expired    bool     // taken though no longer valid
-	file       string   // that names it
+	signedBy   string   // a keyring's path or a key in armour; empty: the trusted keys
+	trusted    bool     // needs no signature
+	expired    bool     // may be no longer valid
+	file       string   // the file that names it
 }
 
 // sources reads the base's apt sources.
@@ -91,7 +91,7 @@ func parseList(text string) ([]source, error) {
 	return all, check(all)
 }
 
-// parseDeb822 parses the style of paragraphs.
+// parseDeb822 parses the deb822 style, paragraphs.
 func parseDeb822(text string) ([]source, error) {
 	var all []source
 	err := eachStanza(strings.NewReader(text), func(st stanza) error {
@@ -213,8 +213,8 @@ func (s *debSystem) keys(src source) ([][]byte, error) {
 	return keys, nil
 }
 
-// dearmour returns the keys of an ASCII armour (RFC 9580, section 6.2), of
-// which gpgv takes none.
+// dearmour returns the keys in ASCII armour (RFC 9580, section 6.2), which gpgv
+// doesn't read.
 func dearmour(text string) ([]byte, error) {
 	var keys []byte
 	for {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// debSystem is a base whose packages dpkg manages.
+// debSystem is a base with dpkg.
 type debSystem struct {
 	base      fs.FS
 	arch      string
@@ -28,8 +28,8 @@ func debArch(arch, variant string) string {
 	}[arch]
 }
 
-// openDeb reads what the base has installed, for the architecture arch, by
-// Debian's name.
+// openDeb reads what the base has installed for arch, Debian's name of an
+// architecture.
 func openDeb(base fs.FS, arch string) (*debSystem, error) {
 	s := &debSystem{base: base, arch: arch, installed: map[string]*pkg{}}
 	f, err := base.Open(statusPath)
@@ -39,7 +39,7 @@ func openDeb(base fs.FS, arch string) (*debSystem, error) {
 	defer f.Close()
 	err = eachStanza(f, func(st stanza) error {
 		if st.get("version") == "" {
-			return nil // known of, and never installed
+			return nil // known, but never installed
 		}
 		p, err := newPkg(st)
 		if err != nil {

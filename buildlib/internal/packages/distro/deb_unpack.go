@@ -41,11 +41,11 @@ type installer struct {
 	to       *packages.Contents
 	rules    *rules
 	accounts *packages.Accounts
-	owners   map[string]string // of the base's paths: the package's name
+	owners   map[string]string // the package of each of the base's paths
 	done     map[string]*unpacked
 	order    []*unpacked
-	by       map[string]*unpacked // who has the path now
-	written  map[string]string    // database files that were changed
+	by       map[string]*unpacked // the new package of a path
+	written  map[string]string    // texts of changed database files, by path
 }
 
 // unpack adds one package's files.
@@ -96,7 +96,7 @@ func (in *installer) add(u *unpacked, e packages.Entry, r io.Reader) error {
 		return nil
 	}
 	if e.Type == tar.TypeLink && !slices.Contains(u.list, e.Link) {
-		return fmt.Errorf("%s: is a hard link to %s, which is no file of the package before it", e.Path, e.Link)
+		return fmt.Errorf("%s: is a hard link to %s, which is not an earlier file of the package", e.Path, e.Link)
 	}
 	e.Path = in.rules.diverted(e.Path, u.name)
 	if e.Type == tar.TypeLink {
@@ -122,9 +122,9 @@ func (in *installer) add(u *unpacked, e packages.Entry, r io.Reader) error {
 	return in.to.Add(e, r)
 }
 
-// contested decides about a file that another package has too: it is an error
-// unless one of them says that it replaces the other (Debian policy 7.6.1).
-// skip tells that the other's stays.
+// contested decides about a file that another package has, too: an error, unless
+// one of them replaces the other (Debian policy 7.6.1). skip is set if the other's
+// file stays.
 func (in *installer) contested(u *unpacked, e packages.Entry) (skip bool, err error) {
 	var other *pkg
 	if o := in.by[e.Path]; o != nil && o != u {
@@ -152,8 +152,9 @@ func (in *installer) contested(u *unpacked, e packages.Entry) (skip bool, err er
 
 const maxConffile = 64 << 20
 
-// conffile decides where a configuration file goes: one that was changed in the
-// base stays, and the new one is put beside it, as dpkg does if nobody answers.
+// conffile decides where a configuration file goes; nowhere if that is empty. A
+// file that was changed in the base stays, and the new one is put beside it, as
+// dpkg does when it can't ask.
 func (in *installer) conffile(u *unpacked, at, sum string) (string, error) {
 	data, err := fs.ReadFile(in.base, strings.TrimPrefix(at, "/"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -176,7 +177,7 @@ func (in *installer) conffile(u *unpacked, at, sum string) (string, error) {
 	return at + ".dpkg-dist", nil
 }
 
-// conffiles are the MD5 of a base's package's configuration files.
+// conffiles are the MD5 of the configuration files of a package in the base.
 func conffiles(p *pkg) map[string]string {
 	sums := map[string]string{}
 	if s, err := parseStanza(p.text); err == nil {
@@ -189,8 +190,8 @@ func conffiles(p *pkg) map[string]string {
 	return sums
 }
 
-// links refuses hard links whose file another package has taken over, or that
-// was left out: there is nothing that they could be of.
+// links refuses hard links to a file that was left out, or that another package
+// has taken over.
 func (in *installer) links() error {
 	for _, e := range in.to.Entries() {
 		if e.Type != tar.TypeLink {
@@ -203,8 +204,8 @@ func (in *installer) links() error {
 	return nil
 }
 
-// removed takes away what the packages that are replaced had and have no more.
-// Their configuration files stay, as with dpkg.
+// removed takes away the files that newer packages no longer have. Configuration
+// files stay, as with dpkg.
 func (in *installer) removed() {
 	var gone []string
 	for p, owner := range in.owners {

@@ -10,23 +10,23 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// pkg is a version of a package, of an index or of those that are installed.
+// pkg is a version of a package, in an index or installed.
 type pkg struct {
 	name, version, arch, multi string
 
-	text      string // the paragraph as it is, of installed ones
+	text      string // the paragraph of an installed one
 	url       string // of the .deb; empty: installed
 	size      int64
 	sha256    string
 	rank      int  // by its Priority, 0 the most important
-	last      bool // of a suite that is taken only if asked for (NotAutomatic)
+	last      bool // of a suite that is used only if asked for (NotAutomatic)
 	essential bool
 
 	provides          []relation
 	depends           []group // Pre-Depends too
 	conflicts, breaks []relation
 	replaces          []relation
-	exclusive         []string // what no other package may provide with it (apk)
+	exclusive         []string // names that no other installed package may provide (apk)
 	installIf         []group  // installed when all of these are (apk)
 	checksum          string   // of an .apk's control part
 	bad               error    // why its relations can't be read
@@ -34,8 +34,7 @@ type pkg struct {
 	parsed            bool
 }
 
-// validName is what names of packages are made of (Debian policy 5.6.1), and
-// what keeps them from being paths.
+// The forms of names (Debian policy 5.6.1) and versions. None of them can be a path.
 var (
 	validName    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*$`)
 	validVersion = regexp.MustCompile(`^[A-Za-z0-9.+:~-]+$`)
@@ -57,14 +56,14 @@ func newPkg(s stanza) (*pkg, error) {
 	}
 	if size := s.get("size"); size != "" {
 		if p.size, err = strconv.ParseInt(size, 10, 64); err != nil || p.size < 0 {
-			return nil, fmt.Errorf("package %s: Size %.80q is no number", p.name, size)
+			return nil, fmt.Errorf("package %s: Size %.80q is not a number", p.name, size)
 		}
 	}
 	p.sha256 = strings.ToLower(s.get("sha256"))
 	return p, nil
 }
 
-// parse reads the relations; few of the packages of an index are asked for them.
+// parse reads the relations, which few of an index's packages need.
 func (p *pkg) parse() error {
 	if p.parsed {
 		return p.bad
@@ -86,8 +85,8 @@ func (p *pkg) parse() error {
 	return p.bad
 }
 
-// excludes tells whether p says that it and q can't both be installed. A
-// package doesn't conflict with itself or with what it provides.
+// excludes tells whether p conflicts with q. A package doesn't conflict with
+// itself, or with what it provides.
 func (p *pkg) excludes(q *pkg) bool {
 	if p.name == q.name {
 		return false

@@ -29,7 +29,7 @@ func (r relation) String() string {
 	return fmt.Sprintf("%s (%s %s)", r.name, r.op, r.version)
 }
 
-// takes tells whether the version is one that r wants.
+// takes tells whether r allows the version.
 func (r relation) takes(version string) bool {
 	if r.op == "" {
 		return true

@@ -17,15 +17,15 @@ type Manager interface {
 	// fit. A base's package is replaced by a newer one where that is needed,
 	// and never removed.
 	Choose(ctx context.Context, client *packages.Client, wanted []string) ([]packages.Package, error)
-	// Install puts the packages, which are fetched by the client, into the
-	// contents, with what the package manager would write of them and what
-	// is known of their maintainer scripts. Those wanted were asked for;
-	// scripts of packages in ignore are passed over.
+	// Install puts the packages, which the client fetches, into the contents,
+	// with the package manager's records and what their maintainer scripts
+	// would do. Those in wanted are recorded as asked for; scripts of packages
+	// in ignore are passed over.
 	Install(ctx context.Context, client *packages.Client, list []packages.Package, wanted, ignore []string, to *packages.Contents) error
 }
 
-// ErrNone is the error of a base that has no package manager that is known.
-var ErrNone = errors.New("there is no package manager that is known: Packages need a base with apt (Debian, Ubuntu) or apk (Alpine)")
+// ErrNone is the error of a base without apt or apk.
+var ErrNone = errors.New("there is no known package manager: Packages need a base with apt (Debian, Ubuntu) or apk (Alpine)")
 
 // Folders are where Open and what it returns look in the base.
 var Folders = []string{"/etc", "/lib/apk", "/usr/lib/apk", "/var/lib/dpkg", "/var/lib/apt/extended_states", "/usr/share/keyrings", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"}
@@ -45,7 +45,7 @@ func Open(base fs.FS, arch, variant string) (Manager, error) {
 		}
 	}
 	if has("var/lib/dpkg/status.d") {
-		return nil, errors.New("has packages of Debian's and no package manager, as distroless images do: choose a base that has apt, like debian:12-slim")
+		return nil, errors.New("has Debian packages but no package manager, as distroless images do: choose a base that has apt, like debian:12-slim")
 	}
 	return nil, ErrNone
 }

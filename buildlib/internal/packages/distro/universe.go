@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// universe is what can be chosen from.
+// universe is all packages that can be chosen.
 type universe struct {
 	compare  func(a, b string) int // versions
-	named    map[string][]*pkg     // by name, the best version first
+	named    map[string][]*pkg     // by name, the newest version first
 	provided map[string][]*pkg     // by what they provide
-	// companions are those with an install_if, sorted by name and newest first.
+	// companions are packages with an install_if, by name and newest first.
 	companions []*pkg
 }
 
@@ -29,8 +29,8 @@ func (u *universe) add(p *pkg) {
 	}
 }
 
-// sort puts the best first: of a name the newest version, of those that provide
-// one the most important.
+// sort puts the best first: the newest version of a name, the most important of
+// its providers.
 func (u *universe) sort() {
 	newest := func(a, b *pkg) int {
 		if a.last != b.last {
