@@ -40,6 +40,14 @@ func (s *Shell) Look(script string) string {
 	return bad
 }
 
+// Check is Look as a *ScriptError, for a script of that package.
+func (s *Shell) Check(pkg, name, script string) error {
+	if line := s.Look(script); line != "" {
+		return &ScriptError{Package: pkg, Script: name, Line: strings.Join(strings.Fields(line), " ")}
+	}
+	return nil
+}
+
 var (
 	function   = regexp.MustCompile(`^(?:function\s+)?([\w-]+)\s*\(\)\s*\{?$`)
 	assignment = regexp.MustCompile(`^(?:local |export |readonly )?\s*(\w+)=(.*)$`)

@@ -324,8 +324,8 @@ func (in *apkInstaller) scripts(ignore []string) error {
 		}
 		for _, script := range run {
 			sh := packages.Shell{Args: []string{u.version}, Do: in.do}
-			if line := sh.Look(string(u.scripts[script])); line != "" {
-				return &packages.ScriptError{Package: u.String(), Script: script, Line: strings.Join(strings.Fields(line), " ")}
+			if err := sh.Check(u.String(), script, string(u.scripts[script])); err != nil {
+				return err
 			}
 		}
 	}

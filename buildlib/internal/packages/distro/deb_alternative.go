@@ -2,7 +2,6 @@ package distro
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -81,15 +80,7 @@ func (in *installer) linkAlternative(name, link, file string) bool {
 // readAlternatives reads the alternatives of a name.
 func (in *installer) readAlternatives(name string) *alternatives {
 	a := &alternatives{links: map[string]string{}}
-	text, ok := in.written[alternativesFolder+name]
-	if !ok {
-		data, err := fs.ReadFile(in.base, alternativesFolder[1:]+name)
-		if err != nil {
-			return a
-		}
-		text = string(data)
-	}
-	head, body, _ := strings.Cut(text, "\n\n")
+	head, body, _ := strings.Cut(in.text(alternativesFolder+name), "\n\n")
 	lines := strings.Split(head, "\n")
 	a.manual = lines[0] == "manual"
 	for pair := range slices.Chunk(lines[min(2, len(lines)):], 2) {

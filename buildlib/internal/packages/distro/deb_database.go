@@ -3,7 +3,6 @@ package distro
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -55,12 +54,13 @@ func (in *installer) database(wanted []string) error {
 	if err := in.to.Text("/"+statusPath, 0o644, all.String()); err != nil {
 		return err
 	}
+	in.automatic(wanted)
 	for name, text := range in.written {
 		if err := in.to.Text(name, 0o644, text); err != nil {
 			return err
 		}
 	}
-	return in.automatic(wanted)
+	return nil
 }
 
 const infoFolder = "/var/lib/dpkg/info/"
@@ -126,13 +126,7 @@ func (in *installer) interests(u *unpacked) error {
 		if strings.Contains(file, "/") {
 			return fmt.Errorf("package %s: %.80q is not a trigger", u.name, file)
 		}
-		text, ok := in.written[folder+file]
-		if !ok {
-			was, err := fs.ReadFile(in.base, strings.TrimPrefix(folder, "/")+file)
-			if err == nil {
-				text = string(was)
-			}
-		}
+		text := in.text(folder + file)
 		if !slices.Contains(strings.Split(text, "\n"), entry) {
 			in.written[folder+file] = text + entry + "\n"
 		}
@@ -141,17 +135,14 @@ func (in *installer) interests(u *unpacked) error {
 }
 
 // automatic tells apt which packages were not asked for.
-func (in *installer) automatic(wanted []string) error {
-	const at = "var/lib/apt/extended_states"
-	text := ""
-	if was, err := fs.ReadFile(in.base, at); err == nil {
-		text = string(was)
-	}
+func (in *installer) automatic(wanted []string) {
+	const at = "/var/lib/apt/extended_states"
+	text := in.text(at)
 	for _, name := range slices.Sorted(maps.Keys(in.done)) {
 		asked := slices.ContainsFunc(wanted, func(w string) bool { w, _, _ = strings.Cut(w, "="); return w == name })
 		if in.installed[name] == nil && !asked {
 			text += fmt.Sprintf("Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", name, in.arch)
 		}
 	}
-	return in.to.Text("/"+at, 0o644, text)
+	in.written[at] = text
 }

@@ -93,8 +93,8 @@ func (in *installer) scripts(ignore []string) error {
 				}
 			}
 			sh := packages.Shell{Args: args, Do: func(words []string) bool { return in.do(u, words) }, Test: in.test}
-			if line := sh.Look(text); line != "" {
-				return fmt.Errorf("%w", &packages.ScriptError{Package: u.String(), Script: script, Line: strings.Join(strings.Fields(line), " ")})
+			if err := sh.Check(u.String(), script, text); err != nil {
+				return err
 			}
 		}
 	}
@@ -211,13 +211,6 @@ func (in *installer) statoverride(args []string) bool {
 		return false
 	}
 	const at = "/var/lib/dpkg/statoverride"
-	text, ok := in.written[at]
-	if !ok {
-		was, err := fs.ReadFile(in.base, at[1:])
-		if err == nil {
-			text = string(was)
-		}
-	}
-	in.written[at] = fmt.Sprintf("%s%s %s %o %s\n", text, args[1], args[2], e.Mode, args[4])
+	in.written[at] = fmt.Sprintf("%s%s %s %o %s\n", in.text(at), args[1], args[2], e.Mode, args[4])
 	return true
 }

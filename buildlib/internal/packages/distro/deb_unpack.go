@@ -48,6 +48,15 @@ type installer struct {
 	written  map[string]string    // texts of changed database files, by path
 }
 
+// text is what a database file holds by now.
+func (in *installer) text(p string) string {
+	if text, ok := in.written[p]; ok {
+		return text
+	}
+	data, _ := fs.ReadFile(in.base, p[1:])
+	return string(data)
+}
+
 // unpack adds one package's files.
 func (in *installer) unpack(ctx context.Context, client *packages.Client, p packages.Package) error {
 	blob, err := client.Open(ctx, p.URL, p.SHA256, p.Size)
