@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Artifact is a document as registries have it: a manifest with a subject, and
-// one layer (OCI image spec, manifest.md, "Guidelines for Artifact Usage").
+// Artifact is a document in a registry: a manifest with a subject and one layer
+// (OCI image spec, manifest.md, "Guidelines for Artifact Usage").
 type Artifact struct {
 	Descriptor v1.Descriptor
 	Manifest   []byte

@@ -3,6 +3,7 @@ package evidence
 import (
 	"debug/buildinfo"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"runtime/debug"
@@ -12,8 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Binary is a Go program in an image, as its build info tells
-// (runtime/debug.BuildInfo).
+// Binary is a Go program in an image, with its build info (runtime/debug.BuildInfo).
 type Binary struct {
 	Path    string   `json:"path"` // in the image
 	Digest  v1.Hash  `json:"digest"`
@@ -25,15 +25,15 @@ type Binary struct {
 	Settings []string `json:"settings,omitempty"`
 }
 
-// Module is a module that a binary was compiled of, after replace directives.
+// Module is a module that a binary was compiled from, after replace directives.
 type Module struct {
 	Path     string `json:"path"`
 	Version  string `json:"version"`
 	Sum      string `json:"sum,omitempty"`      // h1: as in go.sum; empty for the main module and folders
-	Replaces string `json:"replaces,omitempty"` // PATH@VERSION in whose place it is
+	Replaces string `json:"replaces,omitempty"` // PATH@VERSION that it replaces
 }
 
-// develVersion is the version of a module that has none.
+// develVersion is the version of a module without one.
 const develVersion = "(devel)"
 
 // Executable is a program of an image.
@@ -51,15 +51,17 @@ func readBinary(e Executable) (Binary, error) {
 	}
 	defer f.Close()
 	b := Binary{Path: e.Path, Digest: e.Digest}
-	info, err := buildinfo.Read(f)
-	if err != nil {
-		return b, nil // a linker's flag may leave it out
-	}
-	b.fill(info)
+	b.read(f)
 	return b, nil
 }
 
-func (b *Binary) fill(info *debug.BuildInfo) {
+// read takes over the build info of a program, if it has one: a linker's flag may
+// leave it out.
+func (b *Binary) read(program io.ReaderAt) {
+	info, err := buildinfo.Read(program)
+	if err != nil {
+		return
+	}
 	b.Package, b.Go = info.Path, info.GoVersion
 	if info.Main.Path != "" {
 		b.Main = module(&info.Main)
@@ -72,8 +74,8 @@ func (b *Binary) fill(info *debug.BuildInfo) {
 	}
 }
 
-// module resolves a replace directive. One that leads to a folder is still the
-// module, of no known version: the folder's name may tell of this machine.
+// module resolves a replace directive. Replaced by a folder, it is still the module,
+// without a known version: the folder's name may reveal something of this machine.
 func module(m *debug.Module) Module {
 	if m.Replace == nil {
 		return Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
@@ -87,12 +89,11 @@ func module(m *debug.Module) Module {
 
 // stdlib is the standard library as a module, as vulnerability databases know it.
 func (b *Binary) stdlib() Module {
-	version, _, _ := strings.Cut(strings.TrimPrefix(b.Go, "go"), " ") // experiments come behind a space
+	version, _, _ := strings.Cut(strings.TrimPrefix(b.Go, "go"), " ") // a space and experiments may follow
 	return Module{Path: "stdlib", Version: version}
 }
 
-// difference says in which way two binaries' build infos differ; empty: they
-// don't.
+// difference says how two binaries' build infos differ, or nothing.
 func (b *Binary) difference(o *Binary) string {
 	switch {
 	case b.Go != o.Go:
@@ -132,7 +133,7 @@ func settings(list []string) map[string]string {
 	return values
 }
 
-// compareMaps says where two maps of texts first differ; empty: nowhere.
+// compareMaps says where two maps first differ, or nothing.
 func compareMaps(here, there map[string]string) string {
 	all := map[string]string{}
 	maps.Copy(all, here)

@@ -15,8 +15,7 @@ const BundleType types.MediaType = "application/vnd.dev.sigstore.bundle.v0.3+jso
 
 const payloadType = "application/vnd.in-toto+json"
 
-// bundle is a Sigstore bundle with a DSSE envelope and the hint of a key
-// (github.com/sigstore/protobuf-specs, sigstore_bundle.proto).
+// bundle is a Sigstore bundle with a DSSE envelope and a key's hint (github.com/sigstore/protobuf-specs, sigstore_bundle.proto).
 type bundle struct {
 	MediaType    types.MediaType `json:"mediaType"`
 	Verification struct {
@@ -40,7 +39,7 @@ type signature struct {
 	Sig []byte `json:"sig"`
 }
 
-// encoding is what is signed (DSSE, pre-authentication encoding).
+// encoding is what gets signed (DSSE, pre-authentication encoding).
 func (e *envelope) encoding() []byte {
 	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(e.PayloadType), e.PayloadType, len(e.Payload), e.Payload)
 }

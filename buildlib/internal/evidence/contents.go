@@ -23,7 +23,7 @@ import (
 )
 
 // Contents are what one platform's image is made of. As JSON they go from the
-// machine that built the image to the one that makes the index of all.
+// machine that built the image to the one that makes the index.
 type Contents struct {
 	Platform string    `json:"platform"`
 	Digest   v1.Hash   `json:"digest"` // of the manifest
@@ -32,15 +32,15 @@ type Contents struct {
 	Binaries []Binary  `json:"binaries,omitempty"`
 	Files    []File    `json:"files,omitempty"`
 	Runtime  []v1.Hash `json:"runtime,omitempty"` // the diff IDs of layers with runtime files
-	// Parameters are all that decided how it was made, as JSON for provenance.
-	// Collect leaves them to its caller.
+	// Parameters are everything that decided how it was made, as JSON for
+	// provenance. Collect leaves them to its caller.
 	Parameters json.RawMessage `json:"parameters,omitempty"`
 }
 
-// Base is what an image stands on. Nil: scratch.
+// Base is an image's base. Nil: scratch.
 type Base struct {
-	Name  string  `json:"name,omitempty"` // in full; empty for one that no registry has
-	Index v1.Hash `json:"index"`          // what Name named
+	Name  string  `json:"name,omitempty"` // in full; empty if no registry has it
+	Index v1.Hash `json:"index"`          // that Name referred to
 	Child v1.Hash `json:"child"`          // the platform's image in it
 }
 
@@ -60,19 +60,19 @@ type Source struct {
 	Binaries []Executable
 }
 
-// contentsFormat is part of the key of kept Contents and Systems: count it up
-// when what is found changes.
-const contentsFormat = "3"
+// contentsFormat is part of the key of kept Contents and Systems. Increase it when
+// Collect finds something else.
+const contentsFormat = "4"
 
-// The histories of the layers that Collect tells apart.
+// What created the layers that Collect tells apart, as in the image's history.
 const (
 	binaryLayer  = "multimage: binary "
 	runtimeLayer = "multimage: runtime files"
 	filesLayer   = "multimage: files"
 )
 
-// Collect finds out what an image is made of. What was found is kept in the
-// cache by the image's digest.
+// Collect finds out what an image is made of, and keeps it in the cache by the
+// image's digest.
 func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error) {
 	digest, err := s.Image.Digest()
 	if err != nil {
@@ -99,10 +99,10 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 	var system []layer
 	for _, l := range layers {
 		switch {
-		case strings.HasPrefix(l.by, binaryLayer):
-		case l.by == runtimeLayer:
+		case strings.HasPrefix(l.createdBy, binaryLayer):
+		case l.createdBy == runtimeLayer:
 			c.Runtime = append(c.Runtime, l.diffID)
-		case l.by == filesLayer:
+		case l.createdBy == filesLayer:
 			if err := c.addFiles(ctx, l); err != nil {
 				return c, err
 			}
@@ -115,7 +115,7 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 	} else if c.System, err = keptSystem(ctx, cache, system); err != nil {
 		return c, err
 	}
-	// What the image has in their place hides those of the base.
+	// The image's own files hide programs of the base.
 	c.System.Programs = slices.DeleteFunc(c.System.Programs, func(b Binary) bool {
 		return slices.ContainsFunc(c.Binaries, func(own Binary) bool { return own.Path == b.Path }) ||
 			slices.ContainsFunc(c.Files, func(f File) bool { return f.Path == b.Path })
@@ -126,11 +126,11 @@ func Collect(ctx context.Context, cache *store.Store, s Source) (Contents, error
 
 func (c *Contents) windows() bool { return strings.HasPrefix(c.Platform, "windows/") }
 
-// layer is a layer and what the history says of it.
+// layer is a layer with its entry in the history.
 type layer struct {
 	v1.Layer
-	by     string
-	diffID v1.Hash
+	createdBy string
+	diffID    v1.Hash
 }
 
 func readLayers(img v1.Image) ([]layer, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // CycloneDX writes a bill of materials as CycloneDX 1.6 (cyclonedx.org/docs/1.6),
-// with the same parts as SPDX. One subject gives the same bytes everywhere.
+// with the same parts as SPDX. The same subject gives the same bytes everywhere.
 func CycloneDX(s *Subject) ([]byte, error) {
 	g := newGraph(s)
 	doc := cdxDocument{
@@ -21,11 +21,11 @@ func CycloneDX(s *Subject) ([]byte, error) {
 		Components:   []cdxComponent{},
 		Dependencies: []cdxDependency{},
 	}
-	on, known := map[string][]string{}, map[edge]bool{}
+	dependencies, known := map[string][]string{}, map[edge]bool{}
 	for _, e := range g.edges {
 		if e.how = ""; !known[e] {
 			known[e] = true
-			on[e.from] = append(on[e.from], e.to)
+			dependencies[e.from] = append(dependencies[e.from], e.to)
 		}
 	}
 	var incomplete []string
@@ -33,7 +33,7 @@ func CycloneDX(s *Subject) ([]byte, error) {
 		if i > 0 {
 			doc.Components = append(doc.Components, cdxOf(c))
 		}
-		doc.Dependencies = append(doc.Dependencies, cdxDependency{c.id, on[c.id]})
+		doc.Dependencies = append(doc.Dependencies, cdxDependency{c.id, dependencies[c.id]})
 		if c.incomplete != "" {
 			incomplete = append(incomplete, c.id)
 		}

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
 	"errors"
@@ -22,16 +21,16 @@ import (
 
 // Classes of what differs between two indexes.
 const (
-	Environment   = "environment"      // what builds is another: Go, its settings, a base
+	Environment   = "environment"      // another Go, build setting or base
 	Configuration = "configuration"    // of an image, labels and annotations included
 	Content       = "file content"     // or a file that is only in one of them
 	Metadata      = "tar metadata"     // modes, owners, times
-	Compression   = "compression"      // the same layer, compressed otherwise
+	Compression   = "compression"      // the same layer, compressed differently
 	Platforms     = "platforms"        // one is missing, or extra
-	Attached      = "what is attached" // a signature or statement that isn't right
+	Attached      = "what is attached" // a wrong signature or statement
 )
 
-// Difference is the first cause, top down, of two indexes not being the same.
+// Difference is the first difference of two indexes, top down.
 type Difference struct {
 	Class  string   `json:"class"`
 	Path   []string `json:"path"` // from the index to what differs
@@ -45,8 +44,8 @@ func (d *Difference) String() string {
 // maxFile bounds a file whose content is compared, in bytes.
 const maxFile = 2 << 30
 
-// Compare finds the first difference of two indexes: here is what was built, there
-// what was published. Nil: they are the same.
+// Compare finds the first difference of two indexes, of which here was built and
+// there was published. Nil: they are the same.
 func Compare(ctx context.Context, here, there v1.ImageIndex) (*Difference, error) {
 	a, err := here.IndexManifest()
 	if err != nil {
@@ -124,7 +123,7 @@ func compareImages(ctx context.Context, path []string, here, there v1.Image) (*D
 	if err != nil {
 		return nil, err
 	}
-	// The layers are what the rest of the config is of.
+	// The rest of the config is about the layers, which are compared below.
 	x, y := a.DeepCopy(), b.DeepCopy()
 	for _, c := range []*v1.ConfigFile{x, y} {
 		c.RootFS, c.History = v1.RootFS{}, nil
@@ -146,9 +145,9 @@ func compareImages(ctx context.Context, path []string, here, there v1.Image) (*D
 	for i := range max(len(mine), len(theirs)) {
 		at := fmt.Sprintf("layer %d", i+1)
 		if i >= len(mine) {
-			return &Difference{Content, append(path, at), "only there: " + theirs[i].by}, nil
+			return &Difference{Content, append(path, at), "only there: " + theirs[i].createdBy}, nil
 		}
-		at += " (" + strings.TrimPrefix(mine[i].by, "multimage: ") + ")"
+		at += " (" + strings.TrimPrefix(mine[i].createdBy, "multimage: ") + ")"
 		if i >= len(theirs) {
 			return &Difference{Content, append(path, at), "only here"}, nil
 		}
@@ -169,7 +168,7 @@ func compareImages(ctx context.Context, path []string, here, there v1.Image) (*D
 	}
 	at, err := compareJSON(a, b)
 	if at == "" {
-		at = "the manifests are written in another way"
+		at = "the manifests are encoded differently"
 	}
 	return &Difference{Configuration, append(path, "config"), at}, err
 }
@@ -186,10 +185,10 @@ func compareJSON(here, there any) (string, error) {
 			return "", err
 		}
 	}
-	return field("", a, b), nil
+	return compareFields("", a, b), nil
 }
 
-func field(at string, here, there any) string {
+func compareFields(at string, here, there any) string {
 	if reflect.DeepEqual(here, there) {
 		return ""
 	}
@@ -203,14 +202,14 @@ func field(at string, here, there any) string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	for _, key := range slices.Sorted(maps.Keys(all)) {
-		if found := field(strings.TrimPrefix(at+"."+key, "."), a[key], b[key]); found != "" {
+		if found := compareFields(strings.TrimPrefix(at+"."+key, "."), a[key], b[key]); found != "" {
 			return found
 		}
 	}
 	return ""
 }
 
-// compareLayers compares entry by entry: both were written in order.
+// compareLayers compares entry by entry: both are sorted by name.
 func compareLayers(ctx context.Context, path []string, here, there layer) (*Difference, error) {
 	if here.diffID == there.diffID {
 		a, err := here.Digest()
@@ -247,7 +246,7 @@ func compareLayers(ctx context.Context, path []string, here, there layer) (*Diff
 		switch {
 		case h == nil && g == nil:
 			if metadata == nil {
-				metadata = &Difference{Metadata, path, "the tars are written in another way"}
+				metadata = &Difference{Metadata, path, "the tar archives are encoded differently"}
 			}
 			return metadata, nil
 		case g == nil || h != nil && h.Name < g.Name:
@@ -261,7 +260,7 @@ func compareLayers(ctx context.Context, path []string, here, there layer) (*Diff
 				return d, err
 			}
 		}
-		if found := header(h, g); found != "" && metadata == nil {
+		if found := compareHeaders(h, g); found != "" && metadata == nil {
 			metadata = &Difference{Metadata, at, found} // unless a content differs, too
 		}
 	}
@@ -276,7 +275,7 @@ func next(r *tar.Reader) (*tar.Header, error) {
 	return h, err
 }
 
-func header(h, g *tar.Header) string {
+func compareHeaders(h, g *tar.Header) string {
 	for _, f := range []struct {
 		name string
 		a, b any
@@ -306,12 +305,8 @@ func compareFiles(path []string, here, there io.Reader) (*Difference, error) {
 		d.Detail = section
 	}
 	var x, y Binary
-	if info, err := buildinfo.Read(bytes.NewReader(a)); err == nil {
-		x.fill(info)
-	}
-	if info, err := buildinfo.Read(bytes.NewReader(b)); err == nil {
-		y.fill(info)
-	}
+	x.read(bytes.NewReader(a))
+	y.read(bytes.NewReader(b))
 	if found := x.difference(&y); found != "" {
 		d.Detail += "; build info: " + found
 	}
@@ -330,8 +325,8 @@ func firstByte(a, b []byte) string {
 	return fmt.Sprintf("%d bytes here, %d there", len(a), len(b))
 }
 
-// firstSection says which section of two programs (ELF) differs first; empty: they
-// aren't such.
+// firstSection says which section of two ELF programs differs first; nothing of
+// other files.
 func firstSection(a, b []byte) string {
 	x, err := elf.NewFile(bytes.NewReader(a))
 	if err != nil {
@@ -341,7 +336,7 @@ func firstSection(a, b []byte) string {
 	if err != nil {
 		return ""
 	}
-	// Code says more than the build ID, which is of all of it.
+	// Code says more than the build ID, which is a hash of all of it.
 	order := func(s *elf.Section) int {
 		return slices.Index([]string{".note.go.buildid", ".note.gnu.build-id"}, s.Name)
 	}

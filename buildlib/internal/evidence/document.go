@@ -8,14 +8,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Kinds of evidence, as people ask for them.
+// Kinds of evidence, as users name them.
 const (
 	KindSBOM       = "sbom"
 	KindCycloneDX  = "cyclonedx"
 	KindProvenance = "provenance"
 )
 
-// Kinds are all there are.
+// Kinds are all kinds.
 var Kinds = []string{KindSBOM, KindCycloneDX, KindProvenance}
 
 // Suffixes end the names of files with evidence.
@@ -26,7 +26,7 @@ type Document struct {
 	Kind string
 	// Suffix is what the name of its file ends in.
 	Suffix string
-	// MediaType is that of Data, and PredicateType what a statement calls it.
+	// MediaType is Data's, and PredicateType its type in a statement.
 	MediaType     types.MediaType
 	PredicateType string
 	Data          []byte
@@ -45,7 +45,7 @@ func NewDocument(kind string, s *Subject) (d Document, err error) {
 		d = Document{kind, ".provenance.json", "application/vnd.in-toto+json", ProvenanceType, nil}
 		d.Data, err = Provenance(s)
 	default:
-		err = fmt.Errorf("%q is no kind of evidence", kind)
+		err = fmt.Errorf("%q is not a kind of evidence", kind)
 	}
 	return d, err
 }

@@ -270,11 +270,11 @@ func TestSystem(t *testing.T) {
 		{"one that was replaced", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("app", tool), at("x/app", tool)}, {at("app", "#!/bin/sh\n"), at(".wh.x", "")}}, "libc6"},
 		{"a package's program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("var/lib/dpkg/info/libc6.list", "/.\n/bin\n/bin/ldd\n"), at("usr/bin/ldd", elf)}}, "libc6"},
 		{"nobody's program", [][]testenv.Entry{{at("var/lib/dpkg/status", debDatabase), at("var/lib/dpkg/info/libc6.list", "/bin/ldd\n"), at("usr/local/bin/node", elf), at("bin/ldd", elf)}},
-			"libc6 no package brought, and no build info tells of, /usr/local/bin/node"},
+			"libc6 neither a package nor build info accounts for /usr/local/bin/node"},
 		{"apk's program", [][]testenv.Entry{{at("lib/apk/db/installed", "P:busybox\nV:1\nF:bin\nR:busybox\nF:lib\nR:libc.so\n\n"), at("bin/busybox", elf), at("lib/libc.so", elf), at("a", elf), at("b", elf), at("c", elf), at("d", elf)}},
-			"busybox no package brought, and no build info tells of, /a, /b, /c and 1 more"},
+			"busybox neither a package nor build info accounts for /a, /b, /c and 1 more"},
 		{"distroless program", [][]testenv.Entry{{at("var/lib/dpkg/status.d/libc6", "Package: libc6\nVersion: 2\n"), at("var/lib/dpkg/status.d/libc6.md5sums", "0  usr/bin/ldd\n"), at("usr/bin/ldd", elf)}}, "libc6"},
-		{"unknown", [][]testenv.Entry{{at("bin/sh", "")}}, "the base has no database of packages that is known here (apk's, dpkg's)"},
+		{"unknown", [][]testenv.Entry{{at("bin/sh", "")}}, "the base has no known package database (apk's, dpkg's)"},
 	} {
 		var layers []layer
 		for _, entries := range tt.layers {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"path"
@@ -17,14 +18,14 @@ type Subject struct {
 	Name    string  // the image's
 	Version string  // as its label
 	Digest  v1.Hash // of the image's manifest or the index
-	// Created is the image's time: there is no other in what is made here.
+	// Created is the image's time, the only one in the documents.
 	Created time.Time
-	Images  []Contents // of an index all, else the one
+	Images  []Contents // of an index, all of its images; else the one
 	// Revision is the commit, in the repository at the address Source, both empty
 	// if unknown. Dirty is set if tracked files differed from it.
 	Source, Revision string
 	Dirty            bool
-	// Builder names who made it, an address (SLSA provenance, builder.id).
+	// Builder is a URI that names who made it (SLSA provenance, builder.id).
 	Builder string
 }
 
@@ -43,7 +44,7 @@ const (
 	kindRuntime = "runtime"
 )
 
-// component is a part of an image, whatever format it is written in.
+// component is a part of an image, in any format.
 type component struct {
 	id      string // unique in the graph: letters, digits, dots and dashes
 	kind    string
@@ -53,17 +54,17 @@ type component struct {
 	path    string // of a binary or file, in the image
 	sha256  string // of the content; of an image its digest
 	source  string // a distribution's source package
-	license string // a distribution's words
+	license string // as the distribution writes it
 	notes   []string
-	// incomplete says why there may be more below it than is known.
+	// incomplete says why it may have parts that aren't known.
 	incomplete string
 }
 
 // How a component relates to another.
 const (
-	contains  = "CONTAINS"
-	dependsOn = "DEPENDS_ON"
-	standsOn  = "DESCENDANT_OF"
+	contains     = "CONTAINS"
+	dependsOn    = "DEPENDS_ON"
+	descendantOf = "DESCENDANT_OF"
 )
 
 type edge struct{ from, how, to string }
@@ -93,8 +94,8 @@ func newGraph(s *Subject) *graph {
 	return g
 }
 
-// add adds a component once, and returns its ID: key tells it from others of its
-// kind.
+// add adds a component once, and returns its ID. key identifies it among those of
+// its kind.
 func (g *graph) add(c component, key string) string {
 	word := strings.Map(func(r rune) rune {
 		if r < 0x80 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '.') {
@@ -126,10 +127,7 @@ func (g *graph) image(s *Subject, c *Contents) string {
 		notes: []string{"platform: " + c.Platform}, incomplete: c.System.Incomplete,
 	}, c.Platform+c.Digest.String())
 	if b := c.Base; b != nil {
-		name := b.Name
-		if name == "" {
-			name = "base"
-		}
+		name := cmp.Or(b.Name, "base")
 		repository, _, _ := strings.Cut(name, "@")
 		if i := strings.LastIndex(repository, ":"); i > strings.LastIndex(repository, "/") {
 			repository = repository[:i]
@@ -139,7 +137,7 @@ func (g *graph) image(s *Subject, c *Contents) string {
 			base.purl = imagePurl(repository, repository, b.Child.String(), "")
 			base.notes = []string{"index: " + b.Index.String()}
 		}
-		g.join(id, standsOn, g.add(base, b.Name+b.Child.String()))
+		g.join(id, descendantOf, g.add(base, b.Name+b.Child.String()))
 	}
 	g.system(id, &c.System)
 	for i := range c.Binaries {
@@ -168,17 +166,16 @@ func (g *graph) system(image string, s *System) {
 		id := g.add(component{kind: kindPackage, name: p.Name, version: p.Version, purl: purl, source: p.Source, license: p.License}, purl)
 		g.join(in, contains, id)
 	}
-	for i := range s.Programs { // not the distribution's: its packages are for other databases of faults
+	for i := range s.Programs { // joined to the image: vulnerabilities of the system are in other databases
 		g.binary(image, "", &s.Programs[i], "in the base")
 	}
 }
 
-// binary adds a program; version is that of a main module that doesn't know its
-// own.
+// binary adds a program. version is the main module's if it doesn't know its own.
 func (g *graph) binary(in, version string, b *Binary, notes ...string) {
 	c := component{kind: kindBinary, name: path.Base(b.Path), path: b.Path, sha256: b.Digest.Hex, notes: notes}
 	if b.Package == "" {
-		c.incomplete = "the program has no build info, so that its modules aren't known"
+		c.incomplete = "the program has no build info, so its modules aren't known"
 	} else {
 		// Without a stamp, the main module's own version is (devel).
 		main := b.Main
@@ -192,7 +189,7 @@ func (g *graph) binary(in, version string, b *Binary, notes ...string) {
 		if main.Path != "" {
 			c.purl = modulePurl(main)
 		} else if !strings.HasPrefix(b.Package, "cmd/") { // Go's own have none
-			c.incomplete = "the program was built without modules, so that what it is of isn't known"
+			c.incomplete = "the program was built without modules, so what it is made of isn't known"
 		}
 		c.notes = append(c.notes, "package: "+b.Package, "go: "+b.Go, "go build: "+strings.Join(b.Settings, " "))
 	}
@@ -206,7 +203,7 @@ func (g *graph) binary(in, version string, b *Binary, notes ...string) {
 	}
 }
 
-// moduleVersion is what a module can be had by.
+// moduleVersion matches the versions of modules that can be downloaded.
 var moduleVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+incompatible)?$`)
 
 func (g *graph) module(m Module) string {

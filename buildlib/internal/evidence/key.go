@@ -21,11 +21,11 @@ type Key struct {
 	der    []byte // of the public key (SubjectPublicKeyInfo)
 }
 
-// howToMake says how to get a key that can be read.
+// howToMake says how to make a suitable key.
 const howToMake = "make one with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem"
 
 // ParseKey reads a private key (PKCS#8) or a public one (PKIX) from PEM: ECDSA on
-// the curve P-256, or Ed25519. Its errors show nothing of the key.
+// the curve P-256, or Ed25519. Its errors reveal nothing of the key.
 func ParseKey(data []byte) (*Key, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
@@ -39,11 +39,11 @@ func ParseKey(data []byte) (*Key, error) {
 	case block.Type == "PUBLIC KEY":
 		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
 	case strings.HasPrefix(block.Type, "ENCRYPTED ") || block.Headers["DEK-Info"] != "":
-		return nil, errors.New("the key is encrypted: store it without a password where only the signing job can read it; of a PKCS#8 key, openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW takes it off")
+		return nil, errors.New("the key is encrypted: store it without a password where only the signing job can read it; for a PKCS#8 key, openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW removes it")
 	case block.Type == "EC PRIVATE KEY" || block.Type == "RSA PRIVATE KEY":
 		return nil, fmt.Errorf("the key is not PKCS#8 (%s): openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW converts it", block.Type)
 	default:
-		return nil, fmt.Errorf("%.40q is no key: want PRIVATE KEY or PUBLIC KEY: %s", block.Type, howToMake)
+		return nil, fmt.Errorf("%.40q is not a key: want PRIVATE KEY or PUBLIC KEY: %s", block.Type, howToMake)
 	}
 	if err != nil {
 		return nil, errors.New("the key can't be read: it is damaged, or of an unknown kind: " + howToMake)
@@ -57,7 +57,7 @@ func ParseKey(data []byte) (*Key, error) {
 	switch p := k.public.(type) {
 	case *ecdsa.PublicKey:
 		if p.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("the key is of the curve %s: want P-256, or Ed25519: %s", p.Curve.Params().Name, howToMake)
+			return nil, fmt.Errorf("the key is on the curve %s: want P-256, or Ed25519: %s", p.Curve.Params().Name, howToMake)
 		}
 	case ed25519.PublicKey:
 	default:
@@ -76,7 +76,7 @@ func (k *Key) Hint() string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// sign signs, the same bytes each time (for ECDSA, RFC 6979).
+// sign returns the same signature each time (for ECDSA, RFC 6979).
 func (k *Key) sign(message []byte) ([]byte, error) {
 	if k.signer == nil {
 		return nil, errors.New("a public key can't sign: name the private one")

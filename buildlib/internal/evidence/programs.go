@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"debug/buildinfo"
 	"fmt"
 	"io"
 	"maps"
@@ -15,13 +14,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// programLimit bounds a program that is read, in bytes: the largest Go programs
-// have a fifth of it, and one is in memory at a time.
+// programLimit bounds a program that is read into memory, in bytes: the largest Go
+// programs have a fifth of it.
 const programLimit = 512 << 20
 
-// readProgram reads a program or shared library of Linux (ELF) from a layer; ok is
-// false of other files. Its Package is empty if it has no build info of Go's, or is
-// too large to be asked for it.
+// readProgram reads an ELF program or shared library from a layer; ok is false for
+// other files. Its Package is empty if it has no Go build info, or is too large.
 func readProgram(h *tar.Header, r io.Reader) (b Binary, ok bool, err error) {
 	in := bufio.NewReader(r)
 	if magic, _ := in.Peek(4); string(magic) != "\x7fELF" {
@@ -35,15 +33,13 @@ func readProgram(h *tar.Header, r io.Reader) (b Binary, ok bool, err error) {
 	if _, err := io.ReadFull(in, data); err != nil {
 		return b, true, err
 	}
-	if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
-		b.fill(info)
-	}
+	b.read(bytes.NewReader(data))
 	b.Digest, _, err = v1.SHA256(bytes.NewReader(data))
 	return b, true, err
 }
 
-// sortPrograms parts programs into Go's, which say what they are of, and those of
-// which neither they nor a package's list of files says where they are from.
+// sortPrograms returns the Go programs, whose build info says what they are made
+// of, and the programs of unknown origin: without it, and in no package.
 func sortPrograms(programs map[string]Binary, databases map[string][]byte) (known []Binary, unknown []string) {
 	owned := map[string]bool{}
 	for name, data := range databases {
@@ -61,11 +57,11 @@ func sortPrograms(programs map[string]Binary, databases map[string][]byte) (know
 	return known, unknown
 }
 
-// merged is a path as it is where /bin and the like lead into /usr.
+// merged is a path without usr/, which is the same where /bin leads to /usr/bin.
 func merged(name string) string { return strings.TrimPrefix(name, "usr/") }
 
-// packageFiles lists the files that packages brought, as a file of a package
-// manager tells: apk's database (apk-v2(5): F: is a folder, R: a file in it),
+// packageFiles lists the files of packages, from a package manager's file: apk's
+// database (apk-v2(5): F: is a folder, R: a file in it),
 // dpkg's lists, and the md5sums of distroless images.
 func packageFiles(name string, data []byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
@@ -95,12 +91,12 @@ func packageFiles(name string, data []byte) func(yield func(string) bool) {
 // clean is an entry's name as a path from the root, without the slash.
 func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
-// unknownPrograms says that these are not accounted for.
+// unknownPrograms says that the origin of programs is unknown.
 func unknownPrograms(list []string) string {
 	const most = 3
 	text := strings.Join(list[:min(len(list), most)], ", ")
 	if more := len(list) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return "no package brought, and no build info tells of, " + text
+	return "neither a package nor build info accounts for " + text
 }

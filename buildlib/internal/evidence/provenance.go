@@ -20,7 +20,7 @@ const (
 
 const (
 	statementType = "https://in-toto.io/Statement/v1"
-	// buildType says how externalParameters are to be read: as in the README.
+	// buildType is where externalParameters are described.
 	buildType = "https://github.com/multimage/multimage/blob/main/README.md#provenance"
 )
 
@@ -30,8 +30,8 @@ type Statement struct {
 	Subject       []Resource      `json:"subject"`
 	PredicateType string          `json:"predicateType"`
 	Predicate     json.RawMessage `json:"predicate"`
-	// ByKey is set, of one from a bundle, if a key has signed it and not an
-	// identity, whose certificate the bundle would have.
+	// ByKey is set if it is from a bundle that a key has signed: an identity's has
+	// a certificate instead.
 	ByKey bool `json:"-"`
 }
 
@@ -43,8 +43,8 @@ type Resource struct {
 	Annotations map[string]any    `json:"annotations,omitempty"`
 }
 
-// NewStatement makes a statement about the subject, and of an index about its
-// images, too.
+// NewStatement makes a statement about the subject and, if that is an index, its
+// images.
 func NewStatement(s *Subject, predicateType string, predicate []byte) ([]byte, error) {
 	st := Statement{Type: statementType, PredicateType: predicateType, Predicate: predicate}
 	st.Subject = append(st.Subject, imageResource(s.Name, "", s.Digest))
@@ -56,8 +56,8 @@ func NewStatement(s *Subject, predicateType string, predicate []byte) ([]byte, e
 	return json.Marshal(st)
 }
 
-// Provenance is a statement of how the subject was made (slsa.dev/spec/v1.1/provenance).
-// It has no time, and no number of a run: the same build gives the same bytes.
+// Provenance states how the subject was made (slsa.dev/spec/v1.1/provenance). It
+// has neither a time nor a run's number: the same build gives the same bytes.
 func Provenance(s *Subject) ([]byte, error) {
 	var p provenance
 	d := &p.Definition
@@ -138,8 +138,8 @@ func imageResource(name, reference string, h v1.Hash) Resource {
 	return Resource{Name: name, URI: reference, Digest: map[string]string{h.Algorithm: h.Hex}}
 }
 
-// moduleResource names a module with the hash that go.sum has of it (in-toto
-// attestation, digest_set.md, dirHash).
+// moduleResource names a module with its hash in go.sum (in-toto attestation,
+// digest_set.md, dirHash).
 func moduleResource(m Module) Resource {
 	r := Resource{URI: modulePurl(m)}
 	if sum, ok := strings.CutPrefix(m.Sum, "h1:"); ok {

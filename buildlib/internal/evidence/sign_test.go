@@ -109,7 +109,7 @@ func TestParseKeyMistakes(t *testing.T) {
 		{block("EC PRIVATE KEY", sec1), "openssl pkcs8 -topk8 -nocrypt"},
 		{block("ENCRYPTED PRIVATE KEY", []byte("secret")), "encrypted"},
 		{block("ENCRYPTED SIGSTORE PRIVATE KEY", []byte("secret")), "encrypted"},
-		{block("CERTIFICATE", []byte("secret")), `"CERTIFICATE" is no key`},
+		{block("CERTIFICATE", []byte("secret")), `"CERTIFICATE" is not a key`},
 	} {
 		_, err := ParseKey(tt.data)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {

@@ -6,7 +6,7 @@ import (
 )
 
 // SPDX writes a bill of materials as SPDX 2.3 (spdx.github.io/spdx-spec/v2.3).
-// One subject gives the same bytes everywhere.
+// The same subject gives the same bytes everywhere.
 func SPDX(s *Subject) ([]byte, error) {
 	g := newGraph(s)
 	created := s.Created.UTC().Format(time.RFC3339)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,15 +16,15 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// System is the distribution that an image has, with its packages as the
-// package manager's database tells. The zero value is scratch's: nothing.
+// System is an image's distribution, with the packages in its package manager's
+// database. The zero value is scratch.
 type System struct {
 	ID       string    `json:"id,omitempty"`      // os-release(5): alpine, debian
 	Version  string    `json:"version,omitempty"` // VERSION_ID
 	Name     string    `json:"name,omitempty"`    // PRETTY_NAME
 	Packages []Package `json:"packages,omitempty"`
 	Programs []Binary  `json:"programs,omitempty"` // Go's, by path
-	// Incomplete says why there may be more than these; empty: there isn't.
+	// Incomplete says why there may be more than these. Empty: these are all.
 	Incomplete string `json:"incomplete,omitempty"`
 }
 
@@ -42,15 +43,12 @@ func (p *Package) purl(s *System) string {
 	if s.ID != "" {
 		distro = strings.TrimSuffix(s.ID+"-"+s.Version, "-")
 	}
-	namespace := s.ID
-	if namespace == "" {
-		namespace = map[string]string{"apk": "alpine", "deb": "debian"}[p.Kind]
-	}
+	namespace := cmp.Or(s.ID, map[string]string{"apk": "alpine", "deb": "debian"}[p.Kind])
 	return purl(p.Kind, namespace+"/"+p.Name, p.Version, map[string]string{"arch": p.Arch, "distro": distro})
 }
 
-// databaseLimit bounds a file that is read, in bytes; Debian's database of a
-// full desktop has 5 MB.
+// databaseLimit bounds a database's file, in bytes. Debian's, of a full desktop, has
+// 5 MB.
 const databaseLimit = 64 << 20
 
 // keptSystem is readSystem, kept in the cache by the layers' diff IDs.
@@ -70,13 +68,13 @@ func keptSystem(ctx context.Context, cache *store.Store, layers []layer) (System
 	return s, err
 }
 
-// readSystem reads the databases that the layers leave, one over the other.
+// readSystem reads the databases that are there after all layers.
 func readSystem(ctx context.Context, layers []layer) (System, error) {
 	found := map[string][]byte{} // by path
 	programs := map[string]Binary{}
 	unread := map[string]bool{} // databases of other kinds
 	for _, l := range layers {
-		fresh := map[string][]byte{} // whiteouts hide what is below, wherever they stand
+		fresh := map[string][]byte{} // whiteouts hide what is in the layers below only
 		freshPrograms := map[string]Binary{}
 		err := l.walk(ctx, func(h *tar.Header, r io.Reader) error {
 			name := clean(h.Name)
@@ -129,7 +127,7 @@ func wanted(name string) bool {
 	return path.Dir(name) == "var/lib/dpkg/status.d" || path.Dir(name) == "var/lib/dpkg/info" && strings.HasSuffix(name, ".list")
 }
 
-// hide removes what a whiteout does (OCI image spec, layer.md).
+// hide removes what a whiteout hides (OCI image spec, layer.md).
 func hide[T any](found map[string]T, dir, hidden string) {
 	at := dir + hidden
 	if hidden == ".wh..opq" {
@@ -178,14 +176,14 @@ func parseSystem(found map[string][]byte, programs map[string]Binary, unread map
 	case len(unread) > 0:
 		s.Incomplete = strings.Join(slices.Sorted(maps.Keys(unread)), " and ") + " database is not read"
 	case layers && databases == 0:
-		s.Incomplete = "the base has no database of packages that is known here (apk's, dpkg's)"
+		s.Incomplete = "the base has no known package database (apk's, dpkg's)"
 	case len(unknown) > 0:
 		s.Incomplete = unknownPrograms(unknown)
 	}
 	return s
 }
 
-// stanzas parses a database of paragraphs with an empty line between them.
+// stanzas parses a database of paragraphs, separated by empty lines.
 func stanzas(data []byte, separator string, parse func(map[string]string) (Package, bool)) []Package {
 	var list []Package
 	for paragraph := range bytes.SplitSeq(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\n\n")) {
@@ -196,8 +194,8 @@ func stanzas(data []byte, separator string, parse func(map[string]string) (Packa
 	return list
 }
 
-// fields are the lines of a paragraph; of a key that occurs again, and of lines
-// that go on, the first counts.
+// fields are the values of a paragraph. The first of a key counts, and the first of
+// its lines.
 func fields(paragraph []byte, separator string) map[string]string {
 	list := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(paragraph))
