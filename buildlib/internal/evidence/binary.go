@@ -101,26 +101,33 @@ func (b *Binary) difference(o *Binary) string {
 	case b.Package != o.Package:
 		return fmt.Sprintf("package %s here, %s there", b.Package, o.Package)
 	}
-	here, there := map[string]Module{}, map[string]Module{}
-	for _, m := range append(b.Modules, b.Main) {
-		here[m.Path] = m
-	}
-	for _, m := range append(o.Modules, o.Main) {
-		there[m.Path] = m
-		if h, ok := here[m.Path]; !ok {
-			return fmt.Sprintf("module %s %s only there", m.Path, m.Version)
-		} else if h.Version != m.Version {
-			return fmt.Sprintf("module %s %s here, %s there", m.Path, h.Version, m.Version)
-		} else if h != m {
-			return fmt.Sprintf("module %s %s: sum %q here, %q there", m.Path, h.Version, h.Sum, m.Sum)
-		}
-	}
-	for _, m := range append(b.Modules, b.Main) {
-		if _, ok := there[m.Path]; !ok {
-			return fmt.Sprintf("module %s %s only here", m.Path, m.Version)
+	here, there := b.modules(), o.modules()
+	all := maps.Clone(here)
+	maps.Copy(all, there)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		h, ok := here[path]
+		t, both := there[path]
+		switch {
+		case !ok:
+			return fmt.Sprintf("module %s %s only there", path, t.Version)
+		case !both:
+			return fmt.Sprintf("module %s %s only here", path, h.Version)
+		case h.Version != t.Version:
+			return fmt.Sprintf("module %s %s here, %s there", path, h.Version, t.Version)
+		case h != t:
+			return fmt.Sprintf("module %s %s: sum %q here, %q there", path, h.Version, h.Sum, t.Sum)
 		}
 	}
 	return compareMaps(settings(b.Settings), settings(o.Settings))
+}
+
+// modules are all modules by path, the main one too.
+func (b *Binary) modules() map[string]Module {
+	all := map[string]Module{b.Main.Path: b.Main}
+	for _, m := range b.Modules {
+		all[m.Path] = m
+	}
+	return all
 }
 
 // settings are KEY=VALUE by key.
