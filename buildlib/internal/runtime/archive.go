@@ -23,7 +23,7 @@ type manifestJSON struct {
 	Layers   []string
 }
 
-// writeArchive writes an image as `docker save` would: the one form that all
+// writeArchive writes an image as `docker save` would, the only format that all
 // engines load. Layers are gzip or plain tar, because Docker before version 23
 // can't read zstd.
 func writeArchive(ctx context.Context, to io.Writer, img v1.Image, names []string) error {
@@ -93,8 +93,8 @@ func (a archive) layer(file string, l v1.Layer) error {
 	return a.file(file, size, rc)
 }
 
-// decompressed adds a layer as plain tar. An entry's header comes before its
-// content and holds its size, so the content takes the way through a file.
+// decompressed adds a layer as plain tar, by way of a temporary file: an entry's
+// header, which has its size, comes before its content.
 func (a archive) decompressed(file string, l v1.Layer) error {
 	rc, err := l.Uncompressed()
 	if err != nil {

@@ -18,17 +18,17 @@ import (
 // Recipe is what an Engine builds an image from.
 type Recipe struct {
 	Dockerfile string // a file
-	Folder     string // with what COPY takes
+	Folder     string // the build context
 	Platform   v1.Platform
 	// Plain lets Podman and Buildah pull over plain HTTP. Docker's daemon decides by
 	// itself.
 	Plain bool
 }
 
-// FindBuilder returns an engine that can build images: the one that is named, or
-// Docker or Podman if one of them answers, else Buildah, which runs without a daemon.
-// If none does, the error says why. A name of NamedEngine's that builds nothing, like
-// kind, counts as none.
+// FindBuilder returns an engine that can build images: the one of that name. Without
+// a name, or with that of an engine that builds nothing, like kind, it is Docker or
+// Podman if one of them answers, else Buildah, which needs no daemon. If there is
+// none, the error says why.
 func FindBuilder(ctx context.Context, name string) (Engine, error) {
 	switch {
 	case name == "docker" || name == "podman":
@@ -56,8 +56,8 @@ func FindBuilder(ctx context.Context, name string) (Engine, error) {
 const buildah = "buildah"
 
 // Build builds the image of a recipe under the name tag, writes it to file, and
-// takes the name away again. What the engine said is in the error. The image reads
-// its layers from the file.
+// removes the name. An error has the engine's output. The image reads its layers
+// from the file.
 func (e Engine) Build(ctx context.Context, r Recipe, tag, file string) (v1.Image, error) {
 	args := []string{"build"}
 	switch {
@@ -66,10 +66,10 @@ func (e Engine) Build(ctx context.Context, r Recipe, tag, file string) (v1.Image
 			args = append(args, "--tls-verify=false")
 		}
 	case e.hasBuildx(ctx):
-		// What it builds may stay with it, and may come as an index with provenance.
+		// By default it may keep the image to itself, or make an index with provenance.
 		args = []string{"buildx", "build", "--load", "--provenance=false"}
 	default:
-		// Its cache takes a stage that it built for another platform for the right one.
+		// Its cache doesn't tell a stage from the same one for another platform.
 		args = append(args, "--no-cache")
 	}
 	args = append(args, "--platform", r.Platform.String(), "--tag", tag, "--file", r.Dockerfile, r.Folder)
@@ -81,8 +81,8 @@ func (e Engine) Build(ctx context.Context, r Recipe, tag, file string) (v1.Image
 		save = []string{"push", tag, "docker-archive:" + file}
 	}
 	err := e.build(ctx, save...)
-	if gone := e.build(context.WithoutCancel(ctx), remove...); err == nil {
-		err = gone
+	if removed := e.build(context.WithoutCancel(ctx), remove...); err == nil {
+		err = removed
 	}
 	if err != nil {
 		return nil, err
@@ -107,14 +107,14 @@ func (e Engine) hasBuildx(ctx context.Context) bool {
 	return err == nil
 }
 
-// build runs the engine's command, as long as it takes.
+// build runs the engine's command without a time limit.
 func (e Engine) build(ctx context.Context, args ...string) error {
 	cmd := process.Command(ctx, e.path, args...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	release := process.Guard(cmd)
 	defer release()
-	if err := process.Run(ctx, cmd, &said); err != nil {
+	if err := process.Run(ctx, cmd, &output); err != nil {
 		return fmt.Errorf("%s %s: %w", e.Name, strings.Join(args, " "), err)
 	}
 	return nil

@@ -1,5 +1,5 @@
-// Package runtime runs programs of images, and takes images and Dockerfiles to the
-// container engines of this machine. Its files, each of which knows those before it:
+// Package runtime runs the programs of images, and hands images and Dockerfiles to
+// the container engines of this machine. Its files, each knowing those before it:
 // archive (an image as engines load it), engine, build; program, try (by an engine),
 // inside (what runs in new namespaces), sandbox, run.
 package runtime
@@ -21,26 +21,26 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// Engine is a container engine on this machine, spoken to through its command.
-// Use FindEngine.
+// Engine is a container engine on this machine, used through its command. Use
+// FindEngine.
 type Engine struct {
-	Name     string      // docker, podman, or of FindBuilder buildah
-	Platform v1.Platform // that its images run on; zero of buildah
+	Name     string      // docker, podman...
+	Platform v1.Platform // that its images run on; zero for buildah
 	path     string
 }
 
-// Loaded says what an engine has loaded.
+// Loaded is what an engine has loaded.
 type Loaded struct {
 	Names []string // as the engine lists them
-	// Note explains, in a sentence, names that differ from those asked
-	// for; empty if there is nothing to explain.
+	// Note explains in a sentence why names differ from those asked for. Empty:
+	// they don't.
 	Note string
 }
 
-// engines are those that are looked for, in this order, with the arguments that
-// make each tell its platform and, on arm, the variant.
+// engines are those that FindEngine looks for, in this order, with the arguments
+// that print its platform and, on arm, the variant.
 var engines = []known{
-	// Only the daemon's kernel tells the variant.
+	// Only the daemon's kernel knows the variant.
 	{"docker", "version", "{{.Server.Os}}/{{.Server.Arch}}", "{{.Architecture}}"},
 	{"podman", "info", "{{.Host.OS}}/{{.Host.Arch}}", "{{.Host.Variant}}"},
 }
@@ -54,13 +54,7 @@ func (engine known) ask(ctx context.Context) (Engine, error) {
 		return Engine{}, errors.New(engine.name + " is not installed")
 	}
 	e := Engine{Name: engine.name, path: path}
-	out, err := e.run(ctx, engine.command, "--format", engine.platform)
-	if err == nil {
-		e.Platform.OS, e.Platform.Architecture, _ = strings.Cut(out, "/")
-		if e.Platform.OS == "" || e.Platform.Architecture == "" || strings.Contains(out, "<") {
-			err = fmt.Errorf("%s gives no platform: %q", e.Name, wording.Clip(out))
-		}
-	}
+	e.Platform, err = e.platform(ctx, engine.command, engine.platform)
 	if err == nil && e.Platform.Architecture == "arm" {
 		var machine string
 		machine, err = e.run(ctx, "info", "--format", engine.machine)
@@ -70,6 +64,19 @@ func (engine known) ask(ctx context.Context) (Engine, error) {
 		}
 	}
 	return e, err
+}
+
+// platform runs a command that prints the platform in the format OS/ARCH.
+func (e Engine) platform(ctx context.Context, command, format string) (v1.Platform, error) {
+	out, err := e.run(ctx, command, "--format", format)
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	system, arch, _ := strings.Cut(out, "/")
+	if system == "" || arch == "" || strings.Contains(out, "<") {
+		return v1.Platform{}, fmt.Errorf("%s names no platform: %q", e.Name, wording.Clip(out))
+	}
+	return v1.Platform{OS: system, Architecture: arch}, nil
 }
 
 // FindEngine returns Docker if it is installed and answers, else Podman if it
@@ -89,8 +96,8 @@ func FindEngine(ctx context.Context) (Engine, error) {
 	return Engine{}, fmt.Errorf("no container engine answers: %s; start Docker, or install Podman", strings.Join(reasons, "; "))
 }
 
-// architecture returns the platform's architecture and variant for what uname(1)
-// says of a machine, or for a variant of arm.
+// architecture returns a platform's architecture and variant for a machine as
+// uname(1) names it, or for a variant of arm.
 func architecture(machine string) (arch, variant string) {
 	switch {
 	case machine == "x86_64":
@@ -128,10 +135,9 @@ func engineNames(tags []name.Tag) []string {
 	return names
 }
 
-// engineName is the name that `docker load` is to give the image.
+// engineName is the name that an engine gives a loaded image.
 func engineName(t name.Tag) string {
-	// A name without a registry stays one: it is this machine's, and not
-	// Docker Hub's.
+	// A name without a registry is one of this machine, not of Docker Hub.
 	if s := t.String(); !strings.Contains(s, "/") {
 		if strings.HasSuffix(s, ":"+t.TagStr()) {
 			return s
@@ -169,8 +175,8 @@ func (e Engine) loaded(output string, names []string) Loaded {
 	return l
 }
 
-// run returns what the engine's command prints. An engine that doesn't answer
-// within 20 seconds counts as one whose daemon hangs.
+// run returns what the engine's command prints. After 20 seconds without an answer
+// the daemon counts as hanging.
 func (e Engine) run(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -178,16 +184,16 @@ func (e Engine) run(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// pipe runs the engine's command on the input that write writes. If write fails
-// by itself, the command is killed before its input ends: it must not take half
-// an image for a whole one.
+// pipe runs the engine's command with the input that write writes. If write itself
+// fails, the command is killed before its input ends: it must not take half an image
+// for a whole one.
 func (e Engine) pipe(ctx context.Context, write func(io.Writer) error, args ...string) (string, error) {
 	failed := func(err error) (string, error) { return "", fmt.Errorf("%s %s: %w", e.Name, args[0], err) }
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := process.Command(ctx, e.path, args...)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return failed(err)
@@ -202,11 +208,11 @@ func (e Engine) pipe(ctx context.Context, write func(io.Writer) error, args ...s
 	}
 	in.Close()
 	err = cmd.Wait()
-	var exit *exec.ExitError
-	switch text := wording.Clip(said.String()); {
+	_, exited := errors.AsType[*exec.ExitError](err)
+	switch text := wording.Clip(stderr.String()); {
 	case ctx.Err() != nil:
 		return failed(context.Cause(ctx))
-	case text != "" && errors.As(err, &exit):
+	case text != "" && exited:
 		return failed(fmt.Errorf("%s (%w)", text, err))
 	case err != nil:
 		return failed(err)
@@ -216,8 +222,8 @@ func (e Engine) pipe(ctx context.Context, write func(io.Writer) error, args ...s
 	return out.String(), nil
 }
 
-// input is a command's input. closed tells a command that went away from an
-// input that could not be made.
+// input is a command's input. closed is set if the command doesn't read it any more,
+// which is not the writer's fault.
 type input struct {
 	w      io.Writer
 	closed bool

@@ -14,28 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is what a program sees, as the helper is told in its only argument.
+// inside is what a program sees. The helper gets it as its only argument.
 type inside struct {
 	Root        string // the folder that becomes /
 	Args, Env   []string
 	Dir         string // the working directory
 	UID, GID    int
-	SetUser     bool   // false: the helper is that user already
+	SetUser     bool   // false: the helper has that user already
 	Interpreter string // on this machine
 }
 
 const (
-	// insideName is what the helper is called.
+	// insideName is the helper's name.
 	insideName = "multimage-sandbox"
 	hostname   = "smoke"
-	// unable begins what the helper tells if it isn't the program's fault.
+	// unable begins the helper's message if it isn't the program's fault.
 	unable = "unable: "
-	// interpreterName is the emulator's in the root folder.
+	// interpreterName is the emulator's name in the root folder.
 	interpreterName = ".multimage-interpreter"
 )
 
-// Between clone and the program, namespaces have to be set up from within. That
-// is done by this program, started once more: whatever it is, this comes first.
+// Namespaces have to be set up from within, between clone and the program. This
+// executable does that, whatever it is, when it is started once more as the helper.
 func init() {
 	if len(os.Args) != 2 || os.Args[0] != insideName || os.Getpid() != 1 {
 		return
@@ -44,14 +44,14 @@ func init() {
 	var in inside
 	err := json.Unmarshal([]byte(os.Args[1]), &in)
 	if err == nil && in.Root == "" {
-		// Only whether namespaces can be made was to be found out.
+		// This only finds out whether namespaces can be made.
 		if err = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err == nil {
 			os.Exit(0)
 		}
 		os.Exit(1)
 	}
-	const tell = 3
-	unix.CloseOnExec(tell)
+	const pipe = 3
+	unix.CloseOnExec(pipe)
 	if err == nil {
 		err = in.setUp()
 	}
@@ -60,12 +60,12 @@ func init() {
 		message = ""
 		err = in.exec()
 	}
-	_, _ = unix.Write(tell, []byte(message+err.Error()))
+	_, _ = unix.Write(pipe, []byte(message+err.Error()))
 	os.Exit(1)
 }
 
-// setUp makes the file system and the network. A container's /proc and /dev are
-// there as far as this machine allows.
+// setUp makes the file system and the network, with as much of a container's /proc
+// and /dev as this machine allows.
 func (in *inside) setUp() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount /: %w", err)
@@ -95,7 +95,7 @@ func (in *inside) setUp() error {
 	if err := os.Chdir(in.Root); err != nil {
 		return err
 	}
-	// The old root lies over the new one, and is gone then (pivot_root(2)).
+	// The old root lies over the new one, and is then unmounted (pivot_root(2)).
 	if err := syscall.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -105,7 +105,7 @@ func (in *inside) setUp() error {
 	return os.Chdir("/")
 }
 
-// folder makes a folder in an image's root, in place of anything else there.
+// folder makes a folder in an image's root, and removes anything else there.
 func folder(at string) error {
 	info, err := os.Lstat(at)
 	if err == nil && info.IsDir() {
@@ -117,7 +117,7 @@ func folder(at string) error {
 	return os.Mkdir(at, 0o755)
 }
 
-// devices puts those of this machine that every container has into dev.
+// devices puts the devices that every container has into dev.
 func devices(dev string) {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
 		at := filepath.Join(dev, name)
@@ -132,7 +132,7 @@ func devices(dev string) {
 	}
 }
 
-// loopback is the only interface that a program gets.
+// loopback starts the only network interface that a program gets.
 func loopback() {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -145,7 +145,7 @@ func loopback() {
 	}
 }
 
-// exec becomes the program. Its error is the program's fault.
+// exec becomes the program. An error is the program's fault.
 func (in *inside) exec() error {
 	if dir := path.Clean("/" + in.Dir); os.Chdir(dir) != nil {
 		return fmt.Errorf("its working directory %s can't be entered", dir)
@@ -174,7 +174,7 @@ func (in *inside) exec() error {
 	return fmt.Errorf("its entrypoint %s can't be run: %w", in.Args[0], syscall.Exec(program, args, in.Env))
 }
 
-// dropTo takes the image's user and its group alone.
+// dropTo switches to a user and one group.
 func dropTo(uid, gid int) error {
 	if err := syscall.Setgroups([]int{gid}); err != nil {
 		return fmt.Errorf("setgroups: %w", err)

@@ -17,12 +17,12 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// Named are the engines that NamedEngine knows: besides those that FindEngine looks
-// for nerdctl, and programs that hand images to the nodes of a cluster.
+// Named are the engines that NamedEngine knows: those that FindEngine looks for,
+// nerdctl, and programs that load images into the nodes of a cluster.
 var Named = []string{"docker", "podman", "nerdctl", "kind", "k3d", "minikube"}
 
-// NamedEngine returns that engine, if it is installed and answers. A cluster's nodes
-// are taken to be of this machine's processor, on which these programs start them.
+// NamedEngine returns the engine of that name, if it is installed and answers. A
+// cluster's nodes run on this machine, so they have its architecture.
 func NamedEngine(ctx context.Context, name string) (Engine, error) {
 	if !slices.Contains(Named, name) {
 		hint := "there are " + strings.Join(Named, ", ")
@@ -47,23 +47,17 @@ func NamedEngine(ctx context.Context, name string) (Engine, error) {
 	if name != "nerdctl" {
 		return e, nil
 	}
-	out, err := e.run(ctx, "info", "--format", "{{.OSType}}/{{.Architecture}}")
-	if err != nil {
+	if e.Platform, err = e.platform(ctx, "info", "{{.OSType}}/{{.Architecture}}"); err != nil {
 		return Engine{}, err
 	}
-	system, machine, ok := strings.Cut(out, "/")
-	if !ok || system == "" || machine == "" || strings.Contains(out, "<") {
-		return Engine{}, fmt.Errorf("nerdctl gives no platform: %q", wording.Clip(out))
-	}
-	e.Platform = v1.Platform{OS: system}
-	e.Platform.Architecture, e.Platform.Variant = architecture(machine)
+	e.Platform.Architecture, e.Platform.Variant = architecture(e.Platform.Architecture)
 	return e, nil
 }
 
 // Runs reports whether the engine's own command runs containers.
 func (e Engine) Runs() bool { return !slices.Contains([]string{"kind", "k3d", "minikube"}, e.Name) }
 
-// LoadFor is Load of an image for a platform, which nerdctl asks for.
+// LoadFor is Load for an image of that platform, which nerdctl has to be told.
 func (e Engine) LoadFor(ctx context.Context, platform string, img v1.Image, tags ...name.Tag) (Loaded, error) {
 	switch e.Name {
 	case "nerdctl":
@@ -82,7 +76,7 @@ func (e Engine) LoadFor(ctx context.Context, platform string, img v1.Image, tags
 	return e.Load(ctx, img, tags...)
 }
 
-// cluster is the one of k3d's that images go to: its default or the only one.
+// cluster returns the cluster of k3d that images go to: the default or the only one.
 func (e Engine) cluster(ctx context.Context) (string, error) {
 	out, err := e.run(ctx, "cluster", "list", "--no-headers")
 	if err != nil {
@@ -94,20 +88,20 @@ func (e Engine) cluster(ctx context.Context) (string, error) {
 			names = append(names, fields[0])
 		}
 	}
-	const standard = "k3s-default"
+	const byDefault = "k3s-default"
 	switch {
 	case len(names) == 0:
 		return "", fmt.Errorf("k3d has no cluster: create one (k3d cluster create)")
-	case slices.Contains(names, standard):
-		return standard, nil
+	case slices.Contains(names, byDefault):
+		return byDefault, nil
 	case len(names) > 1:
-		return "", fmt.Errorf("k3d has the clusters %s, and none is %s: name one so, or stop the others", strings.Join(names, ", "), standard)
+		return "", fmt.Errorf("k3d has the clusters %s, and none is %s: create one of that name, or delete all but one", strings.Join(names, ", "), byDefault)
 	}
 	return names[0], nil
 }
 
-// loadFile gives the command an archive as a file, its last argument: these read no
-// standard input in all their versions.
+// loadFile passes an archive to the command as a file, its last argument: not every
+// version of these programs reads standard input.
 func (e Engine) loadFile(ctx context.Context, img v1.Image, tags []name.Tag, args ...string) (Loaded, error) {
 	dir, err := os.MkdirTemp("", "multimage-load-*")
 	if err != nil {

@@ -19,18 +19,18 @@ import (
 // Program is the program of an image, to be run once without a network.
 type Program struct {
 	Image v1.Image
-	Args  []string // of the entrypoint, instead of the image's own
+	Args  []string // of the entrypoint, instead of the image's Cmd
 	Limit time.Duration
-	// Interpreter is an emulator on this machine that has to be called for it. Empty:
-	// the kernel runs it.
+	// Interpreter is the emulator on this machine that runs it. Empty: the kernel
+	// does.
 	Interpreter string
 	Dir         string // an empty folder for its files
-	// Engine runs it where there are no namespaces, if it is docker or podman. Zero:
-	// the first that answers.
+	// Engine runs it where there are no namespaces, if it is docker or podman. Else
+	// it is the first that answers.
 	Engine string
 }
 
-// Failed is the error of a program that ran and didn't end well.
+// Failed is the error of a program that ran and failed.
 type Failed struct {
 	Why    string
 	Output string // the end of what it printed, without control characters
@@ -43,8 +43,7 @@ func (f *Failed) Error() string {
 	return f.Why + "; it printed:\n" + f.Output
 }
 
-// Unavailable is the error if this machine can't run the program, whatever it
-// does.
+// Unavailable is the error if this machine can't run the program.
 type Unavailable struct{ Reason string }
 
 func (u *Unavailable) Error() string { return u.Reason }
@@ -63,8 +62,8 @@ func (p Program) command(config v1.Config) ([]string, error) {
 	return all, nil
 }
 
-// defaultPath is what engines set where the image says nothing (runc, Docker and
-// Podman alike).
+// defaultPath is PATH where the image doesn't set it, as with runc, Docker and
+// Podman.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // account is who a program runs as.
@@ -74,7 +73,7 @@ type account struct {
 }
 
 // accountOf finds an image's user (OCI image spec, config.md, "User"): a name or
-// number of its /etc/passwd, and perhaps a group.
+// number, and perhaps a group.
 func accountOf(t *filetree.Tree, user string) (account, error) {
 	a := account{home: "/"}
 	name, group, grouped := strings.Cut(cmp.Or(user, "0"), ":")
@@ -110,7 +109,7 @@ func accountOf(t *filetree.Tree, user string) (account, error) {
 	return a, fmt.Errorf("group %q is not in the image's /etc/group", wording.Clip(group))
 }
 
-// records are the lines of an account file that have that many fields.
+// records are the lines of an account file that have at least that many fields.
 func records(t *filetree.Tree, file string, fields int) [][]string {
 	data, _ := t.File(file)
 	var all [][]string
@@ -122,7 +121,7 @@ func records(t *filetree.Tree, file string, fields int) [][]string {
 	return all
 }
 
-// layersOf are what filetree reads of an image.
+// layersOf returns what filetree.Unpack takes of an image.
 func layersOf(img v1.Image) ([]v1.Hash, func(i int) (io.ReadCloser, error), error) {
 	config, err := img.ConfigFile()
 	if err != nil {

@@ -5,14 +5,13 @@ import (
 	"errors"
 )
 
-// Run runs the program in a sandbox: new namespaces, with no network, in which the
-// image's files are all there is. Where the kernel allows none, it has a container
-// engine run it. The error is a *Failed, an *Unavailable, or says that the image
-// can't be unpacked.
+// Run runs the program in a sandbox: new namespaces without a network, with the
+// image's files only. Where the kernel allows none, a container engine runs it. The
+// error is a *Failed, an *Unavailable, or says that the image can't be unpacked.
 func (p Program) Run(ctx context.Context) error {
 	err := p.sandbox(ctx)
-	var no *Unavailable
-	if !errors.As(err, &no) || p.Interpreter != "" {
+	unavailable, ok := errors.AsType[*Unavailable](err)
+	if !ok || p.Interpreter != "" {
 		return err
 	}
 	find := FindEngine
@@ -24,7 +23,7 @@ func (p Program) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &Unavailable{no.Reason + "; " + missing.Error()}
+		return &Unavailable{unavailable.Reason + "; " + missing.Error()}
 	}
 	return engine.try(ctx, p)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,9 +21,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// sandbox unpacks the image and runs the program in namespaces of its own. As
-// root, files have the owners that they have in containers; else all are the
-// program's own.
+// sandbox unpacks the image and runs the program in namespaces of its own. If this
+// process is root, files have the owners that they have in containers; else the
+// program owns all.
 func (p Program) sandbox(ctx context.Context) error {
 	config, err := p.Image.ConfigFile()
 	if err != nil {
@@ -45,21 +46,21 @@ func (p Program) sandbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var own func(string, filetree.Node) error
+	var eachFile func(string, filetree.Node) error
 	if root {
-		own = setOwner
+		eachFile = setOwner
 	}
-	tree, err := filetree.Unpack(ctx, diffIDs, open, p.Dir, own)
+	tree, err := filetree.Unpack(ctx, diffIDs, open, p.Dir, eachFile)
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
-	who, err := accountOf(tree, config.Config.User)
+	user, err := accountOf(tree, config.Config.User)
 	if err != nil {
 		return err
 	}
 	in := inside{
-		Root: p.Dir, Args: args, Env: environment(config.Config.Env, who.home), Dir: config.Config.WorkingDir,
-		UID: who.uid, GID: who.gid, SetUser: root, Interpreter: p.Interpreter,
+		Root: p.Dir, Args: args, Env: environment(config.Config.Env, user.home), Dir: config.Config.WorkingDir,
+		UID: user.uid, GID: user.gid, SetUser: root, Interpreter: p.Interpreter,
 	}
 	return p.start(ctx, in, root)
 }
@@ -67,20 +68,20 @@ func (p Program) sandbox(ctx context.Context) error {
 // start runs the program in the first of the ways that the kernel allows.
 func (p Program) start(ctx context.Context, in inside, root bool) error {
 	var reasons []string
-	for _, w := range ways(root) {
-		err := p.enter(ctx, in, w)
-		var no *Unavailable
-		if !errors.As(err, &no) {
+	for _, users := range ways(root) {
+		err := p.enter(ctx, in, users)
+		unavailable, ok := errors.AsType[*Unavailable](err)
+		if !ok {
 			return err
 		}
-		reasons = append(reasons, no.Reason)
+		reasons = append(reasons, unavailable.Reason)
 	}
 	return &Unavailable{strings.Join(reasons, ", ")}
 }
 
-// ways are those of making namespaces: with one of users, in which even the
-// program of an image that runs as root can do nothing to this machine, and for
-// root without.
+// ways says for each way of making namespaces whether one of them is a user
+// namespace, in which even a program that runs as root can do nothing to this
+// machine. Root can do without.
 func ways(root bool) []bool {
 	if root {
 		return []bool{true, false}
@@ -104,7 +105,7 @@ func tryClone(ctx context.Context, root bool) error {
 	return &Unavailable{fmt.Sprintf("the kernel allows no namespaces here (%v): allow them (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu, kernel.unprivileged_userns_clone=1 on older Debian; in Docker run the container with --security-opt seccomp=unconfined)", err)}
 }
 
-// helper is this program, run to become in, in new namespaces.
+// helper is the command of the helper, in new namespaces.
 func helper(ctx context.Context, in inside, users bool) *exec.Cmd {
 	cmd := process.Command(ctx, "/proc/self/exe")
 	data, _ := json.Marshal(in) // of strings and numbers
@@ -123,12 +124,12 @@ func helper(ctx context.Context, in inside, users bool) *exec.Cmd {
 	}
 	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: in.UID, HostID: os.Getuid(), Size: 1}}
 	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: in.GID, HostID: os.Getgid(), Size: 1}}
-	// A program that doesn't run as root loses all its capabilities otherwise.
+	// Otherwise a helper that isn't root loses all capabilities.
 	attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN}
 	return cmd
 }
 
-// same maps all IDs of this namespace to themselves (user_namespaces(7)).
+// same maps the IDs of this user namespace to themselves (user_namespaces(7)).
 func same(file string) []syscall.SysProcIDMap {
 	data, _ := os.ReadFile(file)
 	var all []syscall.SysProcIDMap
@@ -150,22 +151,22 @@ func same(file string) []syscall.SysProcIDMap {
 func (p Program) enter(ctx context.Context, in inside, users bool) error {
 	limited, cancel := context.WithTimeout(ctx, p.Limit)
 	defer cancel()
-	told, tell, err := os.Pipe()
+	messages, helperEnd, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer told.Close()
+	defer messages.Close()
 	cmd := helper(limited, in, users)
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.ExtraFiles = []*os.File{tell}
+	cmd.ExtraFiles = []*os.File{helperEnd}
 	err = cmd.Start()
-	tell.Close()
+	helperEnd.Close()
 	if err != nil {
 		return &Unavailable{fmt.Sprintf("the kernel allows no sandbox: %v", err)}
 	}
-	// The pipe closes when the program begins, or the helper has failed.
-	message, _ := io.ReadAll(told)
+	// The pipe closes when the program begins, or when the helper has failed.
+	message, _ := io.ReadAll(messages)
 	err = cmd.Wait()
 	why, isOurs := strings.CutPrefix(string(message), unable)
 	switch {
@@ -184,7 +185,7 @@ func (p Program) enter(ctx context.Context, in inside, users bool) error {
 }
 
 // setOwner gives a file of an unpacked image its owner and extended attributes.
-// Where those can't be set (no file system has all), programs do without.
+// Programs do without attributes that can't be set, as no file system has all.
 func setOwner(path string, n filetree.Node) error {
 	if err := os.Lchown(path, n.UID, n.GID); err != nil {
 		return err
@@ -195,7 +196,7 @@ func setOwner(path string, n filetree.Node) error {
 	return nil
 }
 
-// static is an error if the emulator needs libraries that an image lacks.
+// static returns an error if the emulator needs libraries, which an image lacks.
 func static(path string) error {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -210,15 +211,10 @@ func static(path string) error {
 	return nil
 }
 
-// environment is the image's, with what engines add.
+// environment is the image's, with the variables that engines add.
 func environment(env []string, home string) []string {
 	has := func(name string) bool {
-		for _, e := range env {
-			if strings.HasPrefix(e, name+"=") {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
 	}
 	if !has("PATH") {
 		env = append(env, "PATH="+defaultPath)

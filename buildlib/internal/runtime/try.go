@@ -12,7 +12,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// try has the engine run the program, and removes what it left there.
+// try has the engine run the program, and removes the image and the container.
 func (e Engine) try(ctx context.Context, p Program) (err error) {
 	config, err := p.Image.ConfigFile()
 	if err != nil {
@@ -21,8 +21,8 @@ func (e Engine) try(ctx context.Context, p Program) (err error) {
 	if _, err := p.command(config.Config); err != nil {
 		return err
 	}
-	called := "multimage-smoke-" + rand.Text()
-	tag, err := name.NewTag("localhost/multimage-smoke:" + called)
+	container := "multimage-smoke-" + rand.Text()
+	tag, err := name.NewTag("localhost/multimage-smoke:" + container)
 	if err != nil {
 		return err
 	}
@@ -37,20 +37,20 @@ func (e Engine) try(ctx context.Context, p Program) (err error) {
 	if config.Variant != "" {
 		platform += "/" + config.Variant
 	}
-	args := append([]string{"run", "--rm", "--name", called, "--network", "none", "--platform", platform, engineName(tag)}, p.Args...)
+	args := append([]string{"run", "--rm", "--name", container, "--network", "none", "--platform", platform, engineName(tag)}, p.Args...)
 	cmd := process.Command(limited, e.path, args...)
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
-	var exit *exec.ExitError
+	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case limited.Err() != nil:
-		_, _ = e.run(clean, "rm", "--force", called) // the command's end isn't the container's
+		_, _ = e.run(clean, "rm", "--force", container) // the command's end isn't the container's
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return p.timeout(out.String())
-	case errors.As(err, &exit) && exit.ExitCode() == 125: // the engine's own (docker-run(1), podman-run(1))
+	case exited && exit.ExitCode() == 125: // the engine's own (docker-run(1), podman-run(1))
 		return &Unavailable{e.Name + " run: " + wording.Clip(out.String())}
 	case err != nil:
 		return &Failed{err.Error() + " of " + e.Name + " run", out.String()}
