@@ -11,7 +11,7 @@ import (
 // Folder is a GOMODCACHE.
 type Folder struct {
 	Path     string
-	Writable bool // whether folders of modules stay so, as with -modcacherw
+	Writable bool // whether folders of modules stay writable, as with -modcacherw
 }
 
 // dir is where go unpacks the module.
@@ -19,7 +19,7 @@ func (f Folder) dir(s Sum) string {
 	return filepath.Join(f.Path, filepath.FromSlash(escape(s.Path)+"@"+escape(s.Version)))
 }
 
-// beside is the path of a file that go keeps of a module.
+// beside is the path of a file that go keeps about a module.
 func (f Folder) beside(s Sum, suffix string) string {
 	return filepath.Join(f.Path, "cache", "download", filepath.FromSlash(escape(s.Path)), "@v", escape(s.Version)+suffix)
 }
@@ -27,13 +27,13 @@ func (f Folder) beside(s Sum, suffix string) string {
 const (
 	modFile  = ".mod"
 	infoFile = ".info"
-	hashFile = ".ziphash" // the module's h1, without which go doesn't believe its folder
-	lockFile = ".lock"    // held by whoever unpacks it
+	hashFile = ".ziphash" // the module's h1, without which go doesn't use its folder
+	lockFile = ".lock"    // held while someone unpacks it
 	// partialFile is there while go unpacks.
 	partialFile = ".partial"
 )
 
-// Has reports whether go finds there what s is of.
+// Has reports whether go finds what s is the hash of.
 func (f Folder) Has(s Sum) bool {
 	switch s.Of {
 	case Mod:
@@ -49,7 +49,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// check is an error unless the tree is what s says.
+// check returns an error unless the tree has the hash s.
 func (s Sum) check(t tree) error {
 	if got := t.hash(); got != s.Hash {
 		return fmt.Errorf("%s is not what go.sum says: %s", s.name(), got)
@@ -57,24 +57,23 @@ func (s Sum) check(t tree) error {
 	return nil
 }
 
-// info reads what a proxy said of the module, and is an error if it is of another. That
-// is all that can be checked: go.sum doesn't name it, and go makes nothing of it.
+// info reads a proxy's info about the module, and refuses another version's. That is
+// all that can be checked: go.sum has no hash of it, and go builds nothing from it.
 func (s Sum) info(data []byte) ([]byte, error) {
-	var said struct {
+	var info struct {
 		Version string
 		Time    time.Time
 	}
-	if err := json.Unmarshal(data, &said); err != nil {
+	if err := json.Unmarshal(data, &info); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name(), err)
 	}
-	if said.Version != s.Version {
-		return nil, fmt.Errorf("%s: what is said is of %.50q", s.name(), said.Version)
+	if info.Version != s.Version {
+		return nil, fmt.Errorf("%s: the info is about %.50q", s.name(), info.Version)
 	}
-	return json.Marshal(said)
+	return json.Marshal(info)
 }
 
-// small is the path of what isn't a tree, and what reads it: an error if it isn't
-// what s says.
+// small returns the path of a go.mod or info, and a function that reads and checks it.
 func (f Folder) small(s Sum) (path string, read func([]byte) ([]byte, error)) {
 	if s.Of == Info {
 		return f.beside(s, infoFile), s.info

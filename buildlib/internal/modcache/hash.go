@@ -16,8 +16,8 @@ type file struct {
 	sum  [sha256.Size]byte
 }
 
-// hash is the tree's h1, of golang.org/x/mod/sumdb/dirhash: the sha256 of what
-// sha256sum prints of its files in the order of their names.
+// hash is the tree's h1 (golang.org/x/mod/sumdb/dirhash): the sha256 of what
+// sha256sum prints for its files, in the order of their names.
 func (t tree) hash() string {
 	slices.SortFunc(t, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	all := sha256.New()

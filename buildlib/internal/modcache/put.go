@@ -15,12 +15,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// maxMod is how large a go.mod may be for the go command, in bytes.
+// maxMod is the go command's limit for a go.mod, in bytes.
 const maxMod = 16 << 20
 
-// Put puts what Write wrote where go looks for it, unless something is there. It is
-// an error, and nothing is there, if that isn't what s says: all that content
-// decides is whether it is.
+// Put puts what Write wrote where go looks for it, unless something is there. If the
+// content doesn't have the hash s, that is an error, and go finds nothing.
 func (f Folder) Put(s Sum, content io.Reader) (err error) {
 	if err := os.MkdirAll(filepath.Dir(f.beside(s, modFile)), 0o777); err != nil {
 		return err
@@ -42,7 +41,7 @@ func (f Folder) Put(s Sum, content io.Reader) (err error) {
 	}
 	lock, err := disk.TryLock(f.beside(s, lockFile), "multimage")
 	if errors.Is(err, disk.ErrLocked) {
-		return nil // go is at it
+		return nil // go unpacks it just now
 	}
 	if err != nil {
 		return err
@@ -51,7 +50,7 @@ func (f Folder) Put(s Sum, content io.Reader) (err error) {
 	if exists(dir) {
 		return nil // by now, or a part that go will put right
 	}
-	// Of this name go removes what killed runs leave, before it unpacks itself.
+	// go removes folders of this name, which killed runs leave, before it unpacks.
 	temp := dir + ".tmp-" + rand.Text()
 	defer os.RemoveAll(temp)
 	files, folders, err := unpack(temp, s.name(), content)
@@ -75,8 +74,8 @@ func (f Folder) Put(s Sum, content io.Reader) (err error) {
 	return nil
 }
 
-// unpack writes a module's files to dir, and returns what they are for its hash, and
-// the folders that it made, relative to dir.
+// unpack writes a module's files to dir. It returns them with their hashes, and the
+// folders that it made, relative to dir.
 func unpack(dir, module string, content io.Reader) (files tree, folders map[string]bool, err error) {
 	folders = map[string]bool{}
 	if err := makeFolders(dir, ".", folders); err != nil {
@@ -92,9 +91,9 @@ func unpack(dir, module string, content io.Reader) (files tree, folders map[stri
 			return nil, nil, err
 		}
 		local := filepath.FromSlash(h.Name)
-		// A hash is of lines, one for each name.
+		// The hash is of a text with one line for each name.
 		if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || !filepath.IsLocal(local) || strings.ContainsAny(h.Name, "\n\\:") {
-			return nil, nil, fmt.Errorf("%.100q is no file of a module", h.Name)
+			return nil, nil, fmt.Errorf("%.100q is not a file of a module", h.Name)
 		}
 		if err := makeFolders(dir, filepath.Dir(local), folders); err != nil {
 			return nil, nil, err
@@ -107,7 +106,7 @@ func unpack(dir, module string, content io.Reader) (files tree, folders map[stri
 	}
 }
 
-// makeFolders makes dir's folder name, unless it is made, and those above.
+// makeFolders makes the folder name in dir and its parents, unless they are made.
 func makeFolders(dir, name string, made map[string]bool) error {
 	if made[name] {
 		return nil
@@ -121,7 +120,7 @@ func makeFolders(dir, name string, made map[string]bool) error {
 	return os.Mkdir(filepath.Join(dir, name), 0o777)
 }
 
-// writeFile makes a file, where none is, and returns its hash.
+// writeFile makes a new file, and returns its hash.
 func writeFile(path string, content io.Reader, buffer []byte) (sum [sha256.Size]byte, err error) {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
 	if err != nil {
@@ -133,7 +132,7 @@ func writeFile(path string, content io.Reader, buffer []byte) (sum [sha256.Size]
 	return sum, errors.Join(err, out.Close())
 }
 
-// readOnly takes from a folder what go takes from it, as far as it can.
+// readOnly makes a folder read-only, as go does, if it can.
 func readOnly(dir string) {
 	if info, err := os.Stat(dir); err == nil {
 		os.Chmod(dir, info.Mode()&^0o222)

@@ -1,5 +1,5 @@
-// Package modcache takes modules from one Go module cache to another, each as one
-// stream of bytes that must be what go.sum says before go can see any of it.
+// Package modcache takes modules from one Go module cache to another, each as a
+// stream of bytes. go can't see any of it until it has the hash in go.sum.
 //
 // Its files, each knowing those before it: sum (go.sum), hash (its hashes), folder
 // (GOMODCACHE), write, put.
@@ -12,21 +12,21 @@ import (
 )
 
 // Sum is a line of go.sum: the hash of a module's version, or of its go.mod alone
-// ("Module authentication using go.sum", go.dev/ref/mod). Of a version it stands for
-// its tree, and another one for what a module proxy says of it.
+// ("Authenticating modules", go.dev/ref/mod). ReadSums adds one for the info that goes
+// with each version.
 type Sum struct {
 	Path, Version string
 	Of            Part
 	Hash          string
 }
 
-// Part is what go keeps of a module's version.
+// Part is a part of what go keeps about a module's version.
 type Part string
 
 const (
 	Tree Part = ""        // its files
 	Mod  Part = "/go.mod" // its go.mod
-	Info Part = " info"   // when it was made, without which go asks a proxy once more
+	Info Part = " info"   // its time, for which go would ask a proxy again
 )
 
 // name is what the module is called in its own hash.
@@ -35,8 +35,8 @@ func (s Sum) name() string { return s.Path + "@" + s.Version }
 // String is the line.
 func (s Sum) String() string { return s.Path + " " + s.Version + string(s.Of) + " " + s.Hash }
 
-// ReadSums reads those files that are there. Lines that another one contradicts, and
-// those of no use here, are left out.
+// ReadSums reads the files that exist. Lines that contradict each other, and those of
+// no use here, are left out.
 func ReadSums(files ...string) []Sum {
 	var sums []Sum
 	at := map[Sum]int{} // of sums, by all but the hash
@@ -83,16 +83,16 @@ func ReadSums(files ...string) []Sum {
 	return kept
 }
 
-// portable reports whether s is a path of letters, digits and more, which is all
-// that a module's path and version have (go.dev/ref/mod#go-mod-file-ident).
+// portable reports whether s is a path of ASCII letters, digits and the characters in
+// more, like those of modules and versions (go.dev/ref/mod#go-mod-file-ident).
 func portable(s, more string) bool {
 	return fs.ValidPath(s) && strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
 	}) < 0
 }
 
-// escape is a path as the module cache spells it, where file systems may not tell
-// A from a.
+// escape is a path as the module cache spells it, because file systems may not tell A
+// from a.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {

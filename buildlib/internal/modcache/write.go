@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Write writes what s is of, the same from every folder: a go.mod as it is, a
-// module as a tar of its files. It is an error if that isn't what s says.
+// Write writes what s is the hash of, the same from every folder: a go.mod as it is,
+// a module as a tar archive of its files. Anything else in the folder is an error.
 func (f Folder) Write(s Sum, w io.Writer) error {
 	if s.Of != Tree {
 		path, read := f.small(s)
