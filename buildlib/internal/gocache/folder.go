@@ -1,7 +1,7 @@
-// Package gocache takes a part of the Go build cache to other machines: as an OCI
-// image whose layers, the packs, hold the outputs of the go command's actions, and
-// whose configuration lists those actions. Every output from a pack is checked
-// against the hash that the go command uses for it.
+// Package gocache takes a part of the Go build cache to other machines as an OCI
+// image. Its layers, the packs, hold the outputs of the go command's actions, and its
+// configuration lists the actions. Every output from a pack is checked against the
+// hash that the go command knows it by.
 //
 // Its files, each knowing those before it: folder (GOCACHE), index (what an image
 // has), pack (writing one), unpack (restoring one), update (which packs to write),
@@ -24,8 +24,7 @@ import (
 // ID names an action of the go command, or is the sha256 of an output.
 type ID [32]byte
 
-// Entry says what an action put out. The sources are cmd/go/internal/cache of
-// the Go distribution.
+// Entry is the output of an action, as in cmd/go/internal/cache.
 type Entry struct {
 	Action, Output ID
 	Size           int64 // of the output, in bytes
@@ -34,9 +33,9 @@ type Entry struct {
 // Folder is the path of a GOCACHE.
 type Folder string
 
-// What go does not look at for an hour it marks as used by the file's time, so
-// rested files are older than that, and younger than the five days after which
-// go deletes them.
+// go sets the time of a file that it uses if that is more than an hour ago. So rested
+// files are older than that, and younger than the five days after which go deletes
+// them.
 const (
 	markEvery = time.Hour
 	restedFor = 2 * time.Hour
@@ -56,9 +55,9 @@ func (f Folder) path(id ID, suffix string) string {
 	return filepath.Join(string(f), filepath.FromSlash(fileName(id, suffix)))
 }
 
-// list calls see with the path of each file that has the suffix. What can't be
-// read isn't there.
-func (f Folder) list(suffix string, see func(id ID, e os.DirEntry)) {
+// list calls f with each file that has the suffix. What can't be read counts as
+// missing.
+func (f Folder) list(suffix string, found func(id ID, e os.DirEntry)) {
 	for i := range 256 {
 		entries, _ := os.ReadDir(filepath.Join(string(f), fmt.Sprintf("%02x", i)))
 		for _, e := range entries {
@@ -68,18 +67,19 @@ func (f Folder) list(suffix string, see func(id ID, e os.DirEntry)) {
 			}
 			var id ID
 			if _, err := hex.Decode(id[:], []byte(name)); err == nil {
-				see(id, e)
+				found(id, e)
 			}
 		}
 	}
 }
 
-// Rest makes all actions look unused at now, and returns the time for Used.
+// Rest makes all actions look unused at the time now, and returns the time to call
+// Used with.
 func (f Folder) Rest(now time.Time) time.Time {
 	since := now.Add(-markEvery)
 	rested := now.Add(-restedFor)
 	f.list(actionFile, func(id ID, e os.DirEntry) {
-		// Some minutes more, because the clock goes on before go looks.
+		// Ten minutes more, because time goes by until go looks.
 		if info, err := e.Info(); err == nil && info.ModTime().After(since.Add(-10*time.Minute)) {
 			os.Chtimes(f.path(id, actionFile), rested, rested)
 		}
@@ -87,7 +87,7 @@ func (f Folder) Rest(now time.Time) time.Time {
 	return since
 }
 
-// Used returns the entries that go used or made since Rest, which gave the time,
+// Used returns the entries that go used or made since Rest returned the time since,
 // in no particular order.
 func (f Folder) Used(since time.Time) []Entry {
 	var used []Entry
@@ -96,7 +96,7 @@ func (f Folder) Used(since time.Time) []Entry {
 		if err != nil || info.ModTime().Before(since) {
 			return
 		}
-		// Executables of go run and go tool are folders: they are of this machine.
+		// Executables of go run and go tool, which are folders, aren't found.
 		if entry, _, ok := f.Find(id); ok {
 			used = append(used, entry)
 		}
@@ -104,34 +104,34 @@ func (f Folder) Used(since time.Time) []Entry {
 	return used
 }
 
-// isPortable reports whether an entry's output may be of use on another machine.
-// Indexes of modules (cmd/go/internal/modindex) are found by paths and times.
+// isPortable reports whether an entry's output may be useful on another machine.
+// Module indexes (cmd/go/internal/modindex) aren't: go finds them by paths and times.
 func (f Folder) isPortable(e Entry) bool {
 	const moduleIndex = "go index v"
-	return f.begin(e, len(moduleIndex)) != moduleIndex
+	return f.beginning(e, len(moduleIndex)) != moduleIndex
 }
 
-// begin is what an entry's output begins with, up to most bytes.
-func (f Folder) begin(e Entry, most int) string {
+// beginning returns up to most bytes from the start of an entry's output.
+func (f Folder) beginning(e Entry, most int) string {
 	file, err := os.Open(f.path(e.Output, outputFile))
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	begin := make([]byte, most)
-	n, _ := io.ReadFull(file, begin)
-	return string(begin[:n])
+	data := make([]byte, most)
+	n, _ := io.ReadFull(file, data)
+	return string(data[:n])
 }
 
-// actions are those that have an entry.
+// actions are the actions that have an entry.
 func (f Folder) actions() map[ID]bool {
 	found := map[ID]bool{}
 	f.list(actionFile, func(id ID, _ os.DirEntry) { found[id] = true })
 	return found
 }
 
-// entryFormat is that of an action's file: its own ID, the output's, the size,
-// and the time in nanoseconds.
+// entryFormat is the format of an action's file: its own ID, the output's, the
+// output's size, and a time in nanoseconds.
 const entryFormat = "v1 %x %x %20d %20d\n"
 
 const entrySize = len("v1 ") + 2*(64+1) + 2*20 + len(" \n")
@@ -178,8 +178,8 @@ func (f Folder) Find(action ID) (e Entry, path string, ok bool) {
 	return e, path, err == nil && info.Mode().IsRegular() && info.Size() == e.Size
 }
 
-// put writes an action's file, as go does: in place, in one write. go takes one
-// that isn't whole for none.
+// put writes an action's file as go does: in place, with one write. go ignores an
+// incomplete one.
 func (f Folder) put(e Entry, rested time.Time) error {
 	path := f.path(e.Action, actionFile)
 	if err := os.WriteFile(path, fmt.Appendf(nil, entryFormat, e.Action[:], e.Output[:], e.Size, 0), 0o666); err != nil {

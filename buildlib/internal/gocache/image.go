@@ -19,17 +19,17 @@ const packType = types.MediaType("application/vnd.oci.image.layer.v1.tar+zstd")
 // maxConfig is how large an image's configuration may be, in bytes.
 const maxConfig = 64 << 20
 
-// Lost is the error of a pack that the registry was thought to have.
+// Lost is the error of a pack that the registry should have had.
 type Lost struct{ Digest v1.Hash }
 
 func (l *Lost) Error() string { return fmt.Sprintf("the registry has lost pack %s", l.Digest) }
 
-// signatureKey is of the manifest's annotation.
+// signatureKey is the manifest's annotation with the signature.
 const signatureKey = "multimage.gocache.signature"
 
 // Image makes the manifest and the configuration of an image of the packs, for
-// the platform that they were compiled for. sign gives the signature of the
-// configuration, which says by their hashes what all outputs are; nil: there is none.
+// the platform that they were compiled for. sign signs the configuration, which has
+// the hashes of all outputs; nil: there is no signature.
 func (x Index) Image(p v1.Platform, sign func(config v1.Hash) (string, error)) (manifest, config []byte, err error) {
 	text, err := x.encode()
 	if err != nil {
@@ -60,8 +60,8 @@ func (x Index) Image(p v1.Platform, sign func(config v1.Hash) (string, error)) (
 	return manifest, config, err
 }
 
-// Config returns the descriptor of the configuration that Read wants beside the
-// manifest, and its signature; empty: it has none.
+// Config returns the descriptor of the configuration, which Read needs, and its
+// signature, or nothing.
 func Config(manifest []byte) (d v1.Descriptor, signature string, err error) {
 	m, err := v1.ParseManifest(bytes.NewReader(manifest))
 	if err != nil {
@@ -101,13 +101,13 @@ func Read(manifest, config []byte) (Index, error) {
 	return x, nil
 }
 
-// Without returns the index without the packs that drop names.
+// Without returns the index without the packs for which drop is true.
 func (x Index) Without(drop func(v1.Hash) bool) Index {
 	return Index{slices.DeleteFunc(slices.Clone(x.Packs), func(p Pack) bool { return drop(p.Digest) })}
 }
 
-// Open opens a pack that Update wrote. One that only the registry has is asked
-// for if it has gone from there, which is a *Lost.
+// Open opens a pack that Update wrote. Of other packs, only those that have gone
+// from the registry are opened, and the error is a *Lost.
 func (p Pack) Open() (io.ReadCloser, error) {
 	if p.path == "" {
 		return nil, &Lost{p.Digest}

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Index says what the packs of an image have. The zero value has none.
+// Index lists the packs of an image. The zero value has none.
 type Index struct {
 	Packs []Pack
 }
@@ -25,22 +25,22 @@ type Pack struct {
 	path           string // of the file that WritePack made; empty: the registry has it
 }
 
-// Aged is an entry and how many updates of the image didn't use it, since the
-// last that did.
+// Aged is an entry with its age: how many updates of the image went by since it was
+// used.
 type Aged struct {
 	Entry
 	Age byte
 }
 
-// maxAge is how many updates in a row may not use an entry that is kept: of several
-// branches each uses others.
+// maxAge is the highest age of an entry that is kept. It isn't 0 because branches use
+// different entries.
 const maxAge = 5
 
-// dead reports whether the entry is of no use any more: nobody used it for long, or
-// its action has put out something else since.
+// dead reports whether the entry is of no use any more: it is too old, or its action
+// has had another output since.
 func (e Aged) dead() bool { return e.Age > maxAge }
 
-// Limits of what is believed of an image, whoever wrote it.
+// Limits of what an image may have, whoever wrote it.
 const (
 	maxOutput  = 256 << 20 // bytes of one output
 	maxRaw     = 512 << 20 // bytes of a pack's outputs
@@ -50,10 +50,10 @@ const (
 	MaxPack = 64 << 20
 )
 
-// label is of the image's configuration: there its index is.
+// label is the label of the image's configuration that holds the index.
 const label = "multimage.gocache.index"
 
-// format is the version of what the label holds.
+// format is the version of the label's content.
 const format = 1
 
 type encodedIndex struct {
@@ -64,10 +64,10 @@ type encodedIndex struct {
 type encodedPack struct {
 	Digest, DiffID v1.Hash
 	Size           int64
-	Entries        string // base64 of each one's action, output, size and age
+	Entries        string // base64 of the action, output, size and age of each
 }
 
-// raw is the size of the pack's outputs together, in bytes.
+// raw is the total size of the pack's outputs, in bytes.
 func (p Pack) raw() int64 {
 	var size int64
 	seen := map[ID]bool{}
@@ -95,7 +95,7 @@ func (x Index) encode() (string, error) {
 	return string(data), err
 }
 
-// decode reads an index, and refuses one that promises more than is believed.
+// decode reads an index, and refuses one beyond the limits.
 func decode(text string) (Index, error) {
 	var in encodedIndex
 	if err := json.Unmarshal([]byte(text), &in); err != nil {
@@ -137,7 +137,7 @@ func decodeEntries(text string) ([]Aged, error) {
 		r.Read(e.Output[:])
 		size, err := binary.ReadUvarint(r)
 		if err != nil || size > maxOutput {
-			return nil, errors.New("an entry has no size, or too large a one")
+			return nil, errors.New("an entry has no size, or one that is too large")
 		}
 		e.Size = int64(size)
 		if e.Age, err = r.ReadByte(); err != nil {
@@ -148,7 +148,7 @@ func decodeEntries(text string) ([]Aged, error) {
 	return entries, nil
 }
 
-// Missing returns the packs that have something which the folder lacks.
+// Missing returns the packs with something that the folder lacks.
 func (x Index) Missing(f Folder) []Pack {
 	if len(x.Packs) == 0 {
 		return nil
@@ -157,7 +157,7 @@ func (x Index) Missing(f Folder) []Pack {
 	return x.With(func(action ID) bool { return !has[action] })
 }
 
-// With returns the packs that have something of use of an action that wanted names.
+// With returns the packs with something useful of an action for which wanted is true.
 func (x Index) With(wanted func(action ID) bool) []Pack {
 	return slices.DeleteFunc(slices.Clone(x.Packs), func(p Pack) bool {
 		return !slices.ContainsFunc(p.Entries, func(e Aged) bool { return !e.dead() && wanted(e.Action) })

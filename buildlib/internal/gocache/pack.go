@@ -22,12 +22,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// errTooLarge is the error of a pack whose layer would be.
+// errTooLarge is the error of a pack whose layer would exceed MaxPack.
 var errTooLarge = errors.New("the pack is too large")
 
-// writePack writes the outputs of the entries, in their order, to a file in temp. It is
-// the same for the same entries. An output that isn't what its ID says, or has gone,
-// is left out with its entries.
+// writePack writes the outputs of the entries, in their order, to a file in temp. The
+// same entries give the same file. A missing or damaged output is left out, with its
+// entries.
 func writePack(ctx context.Context, f Folder, entries []Aged, temp string) (p Pack, err error) {
 	file, err := os.CreateTemp(temp, "pack-*")
 	if err != nil {
@@ -40,9 +40,9 @@ func writePack(ctx context.Context, f Folder, entries []Aged, temp string) (p Pa
 		}
 	}()
 	layer := &sum{Hash: sha256.New(), to: bufio.NewWriterSize(file, 1<<20)}
-	// Packs are read more often than written. The outputs of a package and of one like it
-	// are some 8 MB together, so the window is the largest. The outputs' hashes are all
-	// the checksum that they need.
+	// Packs are read more often than written. The outputs of two similar packages are
+	// about 8 MB together, so the window is the largest. The outputs' hashes make another
+	// checksum needless.
 	z, err := zstd.NewWriter(layer, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(maxWindow), zstd.WithEncoderCRC(false))
 	if err != nil {
@@ -102,8 +102,8 @@ func (s *sum) digest() v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(s.Sum(nil))}
 }
 
-// packRaw is about what the outputs of one pack have together, in bytes: they
-// compress to a fourth.
+// packRaw is about the total size of the outputs in a pack, in bytes: they compress
+// to a fourth of it.
 const packRaw = 96 << 20
 
 // writePacks writes the entries into as many packs as it takes, several at once.
@@ -113,8 +113,8 @@ func writePacks(ctx context.Context, f Folder, entries []Aged, temp string) ([]P
 	})
 }
 
-// writeHalves writes one pack, or two where one would be too large. A single
-// output that is too large stays where it is.
+// writeHalves writes one pack, or several if it would be too large. A single output
+// that is too large is left out.
 func writeHalves(ctx context.Context, f Folder, part []Aged, temp string) ([]Pack, error) {
 	p, err := writePack(ctx, f, part, temp)
 	if err == nil && len(p.Entries) == 0 {
@@ -138,25 +138,25 @@ func writeHalves(ctx context.Context, f Folder, part []Aged, temp string) ([]Pac
 	})
 }
 
-// sorted are the entries in the order in which they compress best: by how their outputs
-// begin. A compiled package begins with the size of what it exports, and of packages
-// that export as much, many export nearly the same.
+// sorted are the entries in the order in which they compress best: by the beginning of
+// their outputs. A compiled package begins with the size of its export data, and many
+// packages with as much export nearly the same.
 func (f Folder) sorted(entries []Aged) []Aged {
-	begins := map[ID]string{}
+	beginnings := map[ID]string{}
 	for _, e := range entries {
-		if _, ok := begins[e.Output]; !ok {
-			begins[e.Output] = f.begin(e.Entry, len("!<arch>\n")+60) // ar's file header
+		if _, ok := beginnings[e.Output]; !ok {
+			beginnings[e.Output] = f.beginning(e.Entry, len("!<arch>\n")+60) // to the end of ar's first header
 		}
 	}
 	sorted := slices.Clone(entries)
 	slices.SortFunc(sorted, func(a, b Aged) int {
-		return cmp.Or(strings.Compare(begins[a.Output], begins[b.Output]),
+		return cmp.Or(strings.Compare(beginnings[a.Output], beginnings[b.Output]),
 			bytes.Compare(a.Output[:], b.Output[:]), bytes.Compare(a.Action[:], b.Action[:]))
 	})
 	return sorted
 }
 
-// split cuts sorted entries, not between those of one output.
+// split cuts sorted entries into parts, and never between those of one output.
 func split(sorted []Aged) [][]Aged {
 	var parts [][]Aged
 	var size int64
@@ -176,8 +176,7 @@ func split(sorted []Aged) [][]Aged {
 	return parts
 }
 
-// eachPart calls do for each part, several at once, and joins what they return
-// in order.
+// eachPart calls do for each part, several at once, and joins the results in order.
 func eachPart(ctx context.Context, parts [][]Aged, do func(context.Context, []Aged) ([]Pack, error)) ([]Pack, error) {
 	made := make([][]Pack, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
@@ -189,9 +188,5 @@ func eachPart(ctx context.Context, parts [][]Aged, do func(context.Context, []Ag
 		})
 	}
 	err := g.Wait()
-	var all []Pack
-	for _, packs := range made {
-		all = append(all, packs...)
-	}
-	return all, err
+	return slices.Concat(made...), err
 }

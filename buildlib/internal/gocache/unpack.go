@@ -16,12 +16,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow bounds what a decoder holds of a pack, in bytes.
+// maxWindow bounds the memory of a pack's decoder, in bytes.
 const maxWindow = 8 << 20
 
-// Unpack puts into the folder what the pack has of its entries, as old as if
-// nobody had used it of late, and returns how many entries those are. An error says
-// why the rest is left out.
+// Unpack puts the pack's entries into the folder, rested, and returns how many those
+// are. An error says why the rest is left out.
 func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err error) {
 	if err := f.makeFolders(); err != nil {
 		return 0, err
@@ -43,10 +42,9 @@ func (f Folder) Unpack(ctx context.Context, p Pack, layer io.Reader) (n int, err
 	return n, err
 }
 
-// Unpack calls put with each output that the pack has, of entries that are of use
-// still, until one call fails. layer is the pack's. All that the layer decides is
-// bytes: names come from the pack's entries, and put must see whether an output is
-// what its ID says.
+// Unpack calls put with each output in the layer and its entries that aren't dead,
+// until one call fails. The layer is believed nothing but bytes: names come from the
+// pack's entries, and put must check that the output is what its ID says.
 func (p Pack) Unpack(ctx context.Context, layer io.Reader, put func(entries []Aged, output io.Reader) error) error {
 	wanted := map[string][]Aged{} // by file name
 	for _, e := range p.Entries {
@@ -58,7 +56,7 @@ func (p Pack) Unpack(ctx context.Context, layer io.Reader, put func(entries []Ag
 		return err
 	}
 	defer z.Close()
-	// Of each output its header and padding, and the archive's end.
+	// Each output has a header and padding, and the archive has an end.
 	limit := p.raw() + int64(len(wanted)+2)*1024
 	t := tar.NewReader(io.LimitReader(z, limit))
 	for len(wanted) > 0 {
@@ -91,12 +89,12 @@ func noEOF(err error) error {
 	return err
 }
 
-// chunk is how much of an output is read at once, in bytes.
+// chunk is the size of a read, in bytes.
 const chunk = 256 << 10
 
-// putOutput writes an output in place, as go does, which takes a file of
-// another size for none. The last bytes are held back until it is known that all are
-// right: so one of the right size has the right content, however a run ends.
+// putOutput writes an output in place, as go does, which ignores a file of another
+// size. The last bytes are held back until all are checked. So a file of the right
+// size has the right content, however a run ends.
 func (f Folder) putOutput(e Entry, content io.Reader, rested time.Time, buffer []byte) (err error) {
 	path := f.path(e.Output, outputFile)
 	if info, err := os.Lstat(path); err == nil {
@@ -136,13 +134,13 @@ func (f Folder) putOutput(e Entry, content io.Reader, rested time.Time, buffer [
 		held, next = next, held
 	}
 	if !bytes.Equal(sum.Sum(nil), e.Output[:]) {
-		return errors.New("its content is another")
+		return errors.New("its content is not what its hash says")
 	}
 	_, err = file.Write(held)
 	return err
 }
 
-// Put adds an entry as if an action of go's had the content put out just now.
+// Put adds an entry with its output, as if go had just made it.
 func (f Folder) Put(e Entry, content io.Reader) error {
 	if e.Size > maxOutput {
 		return errors.New("it is too large for a pack")
@@ -154,7 +152,7 @@ func (f Folder) Put(e Entry, content io.Reader) error {
 	return f.put(e, now)
 }
 
-// Add is Put of what write writes.
+// Add is Put for an output that write writes.
 func (f Folder) Add(action ID, write func(io.Writer) error) (e Entry, err error) {
 	if err := f.makeFolders(); err != nil {
 		return e, err

@@ -3,17 +3,17 @@ package gocache
 import "context"
 
 const (
-	// A pack is small below smallRaw bytes of outputs. More than maxSmall of them
-	// become one.
+	// A pack with less than smallRaw bytes of outputs is small. maxSmall of them are
+	// joined.
 	smallRaw = packRaw / 4
 	maxSmall = 8
 )
 
-// Update returns the index of the image to be, after a build that used the
-// entries, and writes the packs that it takes to temp; it reports whether there
-// are any, or fewer. Packs that it leaves as they are need not be sent again. A
-// pack is written anew, without what nobody uses, once that is more than half of it,
-// or when there are many small ones; what the folder lacks of it is given up.
+// Update returns the index of the next image, after a build that used the given
+// entries. It writes the packs that are new to temp, and reports whether the packs
+// changed. A pack is written anew, without its dead entries, once they are more than
+// half of it, or when there are many small ones; what the folder lacks of it is given
+// up.
 func (x Index) Update(ctx context.Context, f Folder, used []Entry, temp string) (Index, bool, error) {
 	missing := map[ID]Entry{}
 	for _, e := range used {
