@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// machines are what the header of an executable says of each GOARCH: in ELF,
-// with its byte order where the number doesn't say, in PE and in Mach-O.
+// machines are what the header of an executable says for each GOARCH: in ELF, with
+// byte order and class, in PE and in Mach-O.
 var machines = map[string]struct {
 	elf   elf.Machine
 	order binary.ByteOrder
@@ -39,8 +39,8 @@ var machines = map[string]struct {
 }
 
 // inspect checks that the file at path is a program for the platform that env
-// names, and returns the dynamic loader that it wants, which is empty of a
-// static one (ELF, PT_INTERP). Formats that std doesn't read are believed.
+// names, and returns its dynamic loader (ELF, PT_INTERP), or nothing if it is static.
+// Formats that the standard library can't read aren't checked.
 func inspect(path string, env []string) (loader string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -66,19 +66,9 @@ func inspect(path string, env []string) (loader string, err error) {
 	return loader, nil
 }
 
-// checkers are the flags of go build that make programs look for mistakes of
-// their own, and slow.
+// checkers are the flags of go build for programs that check themselves, and are
+// slow.
 var checkers = []string{"race", "msan", "asan"}
-
-func variable(env []string, name string) string {
-	value := ""
-	for _, v := range env {
-		if n, s, _ := strings.Cut(v, "="); n == name {
-			value = s
-		}
-	}
-	return value
-}
 
 func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 	want := machines[goarch]
@@ -86,7 +76,7 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 		return fmt.Errorf("it is a program for another platform (%s, %v): does a wrapper or -toolexec call another go?", format, is)
 	}
 	notFor := func(err error) error { return fmt.Errorf("it is not a program for %s: %w", goos, err) }
-	library := errors.New("it is a library, not a program: leave -buildmode out")
+	errLibrary := errors.New("it is a library, not a program: leave -buildmode out")
 	switch goos {
 	case "aix", "plan9", "js", "wasip1":
 		return "", nil
@@ -98,7 +88,7 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 		case want.pe != p.Machine:
 			return "", other("PE", fmt.Sprintf("machine %#x", p.Machine))
 		case p.Characteristics&pe.IMAGE_FILE_DLL != 0:
-			return "", library
+			return "", errLibrary
 		}
 		return "", nil
 	case "darwin", "ios":
@@ -109,7 +99,7 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 		case want.macho != m.Cpu:
 			return "", other("Mach-O", m.Cpu)
 		case m.Type != macho.TypeExec:
-			return "", library
+			return "", errLibrary
 		}
 		return "", nil
 	}
@@ -132,8 +122,8 @@ func inspectFormat(f io.ReaderAt, goos, goarch string) (string, error) {
 }
 
 // libraries are the shared libraries that a program with a dynamic loader names
-// (ELF, DT_NEEDED). Those of one that says where they are (DT_RUNPATH, DT_RPATH)
-// are left to the loader.
+// (ELF, DT_NEEDED). If the program says where they are (DT_RUNPATH, DT_RPATH), that
+// is left to the loader.
 func libraries(path, loader string) []string {
 	if loader == "" {
 		return nil

@@ -21,16 +21,16 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// Build is one go build: mains of one platform that are built alike, into a
-// folder that is kept, so that go relinks only what changed.
+// Build is one go build of mains with the same platform and arguments, into a kept
+// folder, so that go relinks only what changed.
 type Build struct {
 	Env    []string // over the process's environment
 	Args   []string // arguments of go build, without -o and the packages
 	Mains  []Main
 	Folder string // the kept folder, private to this Build's Env, Args and names
 	Temp   string // GOTMPDIR, on Folder's file system so that outputs arrive by rename
-	// Progress is told how many packages of those to compile go has begun, once
-	// that is known. Nil: it isn't asked.
+	// Progress is called with the number of packages that go has begun to compile
+	// and of all that it will, once that is known. It may be nil.
 	Progress func(done, all int)
 }
 
@@ -53,21 +53,20 @@ type Executable struct {
 	Path   string
 	Digest v1.Hash // sha256 of the content
 	Size   int64   // bytes
-	// Identity is the file's when Digest was taken of its content. Zero: that
-	// was in a run before, and since then bits may have flipped on the disk.
+	// Identity is the file's when its content was hashed. Zero: that was in an
+	// earlier run, and since then bits may have flipped on the disk.
 	Identity disk.Identity
-	// Loader is the dynamic loader that runs it, a path in the image; empty of a
-	// static program.
+	// Loader is its dynamic loader, a path in the image. Empty: it is static.
 	Loader string
-	// Libraries are the shared libraries that it wants, by name; none if it says
+	// Libraries are the names of the shared libraries that it needs; none if it says
 	// itself where they are.
 	Libraries []string
-	// Kept is set if the executable is the one of the run before.
+	// Kept is set if the executable is the same as in the last run.
 	Kept bool
 }
 
-// record is what is known of a kept folder's files since the last build, by
-// file name. It lies beside the folder.
+// record is what is known about a kept folder's files since the last build, by
+// file name. It is kept beside the folder.
 type record map[string]disk.Known
 
 // Build runs go build and returns the executables in the order of b.Mains. The
@@ -92,9 +91,9 @@ func (g Go) Build(ctx context.Context, b Build) ([]Executable, error) {
 	return executables, b.write(after)
 }
 
-// makeFolder makes the kept folder, without the set-group-ID bit that it takes
-// from its parent: there go doesn't rename an output into place but deletes
-// the old one and copies, so that a new content may have the old one's inode.
+// makeFolder makes the kept folder, without the set-group-ID bit that it inherits:
+// with it, go doesn't rename an output into place, but deletes the old one and
+// copies, so that the new file may have the old one's inode.
 func (b Build) makeFolder() error {
 	if err := os.MkdirAll(b.Folder, 0o755); err != nil {
 		return err
@@ -106,9 +105,9 @@ func (b Build) makeFolder() error {
 	return os.Chmod(b.Folder, info.Mode()&^fs.ModeSetgid)
 }
 
-// Adopt puts a copy of the file at path into the kept folder as the executable of that
-// name, unless there is one. go keeps it if it is what it would link. The digest is the
-// content's: another content is an error, and so is a file that can't be copied.
+// Adopt copies the file at path into the kept folder as the executable of that name,
+// unless there is one. go keeps it if it would link the same. A content without that
+// digest is an error.
 func (b Build) Adopt(ctx context.Context, name, path string, digest v1.Hash) error {
 	to := filepath.Join(b.Folder, name)
 	if _, err := os.Lstat(to); err == nil {
@@ -140,8 +139,8 @@ func (b Build) Adopt(ctx context.Context, name, path string, digest v1.Hash) err
 	return b.write(r)
 }
 
-// Linked is to be called after links to the executables were made, which
-// changes their identity.
+// Linked must be called after links to the executables were made, which changes
+// their identity.
 func (b Build) Linked() error {
 	r := b.read()
 	for name, k := range r {
@@ -199,11 +198,11 @@ func (g Go) build(ctx context.Context, b Build) error {
 		args = append(args, "-v")
 	}
 	args = append(args, "-o", b.Folder+string(filepath.Separator), "--")
-	var said bytes.Buffer
+	var messages bytes.Buffer
 	cmd := g.command(ctx, append(b.Env, "GOTMPDIR="+b.Temp), append(args, b.packages()...)...)
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stdout, cmd.Stderr = &messages, &messages
 	if b.Progress != nil {
-		c := &counting{tell: b.Progress, said: &said, begun: map[string]bool{}}
+		c := &counting{progress: b.Progress, messages: &messages, begun: map[string]bool{}}
 		cmd.Stdout, cmd.Stderr = c, c
 		asking, stop := context.WithCancel(ctx)
 		var asked sync.WaitGroup
@@ -213,12 +212,11 @@ func (g Go) build(ctx context.Context, b Build) error {
 	}
 	release := process.Guard(cmd)
 	defer release()
-	return installed(process.Run(ctx, cmd, &said))
+	return installed(process.Run(ctx, cmd, &messages))
 }
 
-// look identifies the outputs. One that is still the file of before, with no
-// more than its times changed (go touches an up-to-date output), has that
-// content; others are hashed.
+// look identifies the outputs. If one is still the same file, except for its times
+// (go touches an up-to-date output), its content is known; others are hashed.
 func (b Build) look(ctx context.Context, before record) (record, []Executable, error) {
 	executables := make([]Executable, len(b.Mains))
 	records := make([]disk.Known, len(b.Mains))

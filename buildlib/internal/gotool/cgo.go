@@ -1,31 +1,27 @@
 package gotool
 
 import (
+	"cmp"
+	"go/ast"
 	"go/build"
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// buildContext is what decides which files go takes, as if cgo were on.
+// buildContext decides which files go compiles, as if cgo were on.
 func buildContext(env, flags []string) build.Context {
 	c := build.Default
 	c.CgoEnabled = true
-	for _, variable := range env {
-		switch name, value, _ := strings.Cut(variable, "="); name {
-		case "GOOS":
-			c.GOOS = value
-		case "GOARCH":
-			c.GOARCH = value
-		}
-	}
+	c.GOOS, c.GOARCH = cmp.Or(variable(env, "GOOS"), c.GOOS), cmp.Or(variable(env, "GOARCH"), c.GOARCH)
 	c.BuildTags = strings.FieldsFunc(FlagValue(flags, "tags"), func(r rune) bool { return r == ',' || r == ' ' })
 	return c
 }
 
-// needsCgo reports whether one of the files that go ignores is left out for cgo
-// alone: it imports "C", or go takes it only if cgo is on.
+// needsCgo reports whether go ignores one of the files only because cgo is off: the
+// file imports "C", or has a build constraint on cgo.
 func needsCgo(on build.Context, dir string, ignored []string) bool {
 	off := on
 	off.CgoEnabled = false
@@ -40,10 +36,8 @@ func needsCgo(on build.Context, dir string, ignored []string) bool {
 		if err != nil {
 			continue
 		}
-		for _, i := range f.Imports {
-			if i.Path.Value == `"C"` {
-				return true
-			}
+		if slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"C"` }) {
+			return true
 		}
 		if ok, err := off.MatchFile(dir, name); err == nil && !ok {
 			return true

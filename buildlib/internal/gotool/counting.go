@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// countAfter is how long a go build lasts, and countFrom how many packages it has begun
-// by then, before it is worth a second command, of a second or so, that says how many
-// there are to compile. One that only links lasts, too.
+// A second go command, which takes a second or so, counts the packages to compile once
+// a go build has lasted for countAfter and begun countFrom packages: a build that only
+// links may last, too.
 var (
 	countAfter = 5 * time.Second
 	countFrom  = 10
 )
 
-// counting takes what go build -v prints: an import path, alone on a line, when
-// it begins to compile a package, and all else, which it passes on to said.
+// counting reads what go build -v prints: an import path, alone on a line, when it
+// begins to compile a package. Everything else it passes on to messages.
 type counting struct {
-	tell func(done, all int)
-	said *bytes.Buffer
-	rest []byte // a line that hasn't ended, which go doesn't leave so
+	progress func(done, all int)
+	messages *bytes.Buffer
+	rest     []byte // a line that hasn't ended yet
 
 	mu    sync.Mutex
 	begun map[string]bool
 	stale []string // what was to be compiled when go was asked; nil: not known
 }
 
-// importPath is a line that go build -v prints; a compiler's have spaces.
+// importPath matches the lines of go build -v; those of compilers have spaces.
 var importPath = regexp.MustCompile(`^[\w.~\-/+!@]+$`)
 
 func (c *counting) Write(p []byte) (int, error) {
@@ -43,7 +43,7 @@ func (c *counting) Write(p []byte) (int, error) {
 		if importPath.Match(line) {
 			c.begin(string(line))
 		} else {
-			c.said.Write(c.rest[:len(line)+1])
+			c.messages.Write(c.rest[:len(line)+1])
 		}
 		c.rest = rest
 	}
@@ -62,7 +62,7 @@ func (c *counting) begin(path string) {
 			all++
 		}
 	}
-	c.tell(len(c.begun), all)
+	c.progress(len(c.begun), all)
 }
 
 func (c *counting) few() bool {
@@ -71,7 +71,7 @@ func (c *counting) few() bool {
 	return len(c.begun) < countFrom
 }
 
-// ask asks go, if the build lasts, which packages are not in its cache.
+// ask asks go which packages are not in its cache, if the build lasts.
 func (c *counting) ask(ctx context.Context, g Go, b Build) {
 	for c.few() {
 		select {
@@ -83,7 +83,7 @@ func (c *counting) ask(ctx context.Context, g Go, b Build) {
 	args := slices.Concat([]string{"list", "-e", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, b.Args, []string{"--"}, b.packages())
 	out, err := g.output(ctx, b.Env, args...)
 	if err != nil {
-		return // how far the build is stays unknown
+		return // without progress
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,9 +15,9 @@ func TestCounting(t *testing.T) {
 	countAfter, countFrom = 0, 1
 	p := newProject(t)
 	p.Env = append(p.Env, "GOCACHE="+filepath.Join(t.TempDir(), "cache"))
-	var said bytes.Buffer
+	var messages bytes.Buffer
 	var told [][2]int
-	c := &counting{said: &said, begun: map[string]bool{}, tell: func(done, all int) { told = append(told, [2]int{done, all}) }}
+	c := &counting{messages: &messages, begun: map[string]bool{}, progress: func(done, all int) { told = append(told, [2]int{done, all}) }}
 	c.Write([]byte("internal/goarch\n"))
 	if told != nil {
 		t.Errorf("told %v before go was asked", told)
@@ -35,8 +35,8 @@ func TestCounting(t *testing.T) {
 	if want := [][2]int{{2, all}, {3, all}}; !slices.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)
 	}
-	if want := "# example.com/m/cmd/one\ncmd/one/main.go:3:1: undefined: x\n"; said.String() != want {
-		t.Errorf("passed on %q, want %q", said.String(), want)
+	if want := "# example.com/m/cmd/one\ncmd/one/main.go:3:1: undefined: x\n"; messages.String() != want {
+		t.Errorf("passed on %q, want %q", messages.String(), want)
 	}
 	// What was compiled with the build's flags is not to be compiled again.
 	p.build()

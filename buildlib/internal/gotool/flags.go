@@ -28,8 +28,8 @@ func SplitFlags(text string) []string {
 	}
 }
 
-// FlagName is the name of a flag, which one dash or two begin; empty of what
-// is none.
+// FlagName is the name of a flag, which begins with one dash or two; empty if it isn't
+// a flag.
 func FlagName(flag string) string {
 	name, ok := strings.CutPrefix(flag, "-")
 	if !ok {
@@ -39,8 +39,8 @@ func FlagName(flag string) string {
 	return name
 }
 
-// FlagValue is the value of the last flag of that name: of a flag that stands
-// alone, the next word.
+// FlagValue is the value of the last flag of that name: what follows its =, or else
+// the next word.
 func FlagValue(flags []string, name string) string {
 	value := ""
 	for i, flag := range flags {
@@ -56,7 +56,7 @@ func FlagValue(flags []string, name string) string {
 	return value
 }
 
-// flagFiles are the files that flags name, which change what is built.
+// flagFiles are the files that flags name and that change what is built.
 func flagFiles(dir string, flags []string) []string {
 	var files []string
 	for _, name := range []string{"modfile", "overlay", "pgo"} {

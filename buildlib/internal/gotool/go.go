@@ -39,8 +39,8 @@ func (g Go) command(ctx context.Context, env []string, args ...string) *exec.Cmd
 	return cmd
 }
 
-// output runs a go command and returns what it printed. The error of one that
-// failed is a *process.Failure.
+// output runs a go command and returns what it printed. If the command fails, the
+// error is a *process.Failure.
 func (g Go) output(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	out, err := process.Output(ctx, g.command(ctx, env, args...))
 	if err != nil {
@@ -57,14 +57,14 @@ func installed(err error) error {
 	return err
 }
 
-// Env is what go env says of the module's folder.
+// Env is what go env says in the module's folder.
 type Env struct {
 	Version string `json:"GOVERSION"` // like go1.26.8
 	Root    string `json:"GOROOT"`
 	Mod     string `json:"GOMOD"` // the go.mod file; empty or os.DevNull outside a module
 	Work    string `json:"GOWORK"`
 	Flags   string `json:"GOFLAGS"`
-	// What else changes a binary and can come from the environment or go env -w.
+	// These also change a binary, and can come from the environment or go env -w.
 	Experiment string `json:"GOEXPERIMENT"`
 	FIPS140    string `json:"GOFIPS140"`
 	ModCache   string `json:"GOMODCACHE"`
@@ -106,16 +106,16 @@ func (g Go) Ports(ctx context.Context) ([]string, error) {
 	return strings.Fields(string(out)), nil
 }
 
-// Fetch loads the packages that a build of the patterns needs, which downloads
-// their modules where they aren't there. (go mod download would also fetch what
-// no package needs, and fails in a vendored module.)
+// Fetch lists the packages that a build of the patterns needs, which downloads
+// missing modules. (go mod download would also fetch what no package needs, and fails
+// in a vendored module.)
 func (g Go) Fetch(ctx context.Context, env, flags []string, patterns ...string) error {
 	args := append([]string{"list", "-deps", "-f={{.ImportPath}}"}, listFlags(flags)...)
 	_, err := g.output(ctx, env, append(append(args, "--"), patterns...)...)
 	return err
 }
 
-// Package is what go list -find says of a package for one platform.
+// Package is a package for one platform, as go list -find prints it.
 type Package struct {
 	ImportPath     string
 	Name           string // "main" for a command
@@ -127,8 +127,8 @@ type Package struct {
 	Error          *struct{ Err string }
 }
 
-// List lists the packages that patterns match, built with flags and env. What
-// is wrong with a package is in its Error.
+// List lists the packages that patterns match, for builds with flags and env. What is
+// wrong with a package is in its Error.
 func (g Go) List(ctx context.Context, env, flags []string, patterns ...string) ([]Package, error) {
 	args := append([]string{"list", "-find", "-e", "-json=ImportPath,Name,Dir,Module,GoFiles,CgoFiles,IgnoredGoFiles,Error"}, listFlags(flags)...)
 	out, err := g.output(ctx, env, append(append(args, "--"), patterns...)...)
@@ -152,7 +152,7 @@ func decode[T any](out []byte) ([]T, error) {
 	}
 }
 
-// listFlags keeps those build flags that decide which files make a package.
+// listFlags keeps the build flags that decide which files a package has.
 func listFlags(flags []string) []string {
 	var keep []string
 	for i := 0; i < len(flags); i++ {

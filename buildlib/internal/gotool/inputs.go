@@ -19,15 +19,15 @@ import (
 )
 
 // Inputs are what go compiles into a Build's mains from folders that may change:
-// all packages but those of the standard library and of the module cache. They
-// are as they were when Inputs or Refresh returned.
+// all packages but those of the standard library and the module cache. They are as
+// they were when Go.Inputs returned.
 type Inputs struct {
 	Files    map[string]Input  // by absolute path
 	Packages map[string]Source // by absolute folder
-	// Cgo are the import paths of packages that have files which are left out
-	// because cgo is off, sorted; of the standard library none.
+	// Cgo are the import paths, sorted, of packages with files that are left out
+	// because cgo is off. The standard library isn't among them.
 	Cgo []string
-	// Key names what was asked.
+	// Key is a hash of what was asked.
 	Key string
 
 	recorded bool // whether the record says the same
@@ -36,8 +36,8 @@ type Inputs struct {
 // Input is a file that go reads.
 type Input struct {
 	Identity disk.Identity // zero: there is no such file
-	// Header is a digest of what decides which other files go reads. A file
-	// whose content alone counts has contentOnly. Empty: any change counts.
+	// Header is a digest of the part that decides which other files go reads, or
+	// contentOnly if there is none. Empty: any change counts.
 	Header string `json:",omitempty"`
 }
 
@@ -65,9 +65,9 @@ type listedModule struct{ Path, GoMod string }
 
 const listedFields = "Dir,ImportPath,DefaultPGO,Standard,Module,GoFiles,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles,IgnoredGoFiles,EmbedPatterns"
 
-// Inputs asks go what b is made of, unless the record beside b's folder knows
-// and nothing has changed that would make the answer another one: a stat of
-// each file is all then. env is the go command's own.
+// Inputs asks go what b is made of, unless the record beside b's folder knows and
+// nothing that affects the answer has changed; finding out takes a stat of each file.
+// env is the go command's own.
 func (g Go) Inputs(ctx context.Context, b Build, env Env) (Inputs, error) {
 	key := inputsKey(b, env)
 	var known Inputs
@@ -187,10 +187,10 @@ func (in Inputs) refresh() (Inputs, bool) {
 	return now, same
 }
 
-// Changed names the files that are no longer as they were, sorted: those that
-// were written to, even if they are the same again by now, those that have gone,
-// and those that go would compile in besides. A file that known has as it was is
-// not looked at again; what is looked at is added.
+// Changed names the files that are no longer as they were, sorted: those that were
+// written to, even if they are the same again, those that have gone, and new ones that
+// go would compile. A file that is the same in known isn't looked at again; the others
+// are added to it.
 func (in Inputs) Changed(known map[string]Input) []string {
 	var changed []string
 	for file, was := range in.Files {
@@ -238,8 +238,8 @@ func (s *Source) look(dir string) {
 	}
 }
 
-// compiled reports whether go looks at a file of that name to compile it (go
-// help packages, go/build's file lists), tests apart.
+// compiled reports whether go would compile a file of that name, other than a test
+// (go help packages, go/build's file lists).
 func compiled(name string) bool {
 	if name[0] == '.' || name[0] == '_' || strings.HasSuffix(name, "_test.go") {
 		return false
@@ -251,7 +251,7 @@ func compiled(name string) bool {
 	return name == "default.pgo"
 }
 
-// identity is that of the file that path leads to.
+// identity returns the identity of the file that path leads to.
 func identity(path string) disk.Identity {
 	id, err := disk.Identify(path)
 	if errors.Is(err, os.ErrInvalid) { // a link, which go follows
@@ -262,7 +262,7 @@ func identity(path string) disk.Identity {
 	return id
 }
 
-// header is a digest of what go list reads of a Go file: all to the end of its
+// header is a digest of what go list reads of a Go file: everything to the end of its
 // imports, and the go:embed lines.
 func header(path string) string {
 	if filepath.Ext(path) != ".go" {
@@ -299,7 +299,7 @@ func embedded(dir string, patterns []string) []string {
 	system := os.DirFS(dir)
 	for _, pattern := range patterns {
 		pattern, all := strings.CutPrefix(pattern, "all:")
-		matches, _ := fs.Glob(system, pattern) // a wrong one is go's to tell
+		matches, _ := fs.Glob(system, pattern) // go itself reports a bad pattern
 		for _, match := range matches {
 			fs.WalkDir(system, match, func(p string, d fs.DirEntry, err error) error {
 				switch name := path.Base(p); {
@@ -324,9 +324,9 @@ func embedded(dir string, patterns []string) []string {
 	return slices.Compact(found)
 }
 
-// Embeds returns the import path of a package that embeds what may be written
-// at target, a folder: names are what is written there, path elements that
-// may be patterns. Empty: none does.
+// Embeds returns the import path of a package that embeds what is written to the
+// folder target, or nothing. names are what is written there: path elements, which may
+// be patterns.
 func (in Inputs) Embeds(target string, names ...string) string {
 	var found []string
 	for dir, s := range in.Packages {

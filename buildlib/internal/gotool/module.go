@@ -8,18 +8,16 @@ import (
 	"slices"
 )
 
-// moduleVersion is a module as go.mod names it; without Version, any version
-// of it.
+// moduleVersion is a module as go.mod names it. Without Version, it is any version.
 type moduleVersion struct{ Path, Version string }
 
 func (v moduleVersion) String() string { return v.Path + "@" + v.Version }
 
-// replacement is a module in place of another. Without New.Version it is a
-// folder.
+// replacement is a replace directive. Without New.Version, New is a folder.
 type replacement struct{ Old, New moduleVersion }
 
-// String leaves out where the folder is: it may lie elsewhere on the next
-// machine, and what it holds is source like the module's own.
+// String leaves out where the folder is: it may be elsewhere on another machine, and
+// what it holds is source like the module's own.
 func (r replacement) String() string {
 	if r.New.Version == "" {
 		return r.Old.String() + " => a folder"
@@ -27,9 +25,8 @@ func (r replacement) String() string {
 	return r.Old.String() + " => " + r.New.String()
 }
 
-// Requirements are the versions of other modules that a go.mod asks for, and
-// what it puts in their place, one line each and sorted. What it says of its
-// own module, and how it is written, is not in them.
+// Requirements are the modules that a go.mod requires, and its replacements, as
+// sorted lines. They say nothing of its own module, or of how it is written.
 func (g Go) Requirements(ctx context.Context, gomod string) ([]string, error) {
 	var mod struct {
 		Require []moduleVersion

@@ -25,8 +25,8 @@ var variants = []struct{ name, def, arches, values string }{
 	{"GORISCV64", "rva20u64", "riscv64", "rva20u64 rva22u64 rva23u64"},
 }
 
-// PlatformVariables are the names of the variables that choose a platform,
-// which only the plan may set.
+// PlatformVariables are the names of the variables that choose a platform. Only the
+// plan may set them.
 func PlatformVariables() []string {
 	names := []string{"GOOS", "GOARCH", "CGO_ENABLED"}
 	for _, v := range variants {
@@ -57,10 +57,10 @@ func PlatformEnv(p v1.Platform) ([]string, error) {
 	return env, nil
 }
 
-// arm64Variant is v8 and v9, with the minor that Go wants to see.
+// arm64Variant matches v8 and v9 with or without a minor version, which Go needs.
 var arm64Variant = regexp.MustCompile(`^(v8|v9)(\.[0-9])?$`)
 
-// level is the value of a variant among those of its variable; empty: there is
+// level is the value of a variant among those of its variable, or nothing if there is
 // no such variant.
 func level(variant, values string) string {
 	if m := arm64Variant.FindStringSubmatch(variant); values == "" && m != nil && variant <= "v9.5" {
@@ -73,4 +73,15 @@ func level(variant, values string) string {
 		}
 	}
 	return ""
+}
+
+// variable is the value of a variable in env, where the last one counts.
+func variable(env []string, name string) string {
+	value := ""
+	for _, v := range env {
+		if n, s, _ := strings.Cut(v, "="); n == name {
+			value = s
+		}
+	}
+	return value
 }
