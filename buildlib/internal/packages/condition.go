@@ -13,16 +13,21 @@ var (
 // condition evaluates a condition; known is false if its value can't be told.
 // Commands other than tests are left to s.Test.
 func (s *Shell) condition(cond string) (holds, known bool) {
-	// && and || bind alike, from the left.
-	if at := max(strings.LastIndex(cond, "&&"), strings.LastIndex(cond, "||")); at >= 0 {
-		left, leftKnown := s.condition(cond[:at])
-		right, rightKnown := s.condition(cond[at+2:])
-		decides := cond[at] == '|' // whatever the other is
-		switch {
-		case leftKnown && left == decides, rightKnown && right == decides:
-			return decides, true
+	if parts, operators := connected(cond); len(operators) > 0 {
+		holds, known = s.condition(parts[0])
+		for i, operator := range operators { // && and || bind alike, from the left
+			right, rightKnown := s.condition(parts[i+1])
+			decides := operator == "||" // whatever the other is
+			switch {
+			case operator != "&&" && operator != "||":
+				return false, false
+			case known && holds == decides, rightKnown && right == decides:
+				holds, known = decides, true
+			default:
+				holds, known = !decides, known && rightKnown
+			}
 		}
-		return !decides, leftKnown && rightKnown
+		return holds, known
 	}
 	if strings.ContainsAny(cond, "|;&`") {
 		return false, false

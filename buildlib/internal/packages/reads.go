@@ -38,7 +38,7 @@ func onlyReads(words []string) bool {
 
 // sedWrites matches a word that ends in a command of sed that writes a file (w) or
 // runs a program (e).
-var sedWrites = regexp.MustCompile(`(?:^|[;{}/0-9$gp])[wWe]$`)
+var sedWrites = regexp.MustCompile(`(?:^|[^A-Za-z-])[gpiImM0-9]*[wWe]$`)
 
 // substitutesReads tells that the commands in a line's $(...) and the like only read.
 func substitutesReads(line string) bool {

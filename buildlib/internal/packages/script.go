@@ -60,18 +60,18 @@ func hereDocument(line string) (end string, expands, ok bool) {
 // comment returns where a line's comment begins, or else the line's length.
 func comment(line string, depths []int) int {
 	for i, depth := range depths {
-		if depth >= 0 && line[i] == '#' && (i == 0 || strings.IndexByte(" \t;", line[i-1]) >= 0) {
+		if depth == 0 && line[i] == '#' && (i == 0 || strings.IndexByte(" \t;", line[i-1]) >= 0) {
 			return i
 		}
 	}
 	return len(line)
 }
 
-// nesting returns how deep each byte of a line is in parentheses and backquotes,
-// or -1 if it is quoted or escaped. closed is false if a quote isn't closed.
+// nesting returns how deep each byte of a line is in parentheses, backquotes and
+// ${...}, or -1 if it is quoted or escaped. closed is false if a quote isn't closed.
 func nesting(line string) (depths []int, closed bool) {
 	depths = make([]int, len(line))
-	quote, depth, back := byte(0), 0, false
+	quote, depth, back, braces := byte(0), 0, false, 0
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		depths[i] = depth
@@ -95,6 +95,10 @@ func nesting(line string) (depths []int, closed bool) {
 			depths[i], back = depth, back || c == '`'
 		case c == ')':
 			depth = max(0, depth-1)
+		case c == '{' && i > 0 && line[i-1] == '$':
+			depth, braces = depth+1, braces+1
+		case c == '}' && braces > 0:
+			depth, braces = max(0, depth-1), braces-1
 		}
 	}
 	return depths, quote == 0 && !back
@@ -111,7 +115,7 @@ func split(line string) (parts []string, ok bool) {
 			if !more || !slices.Contains([]string{"then", "else", "do", "{", "(", "!"}, word) {
 				break
 			}
-			if word != "(" && word != "!" {
+			if word != "!" {
 				parts = append(parts, word)
 			}
 			part = strings.TrimSpace(rest)

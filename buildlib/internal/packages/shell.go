@@ -24,6 +24,7 @@ type Shell struct {
 	vars  map[string]string // variables with a known value
 	other map[string]bool   // variables without one, whatever is assigned
 	lost  bool              // Args aren't known any more
+	inner bool              // there is a subshell, which exit may end alone
 	funcs map[string][]string
 	depth int
 }
@@ -31,7 +32,7 @@ type Shell struct {
 // Look returns the first line that would do something that isn't known, or
 // nothing.
 func (s *Shell) Look(script string) string {
-	s.vars, s.other, s.funcs, s.lost = map[string]string{}, map[string]bool{}, map[string][]string{}, false
+	s.vars, s.other, s.funcs, s.lost, s.inner = map[string]string{}, map[string]bool{}, map[string][]string{}, false, false
 	lines, bad := commands(script)
 	if bad != "" {
 		return bad
@@ -61,6 +62,7 @@ func (s *Shell) block(list []string, ends ...string) (rest []string, bad string)
 		if slices.Contains(ends, first) {
 			return list, ""
 		}
+		s.inner = s.inner || strings.Count(list[0], "(") > strings.Count(list[0], ")")
 		switch {
 		case first == "if":
 			list, bad = s.ifs(list)
@@ -73,7 +75,8 @@ func (s *Shell) block(list []string, ends ...string) (rest []string, bad string)
 		case function.MatchString(list[0]):
 			list, bad = s.define(list)
 		default:
-			if bad = s.command(list[0]); bad == "" && (first == "exit" || first == "return") && s.depth == 0 && len(ends) == 0 {
+			exits := (first == "exit" || first == "return") && s.depth == 0 && len(ends) == 0 && !s.inner && !strings.ContainsAny(list[0], "|&()`")
+			if bad = s.command(list[0]); bad == "" && exits {
 				return nil, "" // the script ends here, whatever follows
 			}
 			list = list[1:]
@@ -172,8 +175,14 @@ func (s *Shell) ifs(list []string) (rest []string, bad string) {
 		}
 		might, must := !taken, true
 		if word != "else" {
-			for len(list) > 0 && list[0] != "then" { // cond; cond
-				cond += " && " + list[0]
+			for len(list) > 0 && list[0] != "then" { // of several commands the last decides
+				if strings.HasSuffix(cond, "&&") || strings.HasSuffix(cond, "||") {
+					cond += " " + list[0] // on a line of its own
+				} else if bad = s.command(cond); bad != "" && might {
+					return nil, bad
+				} else {
+					cond = list[0]
+				}
 				list = list[1:]
 			}
 			if len(list) == 0 {
@@ -246,14 +255,14 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 			list = append(more, list...)
 		}
 		matches := !known
+		certain := false
 		for p := range strings.SplitSeq(strings.TrimPrefix(pattern, "("), "|") {
-			p = strings.Trim(strings.TrimSpace(p), `"'`)
-			glob, err := path.Match(p, word)
-			matches = matches || p == word || glob || err != nil || strings.Contains(p, "$")
+			holds, sure := match(strings.TrimSpace(p), word)
+			matches, certain = matches || holds, certain || known && holds && sure
 		}
 		if matches && !done {
 			body := func() ([]string, string) { return s.block(list, ";;", "esac") }
-			done = known && !strings.Contains(pattern, "$")
+			done = certain
 			if list, bad = s.maybe(body, done); bad != "" {
 				return nil, bad
 			}
@@ -262,6 +271,24 @@ func (s *Shell) cases(list []string) (rest []string, bad string) {
 		}
 	}
 	return nil, "case " + word
+}
+
+// literal matches a quoted pattern in which nothing is expanded.
+var literal = regexp.MustCompile(`^(?:"[^"$\x60\\]*"|'[^']*')$`)
+
+// match tells whether a pattern of case matches the word, and whether that is
+// certain: otherwise it may.
+func match(pattern, word string) (holds, certain bool) {
+	if literal.MatchString(pattern) {
+		return pattern[1:len(pattern)-1] == word, true
+	}
+	if strings.ContainsAny(pattern, "\"'\\$`") {
+		return true, false
+	}
+	// A * matches slashes, too, and [!a] is path's [^a].
+	glob := strings.NewReplacer("/", "\x00", "[!", "[^")
+	holds, err := path.Match(glob.Replace(pattern), strings.ReplaceAll(word, "/", "\x00"))
+	return holds || err != nil, err == nil
 }
 
 // command looks at a simple command, or several that &&, || and pipes connect. It
