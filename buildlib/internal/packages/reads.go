@@ -17,17 +17,19 @@ func onlyReads(words []string) bool {
 	anyWord := func(bad func(w string) bool) bool { return slices.ContainsFunc(words[1:], bad) }
 	switch words[0] {
 	case "awk": // which runs programs, and writes files
-		return !anyWord(func(w string) bool { return strings.ContainsAny(w, "|>") || strings.Contains(w, "system") })
+		return !anyWord(func(w string) bool {
+			return strings.ContainsAny(w, "|>") || strings.Contains(w, "system") || strings.Contains(w, "inplace") || strings.HasPrefix(w, "-f") || strings.HasPrefix(w, "--file")
+		})
 	case "sed":
 		return !anyWord(func(w string) bool {
-			return strings.HasPrefix(w, "-i") || strings.HasPrefix(w, "--in-place") || sedWrites.MatchString(strings.Trim(w, `'"`))
+			return sedOptions.MatchString(w) || sedWrites.MatchString(strings.Trim(w, `'"`))
 		})
 	case "find":
 		return !anyWord(func(w string) bool {
 			return slices.ContainsFunc([]string{"-delete", "-exec", "-ok", "-fprint", "-fls"}, func(p string) bool { return strings.HasPrefix(w, p) })
 		})
 	case "sort":
-		return !anyWord(func(w string) bool { return strings.HasPrefix(w, "-o") || strings.HasPrefix(w, "--o") })
+		return !anyWord(sortOutput.MatchString)
 	case "uniq":
 		return len(words) < 3
 	case "printf":
@@ -36,9 +38,16 @@ func onlyReads(words []string) bool {
 	return true
 }
 
-// sedWrites matches a word that ends in a command of sed that writes a file (w) or
-// runs a program (e).
-var sedWrites = regexp.MustCompile(`(?:^|[^A-Za-z-])[gpiImM0-9]*[wWe]$`)
+var (
+	// sedOptions matches -i (--in-place) and -f (--file), also behind options that
+	// have no argument.
+	sedOptions = regexp.MustCompile(`^(?:-[nrEsuz]*[if]|--i|--fi)`)
+	// sedWrites matches a word that ends in, or is, a command of sed that writes a
+	// file (w) or runs a program (e).
+	sedWrites = regexp.MustCompile(`(?:^|[^A-Za-z-])[gpiImM0-9]*[wWe]$|(?:^|[;{}$0-9])[wW]/`)
+	// sortOutput matches -o (--output), also behind options that have no argument.
+	sortOutput = regexp.MustCompile(`^(?:-[bdfghiMnRrVcCmsuz]*o|--o)`)
+)
 
 // substitutesReads tells that the commands in a line's $(...) and the like only read.
 func substitutesReads(line string) bool {
