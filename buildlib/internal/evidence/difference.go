@@ -47,19 +47,11 @@ const maxFile = 2 << 30
 // Compare finds the first difference of two indexes, of which here was built and
 // there was published. Nil: they are the same.
 func Compare(ctx context.Context, here, there v1.ImageIndex) (*Difference, error) {
-	a, err := here.IndexManifest()
+	a, b, err := ofBoth(here.IndexManifest, there.IndexManifest)
 	if err != nil {
 		return nil, err
 	}
-	b, err := there.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	one, err := here.RawManifest()
-	if err != nil {
-		return nil, err
-	}
-	other, err := there.RawManifest()
+	one, other, err := ofBoth(here.RawManifest, there.RawManifest)
 	if err != nil || bytes.Equal(one, other) {
 		return nil, err
 	}
@@ -100,6 +92,14 @@ func Compare(ctx context.Context, here, there v1.ImageIndex) (*Difference, error
 	return &Difference{Configuration, []string{"index"}, "the manifests differ, but neither their images nor their annotations do"}, nil
 }
 
+// ofBoth calls a method of here and of there.
+func ofBoth[T any](here, there func() (T, error)) (a, b T, err error) {
+	if a, err = here(); err == nil {
+		b, err = there()
+	}
+	return a, b, err
+}
+
 func platformOf(d v1.Descriptor) string {
 	if d.Platform == nil {
 		return "no platform (" + d.Digest.String() + ")"
@@ -115,11 +115,7 @@ func annotationClass(at string) string {
 }
 
 func compareImages(ctx context.Context, path []string, here, there v1.Image) (*Difference, error) {
-	a, err := here.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	b, err := there.ConfigFile()
+	a, b, err := ofBoth(here.ConfigFile, there.ConfigFile)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +151,7 @@ func compareImages(ctx context.Context, path []string, here, there v1.Image) (*D
 			return d, err
 		}
 	}
-	m, err := here.Manifest()
-	if err != nil {
-		return nil, err
-	}
-	n, err := there.Manifest()
+	m, n, err := ofBoth(here.Manifest, there.Manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -175,17 +167,21 @@ func compareImages(ctx context.Context, path []string, here, there v1.Image) (*D
 
 // compareJSON says which field of two values differs first.
 func compareJSON(here, there any) (string, error) {
-	var a, b map[string]any
-	for value, to := range map[any]*map[string]any{here: &a, there: &b} {
-		data, err := json.Marshal(value)
-		if err == nil {
-			err = json.Unmarshal(data, to)
-		}
-		if err != nil {
-			return "", err
-		}
+	a, err := fieldsOf(here)
+	if err != nil {
+		return "", err
 	}
-	return compareFields("", a, b), nil
+	b, err := fieldsOf(there)
+	return compareFields("", a, b), err
+}
+
+// fieldsOf returns the fields of a value's JSON.
+func fieldsOf(value any) (all map[string]any, err error) {
+	data, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(data, &all)
+	}
+	return all, err
 }
 
 func compareFields(at string, here, there any) string {
@@ -212,11 +208,7 @@ func compareFields(at string, here, there any) string {
 // compareLayers compares entry by entry: both are sorted by name.
 func compareLayers(ctx context.Context, path []string, here, there layer) (*Difference, error) {
 	if here.diffID == there.diffID {
-		a, err := here.Digest()
-		if err != nil {
-			return nil, err
-		}
-		b, err := there.Digest()
+		a, b, err := ofBoth(here.Digest, there.Digest)
 		if err == nil && a != b {
 			return &Difference{Compression, path, fmt.Sprintf("%s here, %s there: the same content", a, b)}, nil
 		}
