@@ -50,7 +50,8 @@ var (
 )
 
 // substitutesReads tells that the commands in a line's $(...) and the like only read.
-func substitutesReads(line string) bool {
+// Those in funcs are the script's own.
+func substitutesReads(line string, funcs map[string][]string) bool {
 	for _, sub := range substitutions(line) {
 		if strings.HasPrefix(sub, "(") && closing(sub, 0) == len(sub)-1 { // arithmetic, whose own substitutions are in the list
 			continue
@@ -60,7 +61,10 @@ func substitutesReads(line string) bool {
 			commands, _ := connected(silent.ReplaceAllString(part, ""))
 			for _, c := range commands {
 				words := strings.Fields(strings.TrimRight(c, ")"))
-				if len(words) > 0 && (writes(c) || !onlyReads(words) && !queriesDpkg(words)) {
+				if len(words) == 0 {
+					continue
+				}
+				if _, own := funcs[words[0]]; own || writes(c) || !onlyReads(words) && !queriesDpkg(words) {
 					return false
 				}
 			}

@@ -27,6 +27,7 @@ type Shell struct {
 	inner bool              // there is a subshell, which exit may end alone
 	funcs map[string][]string
 	depth int
+	local []string // variables of the function that is looked at
 }
 
 // Look returns the first line that would do something that isn't known, or
@@ -100,7 +101,7 @@ func (s *Shell) loop(list []string) (rest []string, bad string) {
 	if word == "for" {
 		name, _, _ := strings.Cut(head, " ")
 		s.forget(name)
-		if !substitutesReads(head) {
+		if !substitutesReads(head, s.funcs) {
 			bad = list[0]
 		}
 	} else {
@@ -229,7 +230,7 @@ func skip(list []string, ends ...string) []string {
 // cases looks through the branches of case WORD in.
 func (s *Shell) cases(list []string) (rest []string, bad string) {
 	word, first, _ := strings.Cut(strings.TrimPrefix(list[0], "case "), " in")
-	if !substitutesReads(word) {
+	if !substitutesReads(word, s.funcs) {
 		return nil, list[0]
 	}
 	word, known := s.expand(strings.TrimSpace(word))
@@ -315,7 +316,7 @@ func (s *Shell) command(line string) (bad string) {
 
 // simple looks at one command without connections.
 func (s *Shell) simple(line string) bool {
-	if !substitutesReads(line) {
+	if !substitutesReads(line, s.funcs) {
 		return false
 	}
 	line = strings.TrimLeft(silent.ReplaceAllString(line, ""), "({ ")
@@ -339,6 +340,9 @@ func (s *Shell) simple(line string) bool {
 		} else {
 			s.forget(m[1])
 		}
+		if strings.HasPrefix(line, "local ") {
+			s.local = append(s.local, m[1])
+		}
 		return true
 	}
 	words := strings.Fields(line)
@@ -352,8 +356,8 @@ func (s *Shell) simple(line string) bool {
 		if s.depth++; s.depth > 20 {
 			return false
 		}
-		args, lost := s.Args, s.lost
-		s.Args, s.lost = nil, false
+		args, lost, local := s.Args, s.lost, s.local
+		s.Args, s.lost, s.local = nil, false, nil
 		for _, w := range words[1:] {
 			v, ok := s.expand(w)
 			if !ok {
@@ -362,7 +366,10 @@ func (s *Shell) simple(line string) bool {
 			s.Args = append(s.Args, v)
 		}
 		_, bad := s.block(body)
-		s.Args, s.lost, s.depth = args, lost, s.depth-1
+		for _, name := range s.local {
+			delete(s.vars, name)
+		}
+		s.Args, s.lost, s.local, s.depth = args, lost, local, s.depth-1
 		return bad == ""
 	}
 	if words[0] == "command" && (len(words) < 2 || words[1] != "-v") {
