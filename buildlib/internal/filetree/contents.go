@@ -62,29 +62,31 @@ func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (i
 		}
 	}
 	found := map[string][]byte{}
-	same := map[string]string{} // hard links
 	total := int64(0)
-	// From the top down: the first is the one that is seen.
-	for i := layers - 1; i >= 0; i-- {
-		seen := map[string][]byte{}
+	for i := range layers {
 		err := entries(ctx, open, i, func(h *tar.Header, content io.Reader) error {
 			at, err := t.Resolve(path.Clean("/" + h.Name))
 			if err != nil || !slices.ContainsFunc(below, func(f string) bool { return at == f || strings.HasPrefix(at, f+"/") }) {
 				return nil
 			}
-			if n, ok := t.Node(at); !ok || n.Type != tar.TypeReg || found[at] != nil || same[at] != "" {
+			if n, ok := t.Node(at); !ok || n.Type != tar.TypeReg {
 				return nil
 			}
 			switch h.Typeflag {
 			case tar.TypeLink:
-				if same[at], err = t.Resolve(path.Clean("/" + h.Linkname)); err != nil {
+				target, err := t.Resolve(path.Clean("/" + h.Linkname))
+				if err != nil {
 					return err
 				}
+				delete(found, at)
+				if data, ok := found[target]; ok { // as it is in this layer
+					found[at] = data
+				}
 			case tar.TypeReg:
-				if total += h.Size; h.Size > maxFile || total > maxFiles {
+				if total += h.Size - int64(len(found[at])); h.Size > maxFile || total > maxFiles {
 					return fmt.Errorf("%s: %d bytes are too many for a file that says what is installed", at, h.Size)
 				}
-				if seen[at], err = io.ReadAll(content); err != nil {
+				if found[at], err = io.ReadAll(content); err != nil {
 					return err
 				}
 			}
@@ -92,14 +94,6 @@ func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (i
 		})
 		if err != nil {
 			return nil, &LayerError{i, err}
-		}
-		for p, data := range seen {
-			found[p] = data
-		}
-	}
-	for p, target := range same {
-		if data, ok := found[target]; ok {
-			found[p] = data
 		}
 	}
 	c := Contents{}
