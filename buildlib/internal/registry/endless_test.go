@@ -196,6 +196,30 @@ func TestDownloadWithoutRanges(t *testing.T) {
 	}
 }
 
+// A tag that moves while its manifest is read is an error, and not a part of a
+// manifest; a server may send less of the rest than it was asked for.
+func TestRestsThatAreShorter(t *testing.T) {
+	manifest := bytes.Repeat([]byte("0123456789abcdef"), 2048)
+	shorter := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 20<<10, 20<<10+9, len(manifest)))
+		w.WriteHeader(http.StatusPartialContent)
+		w.Write(manifest[:10])
+	}
+	for name, second := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){
+		"moved": dropping(manifest[:1<<10], 1<<10, 0, false), "part": shorter,
+	} {
+		srv := newServer(t,
+			&fault{"GET /manifests/", 0, 1, dropping(manifest, 20<<10, 0, true)},
+			&fault{"GET /manifests/", 0, 1, second},
+			&fault{"GET /manifests/", 0, 0, dropping(manifest, len(manifest), 0, true)})
+		c := client(t, Options{})
+		_, m, err := c.Manifest(t.Context(), repository(t, c, srv.host+"/a/b").Tag("v1"))
+		if got := err == nil && bytes.Equal(m.Raw, manifest); got != (name == "part") || err == nil && !got {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(m.Raw), len(manifest), err)
+		}
+	}
+}
+
 // A login that was good for a short time is no reason to give up for whoever
 // can begin anew.
 func TestDownloadExpires(t *testing.T) {

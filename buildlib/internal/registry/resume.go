@@ -30,6 +30,9 @@ func (b *resuming) Read(p []byte) (int, error) {
 			b.fresh = 0
 			b.op.progress()
 		}
+		if err == io.EOF && b.off < b.size { // of a part that is shorter than it was to be
+			err = &netError{b.req.URL.Host, io.ErrUnexpectedEOF}
+		}
 		switch {
 		case err == nil || err == io.EOF:
 			return n, err
@@ -69,7 +72,9 @@ func (b *resuming) resume() error {
 			err = fmt.Errorf("%s answers with another range than it was asked for", req.URL.Host)
 		}
 	case http.StatusOK:
-		_, err = io.CopyN(io.Discard, resp.Body, b.off)
+		if _, err = io.CopyN(io.Discard, resp.Body, b.off); err == io.EOF {
+			err = fmt.Errorf("%s answers with less than it did before", req.URL.Host)
+		}
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		err = &Expired{resp.StatusCode}
 	default:
