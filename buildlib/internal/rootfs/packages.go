@@ -43,7 +43,7 @@ func (e Entry) change() change {
 // addPackages adds what packages bring: their links are followed as the
 // package manager's would be, and what the base has a directory of stays one.
 func addPackages(to *fileSystem, entries []Entry) error {
-	links := map[string][]change{} // by the file that they are names of
+	links := map[string]string{} // hard links and what they name, by path
 	for _, e := range entries {
 		c := e.change()
 		var err error
@@ -53,7 +53,7 @@ func addPackages(to *fileSystem, entries []Entry) error {
 		case tar.TypeLink:
 			if c.Link, err = to.tree.Resolve(c.Link); err == nil {
 				if c.Path, err = to.tree.Resolve(c.Path); err == nil {
-					links[c.Link] = append(links[c.Link], c)
+					links[c.Path] = c.Link
 				}
 			}
 		case 0:
@@ -75,8 +75,20 @@ func addPackages(to *fileSystem, entries []Entry) error {
 			return fmt.Errorf("packages: %w", err)
 		}
 	}
-	for target, list := range links {
-		if err := to.hardLinks(target, list); err != nil {
+	names := map[string][]string{} // of each file, by its path
+	for _, p := range slices.Sorted(maps.Keys(links)) {
+		file := links[p]
+		for range links { // to the end of a chain; a circle of links has no file
+			next, ok := links[file]
+			if !ok {
+				break
+			}
+			file = next
+		}
+		names[file] = append(names[file], p)
+	}
+	for _, file := range slices.Sorted(maps.Keys(names)) {
+		if err := to.hardLinks(file, names[file]); err != nil {
 			return fmt.Errorf("packages: %w", err)
 		}
 	}
@@ -85,18 +97,17 @@ func addPackages(to *fileSystem, entries []Entry) error {
 
 // hardLinks adds further names of the file at target. A layer's entries are in
 // the order of their paths, and the first must be the file.
-func (r *fileSystem) hardLinks(target string, list []change) error {
+func (r *fileSystem) hardLinks(target string, names []string) error {
 	file, ok := r.changes[target]
 	if !ok || file.Type != tar.TypeReg {
-		return fmt.Errorf("%s: is a hard link to %s, which isn't there", list[0].Path, target)
+		return fmt.Errorf("%s: is a hard link to %s, which isn't there", names[0], target)
 	}
-	names := []string{target}
-	for _, c := range list {
-		if err := checkPath(c.Path); err != nil {
+	for _, name := range names {
+		if err := checkPath(name); err != nil {
 			return err
 		}
-		names = append(names, c.Path)
 	}
+	names = append(names, target)
 	slices.Sort(names)
 	for i, name := range names {
 		c := file
