@@ -38,26 +38,7 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.bases.flights.Do(ctx, s.ref+" base "+d.Digest.String(), func() (any, error) {
-		s.mu.Lock()
-		b := s.built[d.Digest]
-		s.mu.Unlock()
-		if b != nil {
-			return b, nil
-		}
-		b, err := s.build(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.built[d.Digest] = b
-		return b, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return b.(*Base), nil
+	return s.built.Do(ctx, d.Digest.String(), func() (*Base, error) { return s.build(ctx, d) })
 }
 
 // Manifest is the digest of the base's image for platform p, as For finds it.
@@ -163,30 +144,13 @@ func (s *Source) scan(ctx context.Context, i *baseImage) (*filetree.Tree, error)
 // what a registry's reference names instead. Errors begin with "base" and
 // the reference.
 func (b *Resolver) Resolve(ctx context.Context, ref string, at v1.Hash) (*Source, error) {
-	key := ref + " " + at.Hex
-	s, err := b.flights.Do(ctx, "ref "+key, func() (any, error) {
-		b.mu.Lock()
-		s := b.resolved[key]
-		b.mu.Unlock()
-		if s != nil {
-			return s, nil
-		}
-		s = &Source{ref: ref, at: at, bases: b, built: map[v1.Hash]*Base{}}
+	return b.resolved.Do(ctx, ref+" "+at.Hex, func() (*Source, error) {
+		s := &Source{ref: ref, at: at, bases: b}
 		if err := s.resolve(ctx); err != nil {
 			return nil, fmt.Errorf("base %s: %w", ref, err)
 		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.resolved == nil {
-			b.resolved = map[string]*Source{}
-		}
-		b.resolved[key] = s
 		return s, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.(*Source), nil
 }
 
 func (s *Source) resolve(ctx context.Context) error {

@@ -56,9 +56,8 @@ type Resolver struct {
 	slots    chan struct{}
 	startErr error
 
-	flights  store.Flights
-	mu       sync.Mutex
-	resolved map[string]*Source
+	resolved    store.Memo[*Source] // by reference and digest
+	downloading store.Flights
 }
 
 // Source is what a base reference named when it was resolved: an index, or one
@@ -78,8 +77,7 @@ type Source struct {
 	index []v1.Descriptor // the manifests of an index
 	image *v1.Descriptor  // or the single image
 
-	mu    sync.Mutex
-	built map[v1.Hash]*Base // by the child's digest
+	built store.Memo[*Base] // by the child's digest
 }
 
 // origin is where a base's blobs are that the cache does not have.
@@ -189,7 +187,7 @@ func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
 	cache := s.bases.Cache
 	file, err := cache.Blob(d.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = s.bases.flights.Do(ctx, s.ref+" "+d.Digest.String(), func() (any, error) {
+		_, err = s.bases.downloading.Do(ctx, s.ref+" "+d.Digest.String(), func() (any, error) {
 			if _, err := cache.Blob(d.Digest); !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}

@@ -14,10 +14,9 @@ type Builder struct {
 	// Compression is that of layers: gzip or zstd. Zero: gzip.
 	Compression string
 
-	layers   store.Flights // by key
-	known    sync.Map      // key to *layer
-	contents sync.Map      // host path to content
-	zips     sync.Map      // host path to func() ([]change, error)
+	layers   store.Memo[*layer] // by key
+	contents sync.Map           // host path to content
+	zips     sync.Map           // host path to func() ([]change, error)
 
 	once sync.Once
 	gz   *compressor

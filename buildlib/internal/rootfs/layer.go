@@ -101,15 +101,7 @@ func layerKey(f *format, changes []change) string {
 // would be made of again.
 func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
 	key := layerKey(formatOf(a.Compression), changes)
-	if known, ok := a.known.Load(key); ok {
-		return known.(*layer), nil
-	}
-	made, err := a.layers.Do(ctx, key, func() (any, error) { return a.findOrBuild(ctx, key, changes) })
-	if err != nil {
-		return nil, err
-	}
-	known, _ := a.known.LoadOrStore(key, made)
-	return known.(*layer), nil
+	return a.layers.Do(ctx, key, func() (*layer, error) { return a.findOrBuild(ctx, key, changes) })
 }
 
 func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"golang.org/x/sync/singleflight"
 )
@@ -22,9 +23,9 @@ func (f *Flights) Do(ctx context.Context, key string, work func() (any, error)) 
 			}
 			return v, err
 		})
-		var other *stopped
+		other, isStopped := errors.AsType[*stopped](err)
 		switch {
-		case !errors.As(err, &other):
+		case !isStopped:
 			return v, err
 		case ctx.Err() != nil:
 			return nil, other.err
@@ -36,3 +37,29 @@ func (f *Flights) Do(ctx context.Context, key string, work func() (any, error)) 
 type stopped struct{ err error }
 
 func (s *stopped) Error() string { return s.err.Error() }
+
+// Memo remembers the results of work by key, and runs work once for all who want
+// it at the same time. What failed is run again. The zero value is ready.
+type Memo[T any] struct {
+	flights Flights
+	known   sync.Map // key to T
+}
+
+// Do returns what work returned for the key before, or runs it as Flights do.
+func (m *Memo[T]) Do(ctx context.Context, key string, work func() (T, error)) (T, error) {
+	v, err := m.flights.Do(ctx, key, func() (any, error) {
+		if v, ok := m.known.Load(key); ok {
+			return v, nil
+		}
+		v, err := work()
+		if err == nil {
+			m.known.Store(key, v)
+		}
+		return v, err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return v.(T), nil
+}

@@ -430,3 +430,21 @@ func TestWriterClosedUncommitted(t *testing.T) {
 		t.Errorf("temporary files left: %v, %v", left, err)
 	}
 }
+
+// What failed is run again, and what was made is not.
+func TestMemoRemembers(t *testing.T) {
+	var m Memo[int]
+	runs := 0
+	for i, want := range []error{errors.New("fails"), nil, nil} {
+		v, err := m.Do(t.Context(), "key", func() (int, error) {
+			runs++
+			return runs, want
+		})
+		if (err != nil) != (want != nil) || want == nil && v != 2 {
+			t.Errorf("call %d: %d, %v", i, v, err)
+		}
+	}
+	if runs != 2 {
+		t.Errorf("work ran %d times, want 2", runs)
+	}
+}
