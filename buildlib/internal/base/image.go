@@ -3,7 +3,6 @@ package base
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -189,16 +188,7 @@ func (l *baseLayer) Uncompressed() (io.ReadCloser, error) {
 	}
 	r, err := filetree.Uncompress(f)
 	if err != nil {
-		f.Close()
 		return nil, fmt.Errorf("base %s: layer %s: %w", l.source.ref, l.desc.Digest, err)
 	}
-	return &layerReader{r, f}, nil
+	return r, nil
 }
-
-// layerReader closes the file, too.
-type layerReader struct {
-	io.ReadCloser
-	file io.Closer
-}
-
-func (r *layerReader) Close() error { return errors.Join(r.ReadCloser.Close(), r.file.Close()) }

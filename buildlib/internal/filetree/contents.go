@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,33 +22,6 @@ const (
 	maxFile  = 64 << 20
 	maxFiles = 512 << 20
 )
-
-// entries calls do with each entry of layer i and its content.
-func entries(ctx context.Context, open func(i int) (io.ReadCloser, error), i int, do func(h *tar.Header, content io.Reader) error) error {
-	r, err := open(i)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	content, err := uncompress(r, defaultLimits.window)
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent})
-	for {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return err
-		}
-		if err := do(h, tr); err != nil {
-			return err
-		}
-	}
-}
 
 // ReadContents returns the content of t's files below the folders, which are
 // given by their paths in the image. open(i) opens layer i of layers as it is

@@ -1,12 +1,14 @@
 package filetree
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -48,9 +50,23 @@ func (l scanLimits) checkAccount(p string, size int64) error {
 	return nil
 }
 
-// Uncompress reads a layer's archive. Gzip and zstd are told by their first
-// bytes: media types are known to lie, and the diff ID settles it.
-func Uncompress(r io.Reader) (io.ReadCloser, error) { return uncompress(r, defaultLimits.window) }
+// Uncompress reads a layer's archive from blob, which it closes with what it
+// returns, or with an error. Gzip and zstd are recognized by their first bytes:
+// media types are known to lie, and the diff ID settles it.
+func Uncompress(blob io.ReadCloser) (io.ReadCloser, error) {
+	r, err := uncompress(blob, defaultLimits.window)
+	if err != nil {
+		return nil, errors.Join(err, blob.Close())
+	}
+	return &uncompressed{r, blob}, nil
+}
+
+type uncompressed struct {
+	io.ReadCloser
+	blob io.Closer
+}
+
+func (u *uncompressed) Close() error { return errors.Join(u.ReadCloser.Close(), u.blob.Close()) }
 
 func uncompress(r io.Reader, window uint64) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
@@ -75,6 +91,36 @@ func uncompress(r io.Reader, window uint64) (io.ReadCloser, error) {
 		return z.IOReadCloser(), nil
 	}
 	return io.NopCloser(b), nil
+}
+
+// entries calls do with each entry of layer i and its content, until it returns an
+// error; fs.SkipAll ends the walk without one.
+func entries(ctx context.Context, open func(i int) (io.ReadCloser, error), i int, do func(h *tar.Header, content io.Reader) error) error {
+	r, err := open(i)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	content, err := uncompress(r, defaultLimits.window)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	tr := tar.NewReader(&contentReader{ctx: ctx, r: content, read: new(int64), limit: MaxContent})
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return err
+		}
+		if err := do(h, tr); errors.Is(err, fs.SkipAll) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // contentReader ends with an error after limit bytes in all, or with ctx.

@@ -6,9 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -146,29 +146,19 @@ func (s *scanner) file(ctx context.Context, p string, at place, open func(int) (
 	return data, nil
 }
 
-func (s *scanner) read(ctx context.Context, p string, at place, open func(int) (io.ReadCloser, error)) ([]byte, error) {
-	r, err := open(int(at.layer) - 1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	content, err := uncompress(r, s.limits.window)
-	if err != nil {
-		return nil, err
-	}
-	defer content.Close()
-	var read int64
-	tr := tar.NewReader(bufio.NewReaderSize(&contentReader{ctx: ctx, r: content, read: &read, limit: s.limits.content}, 256<<10))
-	var size int64
-	for range at.header {
-		h, err := tr.Next()
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return nil, err
+func (s *scanner) read(ctx context.Context, p string, at place, open func(int) (io.ReadCloser, error)) (data []byte, err error) {
+	header := int32(0)
+	err = entries(ctx, open, int(at.layer)-1, func(h *tar.Header, content io.Reader) (err error) {
+		if header++; header < at.header {
+			return nil
 		}
-		size = h.Size
-	}
-	if err := s.limits.checkAccount(p, size); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(tr)
+		if err := s.limits.checkAccount(p, h.Size); err != nil {
+			return err
+		}
+		if data, err = io.ReadAll(content); err != nil {
+			return err
+		}
+		return fs.SkipAll
+	})
+	return data, err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,12 +129,7 @@ func (u *unpacking) file(paths []target, h *tar.Header, content io.Reader) error
 // finish sets owner, attributes and, because a change of owner clears bits of it,
 // then the mode.
 func (u *unpacking) finish(at string, n Node) error {
-	mode := fs.FileMode(n.Mode) & fs.ModePerm
-	for bit, flag := range map[int64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if n.Mode&bit != 0 {
-			mode |= flag
-		}
-	}
+	mode := (&tar.Header{Mode: n.Mode}).FileInfo().Mode()
 	switch {
 	case u.own != nil:
 		if err := u.own(at, n); err != nil {

@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/multimage/multimage/buildlib/internal/filetree"
 )
 
 // compressible is n bytes, always the same, that look a little like a program.
@@ -58,12 +61,16 @@ func TestRoundTrip(t *testing.T) {
 		f := formatOf(compression)
 		for _, n := range []int{0, 1, blockSize - 1, blockSize, blockSize + 1, len(all)} {
 			out, diffID := compressed(t, f, all[:n], 1<<15)
-			z, err := f.open(bytes.NewReader(out))
+			z, err := filetree.Uncompress(io.NopCloser(bytes.NewReader(out)))
+			if compression == "gzip" {
+				var one *gzip.Reader
+				if one, err = gzip.NewReader(bytes.NewReader(out)); err == nil {
+					one.Multistream(false) // some readers stop after the first member
+				}
+				z = one
+			}
 			if err != nil {
 				t.Fatal(err)
-			}
-			if z, ok := z.(interface{ Multistream(bool) }); ok {
-				z.Multistream(false) // some readers of gzip stop after the first member
 			}
 			got, err := io.ReadAll(z)
 			if err != nil || !bytes.Equal(got, all[:n]) {

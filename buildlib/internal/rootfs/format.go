@@ -3,13 +3,11 @@ package rootfs
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
 	"runtime/debug"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -24,7 +22,6 @@ type format struct {
 	header []byte
 	block  func(out *bytes.Buffer, raw []byte) error
 	end    func(crc, size uint32) []byte // of all that was written
-	open   func(io.Reader) (io.ReadCloser, error)
 }
 
 // formatOf is the format of a Builder.Compression.
@@ -83,7 +80,6 @@ var gzipFormat = format{
 		end := binary.LittleEndian.AppendUint32([]byte{1, 0, 0, 0xff, 0xff}, crc)
 		return binary.LittleEndian.AppendUint32(end, size)
 	},
-	open: func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
 }
 
 var flaters = sync.Pool{New: func() any {
@@ -106,13 +102,6 @@ var zstdFormat = format{
 		return nil
 	},
 	end: func(uint32, uint32) []byte { return nil },
-	open: func(r io.Reader) (io.ReadCloser, error) {
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	},
 }
 
 var zstdEncoders = sync.Pool{New: func() any {

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/multimage/multimage/buildlib/internal/filetree"
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
@@ -38,15 +39,14 @@ type layer struct {
 	again func() (layerRecord, error)
 }
 
-func (l *layer) Digest() (v1.Hash, error)             { return l.layerRecord.Digest, nil }
-func (l *layer) DiffID() (v1.Hash, error)             { return l.layerRecord.DiffID, nil }
-func (l *layer) Size() (int64, error)                 { return l.layerRecord.Size, nil }
-func (l *layer) MediaType() (types.MediaType, error)  { return l.format.media, nil }
-func (l *layer) Exists() (bool, error)                { return true, nil }
-func (l *layer) Compressed() (io.ReadCloser, error)   { return l.open() }
-func (l *layer) Uncompressed() (io.ReadCloser, error) { return l.expand() }
+func (l *layer) Digest() (v1.Hash, error)            { return l.layerRecord.Digest, nil }
+func (l *layer) DiffID() (v1.Hash, error)            { return l.layerRecord.DiffID, nil }
+func (l *layer) Size() (int64, error)                { return l.layerRecord.Size, nil }
+func (l *layer) MediaType() (types.MediaType, error) { return l.format.media, nil }
+func (l *layer) Exists() (bool, error)               { return true, nil }
 
-func (l *layer) open() (io.ReadCloser, error) {
+// Compressed implements v1.Layer.
+func (l *layer) Compressed() (io.ReadCloser, error) {
 	f, err := l.cache.Open(l.layerRecord.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		var made layerRecord
@@ -63,25 +63,14 @@ func (l *layer) open() (io.ReadCloser, error) {
 	return f, nil
 }
 
-func (l *layer) expand() (io.ReadCloser, error) {
-	f, err := l.open()
+// Uncompressed implements v1.Layer.
+func (l *layer) Uncompressed() (io.ReadCloser, error) {
+	f, err := l.Compressed()
 	if err != nil {
 		return nil, err
 	}
-	z, err := l.format.open(f)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return expanded{z, f}, nil
+	return filetree.Uncompress(f)
 }
-
-// expanded reads what a blob holds, and closes both.
-type expanded struct {
-	io.ReadCloser
-	blob io.Closer
-}
-
-func (e expanded) Close() error { return errors.Join(e.ReadCloser.Close(), e.blob.Close()) }
 
 // layerKey names the layer of the changes by all that its bytes depend on, and
 // by nothing else: no file's time, path on this machine or build ID.
