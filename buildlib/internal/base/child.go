@@ -195,29 +195,18 @@ func (i *baseImage) platform() v1.Platform {
 // system and architecture, and of the highest variant that it can run. A child
 // without a variant is for all machines of its architecture.
 func pick(children []child, p v1.Platform) (best child, ok bool) {
-	wanted := platforms.Normalize(platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})
+	normal := func(p v1.Platform) platforms.Platform {
+		return platforms.Normalize(platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})
+	}
+	wanted := normal(p)
 	order := platforms.Only(wanted)
-	rank := func(c child) (n platforms.Platform, fits bool) {
-		n = platforms.Normalize(platforms.Platform{OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant})
-		return n, n.OS == wanted.OS && n.Architecture == wanted.Architecture && (order.Match(n) || n.Variant == "")
-	}
-	fitting := slices.DeleteFunc(slices.Clone(children), func(c child) bool {
-		_, fits := rank(c)
-		return !fits
-	})
-	if len(fitting) == 0 {
-		return child{}, false
-	}
-	slices.SortStableFunc(fitting, func(a, b child) int {
-		x, _ := rank(a)
-		y, _ := rank(b)
-		switch {
-		case order.Less(x, y):
-			return -1
-		case order.Less(y, x):
-			return 1
+	var first platforms.Platform // best's
+	for _, c := range children {
+		n := normal(*c.Platform)
+		fits := n.OS == wanted.OS && n.Architecture == wanted.Architecture && (order.Match(n) || n.Variant == "")
+		if fits && (!ok || order.Less(n, first)) {
+			best, first, ok = c, n, true
 		}
-		return 0
-	})
-	return fitting[0], true
+	}
+	return best, ok
 }

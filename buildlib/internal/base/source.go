@@ -122,20 +122,16 @@ func manifestType(raw []byte) (types.MediaType, error) {
 		return "", errors.New("not an image manifest: no \"schemaVersion\": 2")
 	case index && image:
 		return "", errors.New("not an image manifest: it could be read as an index, too")
-	case index && (m.MediaType == "" || m.MediaType.IsIndex()):
-		if m.MediaType == "" {
-			return types.OCIImageIndex, nil // optional until image spec 1.1
-		}
-	case image && (m.MediaType == "" || m.MediaType.IsImage()):
-		if m.MediaType == "" {
-			return types.OCIManifestSchema1, nil
-		}
+	case index && m.MediaType == "":
+		return types.OCIImageIndex, nil // optional until image spec 1.1
+	case image && m.MediaType == "":
+		return types.OCIManifestSchema1, nil
+	case index && m.MediaType.IsIndex(), image && m.MediaType.IsImage():
+		return m.MediaType, nil
 	case m.MediaType != "":
 		return "", fmt.Errorf("not an image manifest but %s", wording.Clip(string(m.MediaType)))
-	default:
-		return "", errors.New("not an image manifest")
 	}
-	return m.MediaType, nil
+	return "", errors.New("not an image manifest")
 }
 
 func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -226,7 +225,7 @@ func (i *image) Manifest() (*v1.Manifest, error) {
 	return v1.ParseManifest(bytes.NewReader(i.manifest))
 }
 func (i *image) ConfigName() (v1.Hash, error) { return partial.ConfigName(i) }
-func (i *image) Layers() ([]v1.Layer, error)  { return append([]v1.Layer(nil), i.layers...), nil }
+func (i *image) Layers() ([]v1.Layer, error)  { return slices.Clone(i.layers), nil }
 func (i *image) ConfigFile() (*v1.ConfigFile, error) {
 	return v1.ParseConfigFile(bytes.NewReader(i.config))
 }
@@ -248,7 +247,7 @@ func (i *image) find(h v1.Hash, by func(v1.Layer) (v1.Hash, error)) (v1.Layer, e
 			return l, nil
 		}
 	}
-	return nil, errors.New("the image has no layer " + h.String())
+	return nil, fmt.Errorf("the image has no layer %s", h)
 }
 
 // describe returns the descriptor of a blob.
@@ -342,7 +341,7 @@ func marshal(config *v1.ConfigFile, interval time.Duration) ([]byte, error) {
 // join joins variables, each KEY=VALUE, to the base's: one that the base has is
 // replaced where it is.
 func join(from, own []string, os string) []string {
-	list := append([]string(nil), from...)
+	list := slices.Clone(from)
 	at := map[string]int{}
 	name := func(kv string) string {
 		key, _, _ := strings.Cut(kv, "=")

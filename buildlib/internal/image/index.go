@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -14,8 +15,8 @@ import (
 type Child struct {
 	Platform v1.Platform
 	Image    v1.Image
-	// Descriptor is that of an image which is elsewhere: its media type, size
-	// and digest. It counts if Image is nil.
+	// Descriptor describes an image that is elsewhere: its media type, size
+	// and digest. It is used if Image is nil.
 	Descriptor v1.Descriptor
 }
 
@@ -60,20 +61,15 @@ func Index(children []Child, annotations map[string]string) (v1.ImageIndex, erro
 	return idx, nil
 }
 
-func (c *Child) descriptor() (d v1.Descriptor, err error) {
-	img := c.Image
-	if img == nil {
-		d = c.Descriptor
-		return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}, nil
+func (c *Child) descriptor() (v1.Descriptor, error) {
+	d := &c.Descriptor
+	if c.Image != nil {
+		var err error
+		if d, err = partial.Descriptor(c.Image); err != nil {
+			return v1.Descriptor{}, err
+		}
 	}
-	if d.MediaType, err = img.MediaType(); err != nil {
-		return d, err
-	}
-	if d.Digest, err = img.Digest(); err != nil {
-		return d, err
-	}
-	d.Size, err = img.Size()
-	return d, err
+	return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}, nil
 }
 
 // index is an index of images. It implements v1.ImageIndex.

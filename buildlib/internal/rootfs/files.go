@@ -208,10 +208,6 @@ func (s *sources) mkdirs(dst ...string) error {
 	return nil
 }
 
-func (s *sources) host(rel string) string {
-	return filepath.Join(s.file.Root, filepath.FromSlash(rel))
-}
-
 func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry, parent verdict) error {
 	if skip, err := s.filter.skips(s.tree, rel, e); skip || err != nil {
 		return err
@@ -263,11 +259,11 @@ func (s *sources) link(rel, dst string) error {
 }
 
 func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
-	host := s.host(rel)
+	host := filepath.Join(s.file.Root, filepath.FromSlash(rel))
 	known, err := s.a.digest(ctx, host, open)
 	if err != nil {
 		return err

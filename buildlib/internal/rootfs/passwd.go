@@ -36,15 +36,11 @@ func parsePasswd(data []byte) passwdFile {
 			continue
 		}
 		f = append(f, "", "")
-		uid, err := strconv.ParseUint(f[2], 10, 32)
-		if err != nil {
-			continue
+		uid, isUID := number(f[2])
+		gid, isGID := number(f[3])
+		if isUID && isGID {
+			list = append(list, passwdLine{name: f[0], home: f[5], uid: uid, gid: gid})
 		}
-		gid, err := strconv.ParseUint(f[3], 10, 32)
-		if err != nil {
-			continue
-		}
-		list = append(list, passwdLine{name: f[0], home: f[5], uid: int(uid), gid: int(gid)})
 	}
 	return list
 }
@@ -57,41 +53,39 @@ func parseGroup(data []byte) groupFile {
 			continue
 		}
 		f = append(f, "")
-		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {
-			list = append(list, groupLine{f[0], int(gid), strings.Split(f[3], ",")})
+		if gid, ok := number(f[2]); ok {
+			list = append(list, groupLine{f[0], gid, strings.Split(f[3], ",")})
 		}
 	}
 	return list
 }
 
-// name returns the account of that name; the first one counts.
-func (p passwdFile) name(name string) (passwdLine, bool) {
-	for _, l := range p {
-		if l.name == name {
-			return l, true
-		}
+func number(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return int(n), err == nil
+}
+
+// first returns the first line that matches: later ones don't count.
+func first[L any](lines []L, matches func(L) bool) (line L, ok bool) {
+	i := slices.IndexFunc(lines, matches)
+	if i < 0 {
+		return line, false
 	}
-	return passwdLine{}, false
+	return lines[i], true
+}
+
+func (p passwdFile) name(name string) (passwdLine, bool) {
+	return first(p, func(l passwdLine) bool { return l.name == name })
 }
 
 func (p passwdFile) uid(uid int) (passwdLine, bool) {
-	for _, l := range p {
-		if l.uid == uid {
-			return l, true
-		}
-	}
-	return passwdLine{}, false
+	return first(p, func(l passwdLine) bool { return l.uid == uid })
 }
 
-// lookup returns the account that engines find for a user's number in a
-// config: the first one of that number, or of that name.
+// lookup returns the account that engines find for a number in a config's User:
+// the first one that has it as its UID or as its name.
 func (p passwdFile) lookup(uid int) (passwdLine, bool) {
-	for _, l := range p {
-		if l.uid == uid || l.name == strconv.Itoa(uid) {
-			return l, true
-		}
-	}
-	return passwdLine{}, false
+	return first(p, func(l passwdLine) bool { return l.uid == uid || l.name == strconv.Itoa(uid) })
 }
 
 // further reports whether the account is in other groups than its primary one.
@@ -102,21 +96,11 @@ func (g groupFile) further(l passwdLine) bool {
 }
 
 func (g groupFile) name(name string) (groupLine, bool) {
-	for _, l := range g {
-		if l.name == name {
-			return l, true
-		}
-	}
-	return groupLine{}, false
+	return first(g, func(l groupLine) bool { return l.name == name })
 }
 
 func (g groupFile) gid(gid int) (groupLine, bool) {
-	for _, l := range g {
-		if l.gid == gid {
-			return l, true
-		}
-	}
-	return groupLine{}, false
+	return first(g, func(l groupLine) bool { return l.gid == gid })
 }
 
 // firstUser is where the numbers of ordinary users start, as in adduser(8).

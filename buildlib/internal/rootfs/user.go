@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"cmp"
 	"fmt"
 	"path"
 	"strconv"
@@ -113,17 +114,10 @@ func addUser(to *fileSystem, u User, fromBase string, scratch bool) (account, er
 		u.Name = nonroot
 	}
 	passwd, err := readAccountFile(to.tree, passwdPath, plainPasswd)
-	if err != nil {
-		if u == (User{}) {
-			return account{config: fromBase}, nil
-		}
-		return account{}, fmt.Errorf("user: %w", err)
-	}
-	group, err := readAccountFile(to.tree, groupPath, plainGroup)
-	if err != nil {
-		if u == (User{}) {
-			return account{config: fromBase}, nil
-		}
+	group, groupErr := readAccountFile(to.tree, groupPath, plainGroup)
+	if err = cmp.Or(err, groupErr); err != nil && u == (User{}) {
+		return account{config: fromBase}, nil
+	} else if err != nil {
 		return account{}, fmt.Errorf("user: %w", err)
 	}
 	var a account
@@ -296,9 +290,4 @@ func numeric(user string, passwd, group *accountFile) account {
 	a := account{uid: uid, gid: gid}
 	a.config = a.numbers()
 	return a
-}
-
-func number(s string) (int, bool) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	return int(n), err == nil
 }

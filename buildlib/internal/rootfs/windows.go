@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -46,14 +47,7 @@ func securityDescriptor(group uint32) string {
 
 // windowsAccount is the account that an image for Windows runs as.
 func windowsAccount(s *Spec) account {
-	a := account{config: s.User.Name, uid: windowsUsers, gid: windowsUsers}
-	if a.config == "" {
-		a.config = s.BaseUser
-	}
-	if a.config == "" {
-		a.config = ContainerUser
-	}
-	return a
+	return account{config: cmp.Or(s.User.Name, s.BaseUser, ContainerUser), uid: windowsUsers, gid: windowsUsers}
 }
 
 // systemFolders are those of the drive that every Windows has, in lower case. A layer

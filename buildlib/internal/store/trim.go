@@ -1,7 +1,6 @@
 package store
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,15 +138,9 @@ func files(dir string) []item {
 	var all []item
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		var info fs.FileInfo
-		var err error
-		if !e.IsDir() {
-			info, err = e.Info()
+		if info, err := e.Info(); err == nil && !e.IsDir() {
+			all = append(all, item{name: e.Name(), size: info.Size(), last: info.ModTime()})
 		}
-		if info == nil || err != nil {
-			continue
-		}
-		all = append(all, item{name: e.Name(), size: info.Size(), last: info.ModTime()})
 	}
 	return all
 }
