@@ -53,14 +53,11 @@ func WriteArchive(ctx context.Context, to io.Writer, idx v1.ImageIndex, o Option
 	if err != nil {
 		return err
 	}
-	children, err := childrenOf(idx, m)
+	blobs, err := blobsOf(idx, m)
 	if err != nil {
 		return err
 	}
-	blobs := []blob{inMemory(digest, raw)}
-	for _, c := range children {
-		blobs = append(append(blobs, c.blobs...), inMemory(c.digest, c.manifest))
-	}
+	blobs = append(blobs, inMemory(digest, raw))
 	slices.SortFunc(blobs, func(a, b blob) int { return cmp.Compare(a.digest.Hex, b.digest.Hex) })
 	blobs = slices.CompactFunc(blobs, func(a, b blob) bool { return a.digest == b.digest })
 
@@ -89,8 +86,4 @@ func WriteArchive(ctx context.Context, to io.Writer, idx v1.ImageIndex, o Option
 		}
 	}
 	return w.Close()
-}
-
-func inMemory(h v1.Hash, data []byte) blob {
-	return blob{h, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 }

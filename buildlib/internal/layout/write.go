@@ -134,23 +134,21 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 	if err := errors.Join(os.RemoveAll(l.tmp), os.MkdirAll(l.tmp, 0o755)); err != nil {
 		return err
 	}
-	children, err := childrenOf(idx, m)
+	blobs, err := blobsOf(idx, m)
 	if err != nil {
 		return err
 	}
-	if err := l.announce(digest, children); err != nil {
+	blobs = append(blobs, inMemory(digest, raw))
+	if err := l.announce(blobs); err != nil {
 		return err
 	}
 	if err := l.file("oci-layout", []byte(layoutFile)); err != nil {
 		return err
 	}
-	for _, c := range children {
-		if err := l.image(ctx, c); err != nil {
-			return err
+	for _, b := range blobs {
+		if err := l.blob(ctx, b); err != nil {
+			return fmt.Errorf("blob %s: %w", b.digest, err)
 		}
-	}
-	if err := l.bytes(ctx, digest, raw); err != nil {
-		return err
 	}
 	if err := l.file("index.json", list); err != nil {
 		return err
@@ -245,47 +243,22 @@ func (l *writer) file(name string, data []byte) error {
 	return disk.WriteBytes(path, l.tmp, 0o644, data)
 }
 
-// blob is what a child's manifest refers to.
+// blob is a blob that the layout is to hold.
 type blob struct {
 	digest v1.Hash
 	size   int64
 	open   func() (io.ReadCloser, error)
 }
 
-// blobsOf lists the blobs of an image. Layers that may not be distributed are
-// left where they are (OCI image spec, "Non-Distributable Layers").
-func blobsOf(img v1.Image) ([]blob, error) {
-	layers, err := img.Layers()
-	if err != nil {
-		return nil, err
-	}
-	config, err := partial.ConfigLayer(img)
-	if err != nil {
-		return nil, err
-	}
+func inMemory(h v1.Hash, data []byte) blob {
+	return blob{h, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+}
+
+// blobsOf lists the blobs of the index's images: of each its layers, its config and
+// its manifest, in this order. Layers that may not be distributed are left where
+// they are (OCI image spec, "Non-Distributable Layers").
+func blobsOf(idx v1.ImageIndex, m *v1.IndexManifest) ([]blob, error) {
 	var all []blob
-	for _, l := range append(layers, config) {
-		d, err := partial.Descriptor(l)
-		if err != nil {
-			return nil, err
-		}
-		if d.MediaType.IsDistributable() {
-			all = append(all, blob{d.Digest, d.Size, l.Compressed})
-		}
-	}
-	return all, nil
-}
-
-// child is an image of the index.
-type child struct {
-	digest   v1.Hash
-	manifest []byte
-	blobs    []blob
-}
-
-// childrenOf lists what the index refers to.
-func childrenOf(idx v1.ImageIndex, m *v1.IndexManifest) ([]child, error) {
-	var all []child
 	for _, d := range m.Manifests {
 		if !d.MediaType.IsImage() {
 			return nil, fmt.Errorf("child %s is a %s, not an image", d.Digest, d.MediaType)
@@ -294,28 +267,39 @@ func childrenOf(idx v1.ImageIndex, m *v1.IndexManifest) ([]child, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := child{digest: d.Digest}
-		if c.blobs, err = blobsOf(img); err != nil {
+		layers, err := img.Layers()
+		if err != nil {
 			return nil, err
 		}
-		if c.manifest, err = img.RawManifest(); err != nil {
+		config, err := partial.ConfigLayer(img)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		for _, l := range append(layers, config) {
+			d, err := partial.Descriptor(l)
+			if err != nil {
+				return nil, err
+			}
+			if d.MediaType.IsDistributable() {
+				all = append(all, blob{d.Digest, d.Size, l.Compressed})
+			}
+		}
+		manifest, err := img.RawManifest()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inMemory(d.Digest, manifest))
 	}
 	return all, nil
 }
 
 // announce notes what is about to be placed, so that the next run knows what is
 // ours if this one doesn't come to its end.
-func (l *writer) announce(index v1.Hash, children []child) error {
+func (l *writer) announce(blobs []blob) error {
 	n := l.old
-	n.Placing = append(slices.Clone(n.Placing), index.Hex)
-	for _, c := range children {
-		n.Placing = append(n.Placing, c.digest.Hex)
-		for _, b := range c.blobs {
-			n.Placing = append(n.Placing, b.digest.Hex)
-		}
+	n.Placing = slices.Clone(n.Placing)
+	for _, b := range blobs {
+		n.Placing = append(n.Placing, b.digest.Hex)
 	}
 	slices.Sort(n.Placing)
 	n.Placing = slices.Compact(n.Placing)
@@ -323,34 +307,6 @@ func (l *writer) announce(index v1.Hash, children []child) error {
 	slices.Sort(n.Tags)
 	n.Tags = slices.Compact(n.Tags)
 	return disk.WriteRecord(l.notePath(), l.tmp, n)
-}
-
-// image places what the child's manifest refers to, and then that.
-func (l *writer) image(ctx context.Context, c child) error {
-	for _, b := range c.blobs {
-		if err := l.blob(ctx, b); err != nil {
-			return fmt.Errorf("blob %s: %w", b.digest, err)
-		}
-	}
-	return l.bytes(ctx, c.digest, c.manifest)
-}
-
-// bytes places a small blob.
-func (l *writer) bytes(ctx context.Context, h v1.Hash, data []byte) error {
-	got, size, err := v1.SHA256(bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	if got != h {
-		return fmt.Errorf("manifest %s: its content has the digest %s", h, got)
-	}
-	path := l.blobPath(h.Hex)
-	if id, err := disk.Identify(path); err != nil || id.Size != size || !l.holds(ctx, path, h) {
-		if err := disk.WriteBytes(path, l.tmp, 0o444, data); err != nil {
-			return err
-		}
-	}
-	return l.see(h)
 }
 
 // blob places a blob: the one that is there if it is known to be whole, else a
