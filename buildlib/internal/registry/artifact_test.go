@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -172,5 +173,44 @@ func TestArtifactFails(t *testing.T) {
 		if terr := (*transport.Error)(nil); test.name == "absent" && !errors.As(err, &terr) {
 			t.Errorf("the status of %v is lost", err)
 		}
+	}
+}
+
+// Attachments that are refused are named once, in the order in which they were given,
+// whichever was refused first and however often they were tried.
+func TestRefusedAttachments(t *testing.T) {
+	idx := testenv.TwoPlatforms(t)
+	index, err := idx.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := index.Manifests[0].Digest.String()
+	refuse := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		raw, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		m, err := v1.ParseManifest(bytes.NewReader(raw))
+		if err != nil || m.Subject == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if m.Subject.Digest.String() == slow {
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	srv := newServer(t,
+		&fault{"PUT /manifests/v1", 0, 1, diagnose(http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN")},
+		&fault{"PUT /manifests/", 0, 0, refuse})
+	c := client(t, Options{})
+	var h Hooks
+	var want []string
+	for i, d := range index.Manifests {
+		m, _ := artifact(t, "application/x.sbom", &d, []byte("sbom"))
+		want = append(want, fmt.Sprint("sbom ", i))
+		h.Attach = append(h.Attach, Attachment{Name: want[i], Subject: d.Digest, Manifest: m})
+	}
+	out, err := c.Publish(t.Context(), repository(t, c, srv.host+"/acme/app"), idx, []string{"v1"}, h)
+	if err != nil || !slices.Equal(out.NotAttached, want) {
+		t.Errorf("%q, %v, want %q", out.NotAttached, err, want)
 	}
 }

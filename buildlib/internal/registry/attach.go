@@ -27,8 +27,9 @@ func (u *upload) attach(ctx context.Context, published bool) error {
 }
 
 func (u *upload) attachAll(ctx context.Context, published bool) error {
-	bySubject := map[v1.Hash][]Attachment{}
-	for _, a := range u.hooks.Attach {
+	bySubject := map[v1.Hash][]*Attachment{}
+	for i := range u.hooks.Attach {
+		a := &u.hooks.Attach[i]
 		bySubject[a.Subject] = append(bySubject[a.Subject], a)
 	}
 	index := bySubject[u.out.Digest]
@@ -59,7 +60,7 @@ func (u *upload) attachAll(ctx context.Context, published bool) error {
 
 // attachTo attaches one after the other: where the registry lacks the referrers
 // API, each is a change of one tag.
-func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []Attachment) error {
+func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []*Attachment) error {
 	list, err := u.missing(ctx, subject, list)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []Attachmen
 		case err == nil:
 		case refused(err) && !a.Required:
 			u.wire.log("%s: not attached: %v", a.Name, err)
-			u.count(func(o *Published) { o.NotAttached = append(o.NotAttached, a.Name) })
+			u.refuse(a)
 		default:
 			return fmt.Errorf("attach: %w", err)
 		}
@@ -81,8 +82,21 @@ func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []Attachmen
 	return nil
 }
 
-// missing are those of the list that the subject doesn't have.
-func (u *upload) missing(ctx context.Context, subject v1.Hash, list []Attachment) ([]Attachment, error) {
+// refuse notes that the registry refused the attachment.
+func (u *upload) refuse(a *Attachment) {
+	u.count(func(o *Published) {
+		u.refused[a] = true
+		o.NotAttached = nil
+		for i := range u.hooks.Attach {
+			if a := &u.hooks.Attach[i]; u.refused[a] {
+				o.NotAttached = append(o.NotAttached, a.Name)
+			}
+		}
+	})
+}
+
+// missing returns those of the list that the subject doesn't have.
+func (u *upload) missing(ctx context.Context, subject v1.Hash, list []*Attachment) ([]*Attachment, error) {
 	there, err := u.referrers(ctx, subject)
 	if err != nil && !refused(err) {
 		return nil, err
@@ -91,7 +105,7 @@ func (u *upload) missing(ctx context.Context, subject v1.Hash, list []Attachment
 	for _, d := range there {
 		has[d.Digest] = true
 	}
-	var missing []Attachment
+	var missing []*Attachment
 	for _, a := range list {
 		digest, err := a.digest()
 		if err != nil {

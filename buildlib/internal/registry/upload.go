@@ -94,12 +94,14 @@ type upload struct {
 	mu    sync.Mutex
 	event Event
 	out   Published
-	seen  map[v1.Hash]int // blobs, and how many rounds have seen to them
+	// refused are the attachments that the registry refused.
+	refused map[*Attachment]bool
+	seen    map[v1.Hash]int // the rounds in which each blob was pushed or found
 }
 
 func (c *Client) upload(ctx context.Context, repo name.Repository, h Hooks) (*upload, error) {
 	s, err := c.session(ctx, repo, transport.PushScope)
-	return &upload{session: s, hooks: h, seen: map[v1.Hash]int{}}, err
+	return &upload{session: s, hooks: h, refused: map[*Attachment]bool{}, seen: map[v1.Hash]int{}}, err
 }
 
 // test calls Hooks.Test.
