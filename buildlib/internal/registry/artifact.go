@@ -99,7 +99,7 @@ func (c *Client) Push(ctx context.Context, repo name.Repository, tag string, m M
 	if got, err := u.head(ctx, what, id); err != nil || got == digest {
 		return digest, err
 	}
-	if err := u.ready(ctx); err != nil {
+	if err := call(ctx, u.hooks.Ready); err != nil {
 		return digest, err
 	}
 	return digest, u.pushManifest(ctx, what, id, m)

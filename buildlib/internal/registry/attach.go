@@ -19,11 +19,10 @@ func (a *Attachment) digest() (v1.Hash, error) {
 // then the index's. If that has its own, and a tag leads to it, the children's
 // were attached before, and nobody looks for them.
 func (u *upload) attach(ctx context.Context, published bool) error {
-	err := u.attachAll(ctx, published)
-	if err == nil && u.hooks.Pushed != nil {
-		err = u.hooks.Pushed(ctx)
+	if err := u.attachAll(ctx, published); err != nil {
+		return err
 	}
-	return err
+	return call(ctx, u.hooks.Pushed)
 }
 
 func (u *upload) attachAll(ctx context.Context, published bool) error {
@@ -44,7 +43,7 @@ func (u *upload) attachAll(ctx context.Context, published bool) error {
 		return nil
 	}
 	if published {
-		if err := u.ready(ctx); err != nil {
+		if err := call(ctx, u.hooks.Ready); err != nil {
 			return err
 		}
 	}

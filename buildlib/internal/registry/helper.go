@@ -13,30 +13,30 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// helped is what a credential helper answered.
-type helped struct {
-	config authn.AuthConfig
-	why    string // why there is none; empty: the helper has none
+// helperAnswer is what a credential helper answered.
+type helperAnswer struct {
+	login   authn.AuthConfig
+	problem string // why there is no login; empty: the helper has none
 }
 
 const (
 	// helperTime is how long a helper may take: it may ask its user.
 	helperTime = 2 * time.Minute
-	// helperLimit is how many bytes a helper may say.
+	// helperLimit is how many bytes a helper may print.
 	helperLimit = 64 << 10
 )
 
-// askHelper returns a credential helper's login for the host, or why there is
-// none (docker-credential-helpers, "Development"). What a helper says is never
+// askHelper asks a credential helper for its login for the host
+// (docker-credential-helpers, "Development"). What a helper prints is never
 // shown: most of it is a secret.
-func askHelper(ctx context.Context, helper, host string) (authn.AuthConfig, string) {
-	none := authn.AuthConfig{}
+func askHelper(ctx context.Context, helper, host string) helperAnswer {
+	problem := func(text string) helperAnswer { return helperAnswer{problem: text} }
 	if strings.ContainsAny(helper, `/\`) {
-		return none, "that is a path, and not the name of a helper"
+		return problem("that is a path, and not the name of a helper")
 	}
 	program := "docker-credential-" + helper
 	if _, err := exec.LookPath(program); err != nil {
-		return none, "it is not installed: install it, or remove it from that file and run docker login " + host
+		return problem("it is not installed: install it, or remove it from that file and run docker login " + host)
 	}
 	if host == "docker.io" {
 		host = authn.DefaultAuthKey
@@ -51,23 +51,23 @@ func askHelper(ctx context.Context, helper, host string) (authn.AuthConfig, stri
 	look := ": `echo " + host + " | " + program + " get` shows why"
 	switch {
 	case ctx.Err() != nil:
-		return none, "it gave no answer within " + helperTime.String()
+		return problem("it gave no answer within " + helperTime.String())
 	case err != nil && strings.TrimSpace(string(out.data)) == "credentials not found in native keychain":
-		return none, ""
+		return helperAnswer{}
 	case err != nil:
-		return none, "it fails (" + err.Error() + ")" + look
+		return problem("it fails (" + err.Error() + ")" + look)
 	}
 	var answer struct{ Username, Secret string }
 	if json.Unmarshal(out.data, &answer) != nil {
-		return none, "its answer is not a login" + look
+		return problem("its answer is not a login" + look)
 	}
 	switch {
 	case answer.Secret == "":
-		return none, ""
+		return helperAnswer{}
 	case answer.Username == "<token>":
-		return authn.AuthConfig{IdentityToken: answer.Secret}, ""
+		return helperAnswer{login: authn.AuthConfig{IdentityToken: answer.Secret}}
 	}
-	return authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, ""
+	return helperAnswer{login: authn.AuthConfig{Username: answer.Username, Password: answer.Secret}}
 }
 
 // limited keeps what is written to it, up to helperLimit.

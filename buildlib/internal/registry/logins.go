@@ -24,16 +24,16 @@ type logins struct {
 	warn  func(text string)
 
 	mu      sync.Mutex
-	files   map[string]*loginFile // by path; nil: there is none
-	helpers map[string]helped     // by helper and host
-	found   map[string]found      // by repository
-	warned  map[string]bool       // by text
+	files   map[string]*loginFile   // by path; nil: there is none
+	helpers map[string]helperAnswer // by helper and host
+	found   map[string]found        // by repository
+	warned  map[string]bool         // by text
 }
 
 func newLogins(learn func(secret string) bool, warn func(text string)) *logins {
 	return &logins{
 		learn: learn, warn: warn,
-		files: map[string]*loginFile{}, helpers: map[string]helped{}, found: map[string]found{}, warned: map[string]bool{},
+		files: map[string]*loginFile{}, helpers: map[string]helperAnswer{}, found: map[string]found{}, warned: map[string]bool{},
 	}
 }
 
@@ -153,16 +153,16 @@ func (l *logins) login(ctx context.Context, f *loginFile, r authn.Resource) (aut
 	if helper != "" {
 		got, ok := l.helpers[helper+" "+host]
 		if !ok {
-			got.config, got.why = askHelper(ctx, helper, host)
+			got = askHelper(ctx, helper, host)
 			if ctx.Err() == nil {
 				l.helpers[helper+" "+host] = got
 			}
 		}
-		if got.config != (authn.AuthConfig{}) {
-			return got.config, nil
+		if got.login != (authn.AuthConfig{}) {
+			return got.login, nil
 		}
-		if got.why != "" {
-			lacking = &problem{text: fmt.Sprintf("%s names docker-credential-%s for %s: %s", f.path, wording.Clip(helper), host, got.why)}
+		if got.problem != "" {
+			lacking = &problem{text: fmt.Sprintf("%s names docker-credential-%s for %s: %s", f.path, wording.Clip(helper), host, got.problem)}
 		}
 	}
 	_, path, _ := strings.Cut(r.String(), "/")

@@ -108,7 +108,7 @@ func (p *publication) run(ctx context.Context) error {
 	if known && !missing && !p.always {
 		return p.attach(ctx, true)
 	}
-	if err := p.ready(ctx); err != nil {
+	if err := call(ctx, p.hooks.Ready); err != nil {
 		return err
 	}
 	op := p.operation("push")
@@ -120,10 +120,10 @@ func (p *publication) run(ctx context.Context) error {
 			err = p.put(ctx, "index "+p.out.Digest.String(), p.out.Digest.String(), p.index)
 		}
 		if err == nil && missing {
-			err = p.test(ctx)
+			err = call(ctx, p.hooks.Test)
 		}
 		if err == nil {
-			err = p.ready(ctx)
+			err = call(ctx, p.hooks.Ready)
 		}
 		if err == nil {
 			err = p.attach(ctx, false)

@@ -158,6 +158,10 @@ type Manifest struct {
 	Blobs []Blob
 }
 
+// RawManifest and MediaType make it what ggcr's remote.Put takes.
+func (m Manifest) RawManifest() ([]byte, error)        { return m.Raw, nil }
+func (m Manifest) MediaType() (types.MediaType, error) { return m.Type, nil }
+
 // Blob is content that a manifest refers to.
 type Blob struct {
 	Digest v1.Hash
@@ -176,15 +180,9 @@ func (s *session) put(ctx context.Context, what, id string, m Manifest) error {
 		ref = s.repo.Digest(id)
 	}
 	return s.try(ctx, "push "+what, func(ctx context.Context) error {
-		return remote.Put(ref, taggable{m}, s.remote(ctx)...)
+		return remote.Put(ref, m, s.remote(ctx)...)
 	})
 }
-
-// taggable is a Manifest as ggcr takes it.
-type taggable struct{ m Manifest }
-
-func (t taggable) RawManifest() ([]byte, error)        { return t.m.Raw, nil }
-func (t taggable) MediaType() (types.MediaType, error) { return t.m.Type, nil }
 
 // hasBlob asks whether the repository has the blob.
 func (s *session) hasBlob(ctx context.Context, h v1.Hash) (bool, error) {

@@ -29,10 +29,10 @@ func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.H
 	}
 	t.index, err = t.expect(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
 	if err == nil {
-		err = u.test(ctx)
+		err = call(ctx, u.hooks.Test)
 	}
 	if err == nil {
-		err = u.ready(ctx)
+		err = call(ctx, u.hooks.Ready)
 	}
 	if err == nil {
 		err = t.write(ctx)

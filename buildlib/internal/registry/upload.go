@@ -104,20 +104,12 @@ func (c *Client) upload(ctx context.Context, repo name.Repository, h Hooks) (*up
 	return &upload{session: s, hooks: h, refused: map[*Attachment]bool{}, seen: map[v1.Hash]int{}}, err
 }
 
-// test calls Hooks.Test.
-func (u *upload) test(ctx context.Context) error {
-	if u.hooks.Test == nil {
+// call calls the hook, if there is one.
+func call(ctx context.Context, hook func(context.Context) error) error {
+	if hook == nil {
 		return nil
 	}
-	return u.hooks.Test(ctx)
-}
-
-// ready asks Hooks.Ready.
-func (u *upload) ready(ctx context.Context) error {
-	if u.hooks.Ready == nil {
-		return nil
-	}
-	return u.hooks.Ready(ctx)
+	return hook(ctx)
 }
 
 // pushManifest pushes a manifest under id, after its blobs. what names it for people.
