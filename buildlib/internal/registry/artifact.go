@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Manifest gets the manifest or index that ref names, and its digest. One that is
-// named by digest is checked against it.
+// Manifest gets the manifest or index that ref names, and its digest. If ref is a
+// digest, the content must have it.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Hash, Manifest, error) {
 	s, err := c.session(ctx, ref.Context(), transport.PullScope)
 	if err != nil {
@@ -31,8 +31,8 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Hash, Man
 	return h, m, err
 }
 
-// Blob opens the blob of the repository that d describes. A connection that breaks
-// is continued; the end is an error unless digest and size are d's. Close it.
+// Blob opens the blob of the repository that d describes. A broken download is
+// resumed; the end is an error unless digest and size are d's. Close it.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	s, err := c.session(ctx, repo, transport.PullScope)
 	if err != nil {
@@ -75,13 +75,13 @@ func (s *session) referrers(ctx context.Context, subject v1.Hash, filter ...remo
 	return list.Manifests, nil
 }
 
-// Push pushes a manifest under the tag, or under its digest if that is empty,
-// after those of its blobs that the registry lacks. One that is there already
-// costs one request. It returns the digest.
+// Push pushes the blobs of a manifest that the registry lacks, and then the manifest
+// under the tag, or under its digest if tag is empty. A manifest that is there
+// already costs one request. It returns the digest.
 //
 // A manifest with a subject becomes its referrer. Where the registry lacks the
-// referrers API, the fallback tag is read and written again: one at a time may do
-// that for one subject.
+// referrers API, the fallback tag is read and written again: don't push two for one
+// subject at the same time.
 func (c *Client) Push(ctx context.Context, repo name.Repository, tag string, m Manifest, h Hooks) (v1.Hash, error) {
 	digest, _, err := v1.SHA256(bytes.NewReader(m.Raw))
 	if err != nil {

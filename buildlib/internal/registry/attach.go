@@ -15,9 +15,9 @@ func (a *Attachment) digest() (v1.Hash, error) {
 	return h, err
 }
 
-// attach pushes the attachments that their subjects don't have: the children's,
-// then the index's. If that has its own, and a tag leads to it, the children's
-// were attached before, and nobody looks for them.
+// attach pushes the attachments that their subjects lack: the children's, then the
+// index's. If the index is published and has its own, the children's were attached
+// before it, and aren't checked.
 func (u *upload) attach(ctx context.Context, published bool) error {
 	if err := u.attachAll(ctx, published); err != nil {
 		return err
@@ -57,8 +57,8 @@ func (u *upload) attachAll(ctx context.Context, published bool) error {
 	return u.attachTo(ctx, u.out.Digest, index)
 }
 
-// attachTo attaches one after the other: where the registry lacks the referrers
-// API, each is a change of one tag.
+// attachTo pushes one attachment after the other: where the registry lacks the
+// referrers API, each changes the same tag.
 func (u *upload) attachTo(ctx context.Context, subject v1.Hash, list []*Attachment) error {
 	list, err := u.missing(ctx, subject, list)
 	if err != nil {
@@ -117,7 +117,7 @@ func (u *upload) missing(ctx context.Context, subject v1.Hash, list []*Attachmen
 	return missing, nil
 }
 
-// refused reports whether a registry says no for good: it takes no artifacts, or
+// refused reports whether a registry refuses for good: it accepts no artifacts, or
 // no tag for them.
 func refused(err error) bool {
 	var terr *transport.Error

@@ -40,7 +40,7 @@ type Client struct {
 
 	sessions sync.Map // by repository and scope, *session
 	homes    sync.Map // by registry and blob, a name.Repository that has it
-	down     sync.Map // registries that can't be logged in to, however long it was tried
+	down     sync.Map // registries to which the login failed until patience ran out
 }
 
 // NewClient returns a Client. ctx is that of the whole run: what Remote reads
@@ -97,12 +97,12 @@ var tryOnce = []remote.Option{
 	remote.WithRetryStatusCodes(),
 }
 
-// Scrub hides credentials in a text for people: those that went out with
-// requests or might have, however the text spells them, and what URLs hold.
+// Scrub hides credentials in a text for people: those that were sent with requests,
+// or were about to be, in any encoding, and what URLs hold.
 func (c *Client) Scrub(text string) string { return c.wire.secrets.scrub(text) }
 
-// Clean is Scrub for an error; what it wraps stays as it was. The stages that
-// use a client return nothing else.
+// Clean is Scrub for an error, which still wraps what it did. Stages that use a
+// client pass all their errors through it.
 func (c *Client) Clean(err error) error {
 	if err == nil {
 		return nil
@@ -130,15 +130,15 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scope string
 	return s.(*session), s.(*session).logIn(ctx)
 }
 
-// logIn logs in unless that was done before, for the repository and for pulling
-// from those in more.
+// logIn logs in to the repository, and for pulling from those in more, unless it
+// already has.
 func (s *session) logIn(ctx context.Context, more ...name.Repository) error {
 	done, err := s.wire.turns.take(ctx, "log in "+s.repo.Name()+s.scope)
 	if err != nil {
 		return err
 	}
 	defer done()
-	scopes := []string{s.repo.Scope(s.scope)} // some registries look at the first only
+	scopes := []string{s.repo.Scope(s.scope)} // first: some registries ignore the others
 	s.mu.Lock()
 	known := s.over != nil
 	if known {
@@ -154,7 +154,7 @@ func (s *session) logIn(ctx context.Context, more ...name.Repository) error {
 		return nil
 	}
 	op := s.operation("log in")
-	// Each of many images would wait as long for a registry that is down.
+	// Or each of many images would wait again for a registry that is down.
 	_, op.once = s.down.Load(op.registry)
 	var over http.RoundTripper
 	err = op.do(ctx, func(ctx context.Context) error {
@@ -178,8 +178,7 @@ func (s *session) logIn(ctx context.Context, more ...name.Repository) error {
 	return nil
 }
 
-// credentials finds out how to log in. A pull goes on without a login that can't
-// be had.
+// credentials returns the login. A pull goes on without one that can't be read.
 func (s *session) credentials(ctx context.Context) (auth authn.Authenticator, err error) {
 	if s.logins != nil && s.scope == transport.PushScope {
 		auth, err = s.logins.resolve(ctx, s.repo, true)
@@ -201,7 +200,7 @@ func (s *session) operation(what string) *operation {
 	}
 }
 
-// try does f as an operation, and says what failed if it does.
+// try runs f as an operation. Its error names the operation.
 func (s *session) try(ctx context.Context, what string, f func(context.Context) error) error {
 	op := s.operation(what)
 	return s.failed(s.repo, op, op.do(ctx, f))

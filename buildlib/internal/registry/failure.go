@@ -17,8 +17,8 @@ type explainer struct {
 	logins  *logins // nil: a keychain was given
 }
 
-// LoginProblem says what is wrong with the logins of this machine, if one for the
-// repository may be missing for that reason; else it is empty.
+// LoginProblem says what is wrong with the logins of this machine, if the one for
+// the repository may be missing for that reason; else it is empty.
 func (x *explainer) LoginProblem(repo name.Repository) string {
 	if x.logins == nil {
 		return ""
@@ -26,11 +26,11 @@ func (x *explainer) LoginProblem(repo name.Repository) string {
 	return x.logins.explain(repo)
 }
 
-// failed says that the operation on repo failed with err for good. A nil error
-// stays nil.
+// failed returns the error of the operation on repo, which has failed for good with
+// err. It is nil if err is.
 func (x *explainer) failed(repo name.Repository, op *operation, err error) error {
 	if err == nil || isFailure(err) {
-		return err // what ended this operation was the failure of another
+		return err // of another operation, which this one needs
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", op.what, err)
@@ -40,7 +40,7 @@ func (x *explainer) failed(repo name.Repository, op *operation, err error) error
 		parts = append(parts, effort)
 	}
 	if host := hostOf(err); host != "" && host != repo.RegistryStr() {
-		parts = append(parts, host) // where the registry sent the request
+		parts = append(parts, host) // to which the registry redirected
 	}
 	parts = append(parts, reason(err))
 	if fix := x.fix(repo, op, err); fix != "" {
@@ -53,7 +53,7 @@ func (x *explainer) failed(repo name.Repository, op *operation, err error) error
 func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 	var plain *plainError
 	if errors.As(err, &plain) {
-		return "" // says so itself
+		return "" // the error says it
 	}
 	host := hostName(repo.RegistryStr())
 	if repo.Scheme() == "https" && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
@@ -100,13 +100,13 @@ func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 	return ""
 }
 
-// redirected reports whether the registry sent the request to another host,
-// whose answers mean something else.
+// redirected reports whether the answer is that of another host, to which the
+// registry redirected: its status means something else.
 func redirected(terr *transport.Error) bool {
 	if terr.Request == nil {
 		return false
 	}
-	from, redirects := first(terr.Request)
+	from, redirects := original(terr.Request)
 	return redirects > 0 && from.URL.Host != terr.Request.URL.Host
 }
 

@@ -20,8 +20,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// netError is a fault of the connection to a host. Only what goes over the
-// network gets one: anything else (a file, a login) fails the same next time.
+// netError is an error of the connection to a host, and may be transient. Other
+// errors (of a file, a login) would be the same the next time.
 type netError struct {
 	host string
 	err  error
@@ -30,7 +30,7 @@ type netError struct {
 func (e *netError) Error() string { return e.err.Error() }
 func (e *netError) Unwrap() error { return e.err }
 
-// errStalled ends a request during which nothing, or next to nothing, moved for
+// errStalled ends a request that has transferred nothing, or next to nothing, for
 // too long.
 var errStalled = errors.New("stalled: less than 1 kB moved")
 
@@ -46,39 +46,39 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
-// isFailure reports whether err already says what failed.
+// isFailure reports whether err is, or wraps, a *failure.
 func isFailure(err error) bool {
 	var known *failure
 	return errors.As(err, &known)
 }
 
-// plainError says that a request would have gone out in plain HTTP.
+// plainError is the error of a request that would have been sent in plain HTTP.
 type plainError struct{ host string }
 
 func (e *plainError) Error() string {
 	return fmt.Sprintf("refusing plain HTTP to %s, which is not a loopback address: add %q to Insecure if you trust it", e.host, e.host)
 }
 
-// Expired is the error of a download that broke off and can't be continued: the
-// login, or the address that the registry led to, was valid for a short time
-// only. Downloading it from the start may work.
+// Expired is the error of a download that broke off and can't be resumed, because
+// the login, or the address that the registry redirected to, was valid for a short
+// time only. Downloading from the start may work.
 type Expired struct{ Status int }
 
 func (e *Expired) Error() string {
 	return "can't continue after the connection broke: " + status(e.Status)
 }
 
-// StartOver tells those who don't know this type that they may try again.
+// StartOver tells callers that don't know this type that they may try again.
 func (e *Expired) StartOver() bool { return true }
 
-// transient reports whether the whole operation may succeed at the next try.
-// Beyond what single requests are repeated for, that is so for an upload whose
-// session the registry has lost.
+// transient reports whether the whole operation may succeed at the next try: after
+// all that single requests are retried for, and if the registry has lost an
+// upload's session.
 func transient(err error) bool {
 	var terr *transport.Error
 	if errors.As(err, &terr) {
 		if incomplete(err) {
-			return false // until the part is there
+			return false // not before the missing part is pushed
 		}
 		return transientStatus(terr.StatusCode) ||
 			terr.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
@@ -96,8 +96,8 @@ func has(terr *transport.Error, codes ...transport.ErrorCode) bool {
 	})
 }
 
-// transientStatus reports whether the status is about the moment and not about the
-// request. 499 and 52x come from proxies (nginx, Cloudflare).
+// transientStatus reports whether the same request may get another status later. 499
+// and 52x come from proxies (nginx, Cloudflare).
 func transientStatus(code int) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, 499,
@@ -130,19 +130,19 @@ func (e *netError) transient() bool {
 	if errors.As(e, &timeout) && timeout.Timeout() {
 		return true
 	}
-	// net/http keeps these to itself.
+	// net/http doesn't export these.
 	text := e.Error()
 	return strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") ||
 		strings.Contains(text, "server closed idle connection")
 }
 
-// absent reports whether the registry says that there is no such thing.
+// absent reports whether the registry answered 404.
 func absent(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
 }
 
-// incomplete reports whether the registry misses a part of what it was given.
+// incomplete reports whether the registry lacks something that the manifest refers to.
 func incomplete(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
@@ -156,8 +156,8 @@ func untrusted(err error) bool {
 	return errors.As(err, &invalid)
 }
 
-// hostOf returns the host that err came from, which a redirect may have led to;
-// empty if that isn't known.
+// hostOf returns the host that err came from, perhaps after a redirect; empty if
+// that isn't known.
 func hostOf(err error) string {
 	var terr *transport.Error
 	var nerr *netError
@@ -170,16 +170,16 @@ func hostOf(err error) string {
 	return ""
 }
 
-// first returns the request that led to req, and by how many redirects.
-func first(req *http.Request) (_ *http.Request, redirects int) {
+// original returns the request that was redirected to req, and how many times.
+func original(req *http.Request) (_ *http.Request, redirects int) {
 	for req.Response != nil && req.Response.Request != nil {
 		req, redirects = req.Response.Request, redirects+1
 	}
 	return req, redirects
 }
 
-// retryAfter reads the header of that name: seconds or a date (RFC 9110,
-// section 10.2.3). Without one it returns 0.
+// retryAfter reads the header Retry-After: seconds or a date (RFC 9110, section
+// 10.2.3). Without one it returns 0.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
 	if secs, err := strconv.ParseUint(v, 10, 31); err == nil {
@@ -191,8 +191,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// reason is err without the address of the request, whose query may hold a
-// secret, and without more of the answer's text than helps.
+// reason is err in a few words, without the address of the request, whose query may
+// hold a secret.
 func reason(err error) string {
 	var terr *transport.Error
 	if errors.As(err, &terr) {
@@ -210,7 +210,7 @@ func reason(err error) string {
 	if errors.As(err, &record) {
 		text = "it doesn't speak TLS" // the error shows what it spoke
 	}
-	// ggcr goes on with what the token server said, perhaps a token.
+	// ggcr adds the token server's answer, which may hold a token.
 	if strings.Contains(text, "no token in bearer response") {
 		text = "the token server's answer has no token"
 	}
@@ -226,8 +226,8 @@ func status(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }
 
-// diagnostics is what the registry says itself (OCI distribution spec, "Error
-// Codes"), or else the text of an answer that doesn't have that form.
+// diagnostics are the registry's own messages (OCI distribution spec, "Error
+// Codes"), or else the text of its answer.
 func diagnostics(terr *transport.Error) []string {
 	var all []string
 	for _, d := range terr.Errors[:min(len(terr.Errors), 5)] {
@@ -239,15 +239,15 @@ func diagnostics(terr *transport.Error) []string {
 	}
 	if len(all) == 0 {
 		_, raw, _ := strings.Cut(terr.Error(), fmt.Sprintf("unexpected status code %d %s: ", terr.StatusCode, http.StatusText(terr.StatusCode)))
-		if raw = wording.Clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // a page for a browser
+		if raw = wording.Clip(raw); raw != "" && !strings.HasPrefix(raw, "<") { // not a page for a browser
 			all = append(all, raw)
 		}
 	}
 	return all
 }
 
-// detail is a diagnostic's detail as text: some registries say there, in a form
-// of their own, what others say in the message.
+// detail is a diagnostic's detail as text. Some registries put there, in a form of
+// their own, what others put in the message.
 func detail(d any) string {
 	if m, ok := d.(map[string]any); ok && len(m) == 1 && m["message"] != nil {
 		d = m["message"]

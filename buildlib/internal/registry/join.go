@@ -11,10 +11,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Join is Publish of an index whose children others have pushed: it looks for
-// them, even if all tags lead to the index, for a registry may have collected
-// them since. It opens none and uploads no blob. Those that the repository
-// doesn't have are a *Missing, and then neither the index nor a tag is written.
+// Join is Publish of an index whose children others have pushed. It checks that they
+// are there, even if all tags point to the index: a registry may have deleted them
+// since. It uploads no blob. If the repository lacks some, the error is a *Missing,
+// and neither the index nor a tag is written.
 func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, h, func(p *publication) error {
 		p.always, p.ensure = true, func(ctx context.Context, _ bool) error { return p.findChildren(ctx, h.Check) }
@@ -22,7 +22,7 @@ func (c *Client) Join(ctx context.Context, repo name.Repository, idx v1.ImageInd
 	})
 }
 
-// Missing is the error of Join for images that the repository doesn't have.
+// Missing is the error of Join for images that the repository lacks.
 type Missing struct {
 	Repository string          // as people write it
 	Images     []v1.Descriptor // as the index has them
@@ -67,9 +67,8 @@ func (p *publication) findChildren(ctx context.Context, check Check) error {
 	return nil
 }
 
-// findChild checks that the repository has the image that d describes. It gets
-// the manifest: a HEAD may call missing what is hidden from it, and says nothing
-// about what is in it.
+// findChild checks that the repository has the image that d describes. It gets the
+// manifest: some registries answer a HEAD wrongly, and it doesn't show the content.
 func (p *publication) findChild(ctx context.Context, d v1.Descriptor, check Check) error {
 	found, err := p.expect(ctx, "look for image "+d.Digest.String(), d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent")
 	if err != nil {

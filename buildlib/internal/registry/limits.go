@@ -5,16 +5,15 @@ import (
 	"sync"
 )
 
-// slots bounds how much is under way at once, over all registries. One slot is
-// kept back for each registry that has work and holds none, so that a registry
-// that hangs can't hold them all while another could go on. With fewer slots
-// than registries it can, until the requests that hang have stalled.
+// slots limits what runs at once, over all registries. One slot is reserved for each
+// registry that has work and holds none, so that a registry that hangs can't hold
+// them all. With fewer slots than registries it can, until its requests stall.
 type slots struct {
 	mu      sync.Mutex
 	free    int
 	work    map[string]int // by registry, how often expect was called
 	held    map[string]int // by registry
-	changed chan struct{}  // closed when those that wait are to look again
+	changed chan struct{}  // closed when those that wait should check again
 }
 
 func newSlots(n int) *slots {
@@ -54,13 +53,13 @@ func (s *slots) open(registry string) bool {
 	if s.held[registry] == 0 {
 		return s.free > 0
 	}
-	kept := 0
+	reserved := 0
 	for other := range s.work {
 		if s.held[other] == 0 {
-			kept++
+			reserved++
 		}
 	}
-	return s.free > kept
+	return s.free > reserved
 }
 
 func (s *slots) release(registry string) {
@@ -70,7 +69,7 @@ func (s *slots) release(registry string) {
 	s.change(s.held, registry, -1)
 }
 
-// change adds n to a count, and lets all who wait look again.
+// change adds n to a count, and wakes all that wait.
 func (s *slots) change(count map[string]int, registry string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,14 +80,14 @@ func (s *slots) change(count map[string]int, registry string, n int) {
 	s.changed = make(chan struct{})
 }
 
-// turns lets one caller at a time do what a key names. Its zero value is ready
-// for use.
+// turns is a set of mutexes, by key, whose wait ends with a context. Its zero value
+// is ready for use.
 type turns struct {
 	mu    sync.Mutex
 	byKey map[string]chan struct{}
 }
 
-// take waits until nobody else has the turn; done gives it back.
+// take locks the mutex of the key; done unlocks it.
 func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
 	t.mu.Lock()
 	turn, ok := t.byKey[key]

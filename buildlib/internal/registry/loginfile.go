@@ -19,8 +19,8 @@ import (
 // problem is why a login may be missing.
 type problem struct {
 	text string
-	// broken is set for a file that can't be read: what it says about a registry
-	// isn't known, so nothing is pushed as somebody else.
+	// broken is set if a file can't be read. It may have the login, so nothing is
+	// pushed with another one.
 	broken bool
 }
 
@@ -38,7 +38,7 @@ type loginFile struct {
 	CredsStore  string                     `json:"credsStore"`
 }
 
-// loginPaths are the files, in the order in which they count.
+// loginPaths returns the files in order of precedence.
 func loginPaths() []string {
 	var paths []string
 	add := func(folder string, rest ...string) {
@@ -68,13 +68,13 @@ func loginPaths() []string {
 	return paths
 }
 
-// inEnvironment is the variable that Docker takes for a file, if it is set.
+// inEnvironment is the variable whose value Docker reads like a file.
 const inEnvironment = "DOCKER_AUTH_CONFIG"
 
 // runContainers is where Podman keeps logins if XDG_RUNTIME_DIR isn't set.
 const runContainers = "/run/containers"
 
-// readLogins returns nil if there is no such file.
+// readLogins reads the file. It returns nil if there is none.
 func readLogins(path string) *loginFile {
 	f := &loginFile{path: path}
 	broken := func(format string, args ...any) *loginFile {
@@ -100,7 +100,7 @@ func readLogins(path string) *loginFile {
 		return f
 	}
 	if err := json.Unmarshal(data, f); err != nil {
-		// The decoder's own words may quote what is there.
+		// The decoder's own message may quote a secret.
 		var at *json.SyntaxError
 		var field *json.UnmarshalTypeError
 		switch {
@@ -132,8 +132,8 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// decodeLogin reads an entry of auths. One that is empty says that there is a
-// login, but not here.
+// decodeLogin reads an entry of auths. Docker writes an empty one if a helper has
+// the login.
 func decodeLogin(raw json.RawMessage) (config authn.AuthConfig, err error) {
 	none := authn.AuthConfig{}
 	if json.Unmarshal(raw, &config) != nil {

@@ -16,9 +16,9 @@ import (
 )
 
 // logins finds credentials where `docker login`, `podman login` and credential
-// helpers keep them, in each place even if there is another: ggcr's own keychain
-// looks at Podman's file only if there is none of Docker's. It is an
-// authn.Keychain for pulls, which go on without a login that can't be had.
+// helpers keep them. It looks in all of these places: ggcr's own keychain looks at
+// Podman's file only if there is none of Docker's. It is an authn.Keychain for
+// pulls, which go on without a login that can't be read.
 type logins struct {
 	learn func(secret string) bool
 	warn  func(text string)
@@ -53,8 +53,8 @@ func (l *logins) ResolveContext(ctx context.Context, r authn.Resource) (authn.Au
 	return l.resolve(ctx, r, false)
 }
 
-// resolve finds the login for r. For a push, a file that can't be read is an
-// error; else it is warned of, once.
+// resolve finds the login for r. A file that can't be read is an error for a push,
+// and otherwise a warning, once.
 func (l *logins) resolve(ctx context.Context, r authn.Resource, push bool) (authn.Authenticator, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,8 +119,8 @@ func (l *logins) find(ctx context.Context, r authn.Resource) (f found, err error
 		}
 	}
 	if f.auth != authn.Anonymous {
-		// A helper that isn't there doesn't matter any more, but what is broken
-		// might have said something else.
+		// A missing helper doesn't matter any more, but a broken file might have
+		// had another login.
 		f.problems = slices.DeleteFunc(f.problems, func(p problem) bool { return !p.broken })
 	}
 	if config, err := f.auth.Authorization(); err == nil {
@@ -135,9 +135,9 @@ func (l *logins) find(ctx context.Context, r authn.Resource) (f found, err error
 	return f, nil
 }
 
-// login is the file's for r; the zero value: it has none. A helper counts
-// before what the file says itself, a path before what leads to it, and the
-// registry last. mu is held.
+// login returns the file's login for r; zero: it has none. A helper comes before the
+// file's own entries. Of these the longest path counts, and that of the registry
+// last. mu is held.
 func (l *logins) login(ctx context.Context, f *loginFile, r authn.Resource) (authn.AuthConfig, *problem) {
 	if f.problem != nil {
 		return authn.AuthConfig{}, f.problem

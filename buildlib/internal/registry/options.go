@@ -22,15 +22,15 @@ type Options struct {
 	// Patience is how long after its first failure an operation (one blob,
 	// manifest or tag) is tried again; 0 means two minutes.
 	Patience time.Duration
-	// Stall is how long a request may pass without a byte moving before it
+	// Stall is how long a request may go without progress before it
 	// counts as failed; 0 means 30 seconds.
 	Stall time.Duration
-	// Log is called with what is tried again and why; it may be nil.
+	// Log is called for each retry, with the reason; it may be nil.
 	Log func(format string, args ...any)
-	// Wait is called with the registry that is waited for and why: at the
+	// Wait is called while a registry is waited for, with the reason: at the
 	// first failure, and then every 30 seconds. It may be nil.
 	Wait func(text string)
-	// Warn is called with what is wrong but no error; it may be nil.
+	// Warn is called with problems that aren't errors; it may be nil.
 	Warn func(text string)
 	// Keychain finds credentials; nil means those of REGISTRY_AUTH_FILE,
 	// Docker and Podman, in this order, then GITHUB_TOKEN for ghcr.io.
@@ -63,8 +63,8 @@ func (o Options) filled() Options {
 	return o
 }
 
-// plain reports whether the host (host or host:port) may be spoken to in plain
-// HTTP. "x.localhost" may not: what it resolves to is up to the resolver.
+// plain reports whether plain HTTP is allowed to the host (host or host:port). To
+// "x.localhost" it isn't: what that resolves to is up to the resolver.
 func (o Options) plain(hostport string) bool {
 	u := url.URL{Host: hostport}
 	host := u.Hostname()

@@ -14,8 +14,8 @@ const (
 	// Waits between tries double from firstWait up to longestWait times it.
 	firstWait   = 500 * time.Millisecond
 	longestWait = 20
-	// fewestTries is how often an operation is tried however long that takes:
-	// two minutes are less than one upload over a slow line.
+	// fewestTries is how often an operation is tried, however long that takes:
+	// one upload over a slow line may take longer than the patience.
 	fewestTries = 3
 	// reportEvery is how often a wait for a registry is reported.
 	reportEvery = 30 * time.Second
@@ -27,21 +27,21 @@ type patience struct {
 	firstWait time.Duration
 	uploads   *slots
 	log       func(format string, args ...any)
-	onWait    func(text string) // a registry is waited for, and why
+	onWait    func(text string) // as Options.Wait
 
 	mu       sync.Mutex
 	holds    map[string]hold      // by host
 	reported map[string]time.Time // by host: when a wait for it was last reported
 }
 
-// hold is a registry's request to be left alone until a time, and the status that
-// it came with.
+// hold is the time until which a registry asked for no requests, and the status of
+// that answer.
 type hold struct {
 	until  time.Time
 	status string
 }
 
-// hold keeps every request from the host for d.
+// hold keeps all requests from the host for d.
 func (p *patience) hold(host string, d time.Duration, status string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,8 +50,8 @@ func (p *patience) hold(host string, d time.Duration, status string) {
 	}
 }
 
-// report says that a host is waited for, and why: at once, and then every now and
-// then, however many requests wait.
+// report says that a host is waited for, and why: at once, and then once every
+// reportEvery, however many requests wait.
 func (p *patience) report(host, reason string) {
 	if host == "" {
 		return
@@ -69,23 +69,23 @@ func (p *patience) report(host, reason string) {
 	}
 }
 
-// operation is something that may take several tries, each of one or more
-// requests, such as pushing a blob. It travels in the context, so that whatever makes the
-// requests, all of them share its patience.
+// operation is something that may take several tries, such as pushing a blob. Each
+// takes one or more requests. It travels in their context, so that all of them
+// share its patience.
 type operation struct {
 	*patience
 	what     string // for people: "ghcr.io/acme/x: push tag v1"
 	registry string // whose slots it uses
 	plain    bool   // whether plain HTTP will do, where the host may speak it
 	pull     bool   // whether it only reads
-	alone    bool   // whether it is one request, whose error says itself what was tried
+	alone    bool   // whether it is one request, whose error must say what was tried
 	hasSlot  bool   // for an upload; it is given back while waiting
-	once     bool   // there is no patience left for this registry
+	once     bool   // whether to try only once: the registry is known to be down
 
 	mu       sync.Mutex
 	failures int
-	since    time.Time // the first failure
-	over     bool
+	since    time.Time     // the first failure
+	over     bool          // patience has run out
 	asked    time.Duration // the wait that the registry last asked for
 }
 
@@ -95,8 +95,8 @@ func (op *operation) with(ctx context.Context) context.Context {
 	return context.WithValue(ctx, operationKey{}, op)
 }
 
-// operationOf returns the operation that a request to the host belongs to. One
-// that belongs to none, such as a pull by others, is an operation of its own.
+// operationOf returns the operation that a request to the host belongs to. A
+// request that belongs to none, such as a pull by ggcr, is one of its own.
 func (p *patience) operationOf(ctx context.Context, host string) *operation {
 	if op, ok := ctx.Value(operationKey{}).(*operation); ok {
 		return op
@@ -118,8 +118,8 @@ func (op *operation) do(ctx context.Context, f func(context.Context) error) erro
 	}
 }
 
-// again waits before the next try of what failed with err. It returns err, or
-// why ctx ended, if there is to be no next try.
+// again waits before the next try of what failed with err. If there is none, it
+// returns err, or the cause of ctx's end.
 func (op *operation) again(ctx context.Context, err error) error {
 	if ctx.Err() == nil && op.wait(ctx, cmp.Or(hostOf(err), op.registry), "", reason(err), 0) == nil {
 		return nil
@@ -128,7 +128,7 @@ func (op *operation) again(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	if isFailure(err) {
-		return fmt.Errorf("%w (%s)", err, op.effort()) // another operation's, tried again by this one
+		return fmt.Errorf("%w (%s)", err, op.effort()) // of another operation, which this one tried again
 	}
 	return err
 }
@@ -136,10 +136,10 @@ func (op *operation) again(ctx context.Context, err error) error {
 // errImpatient says that there is no next try.
 var errImpatient = errors.New("patience has run out")
 
-// wait waits before the next try, because of what went wrong with the host in
-// the last one, at least for as long as the registry asked for. at says more of
-// the request for the log, if it isn't empty. wait returns errImpatient if there
-// is to be no next try, or the cause of ctx's end.
+// wait waits before the next try, at least for as long as the registry asked for.
+// reason is why the last one failed at the host, and at the request, for the log;
+// it may be empty. wait returns errImpatient if there is no next try, or the cause
+// of ctx's end.
 func (op *operation) wait(ctx context.Context, host, at, reason string, asked time.Duration) error {
 	d, ok := op.next(asked)
 	if !ok {
@@ -172,8 +172,8 @@ func (op *operation) next(asked time.Duration) (time.Duration, bool) {
 	return d, !op.over
 }
 
-// progress says that a try got somewhere: patience starts anew. Otherwise what
-// is large would never get through a connection that breaks now and then.
+// progress notes that a try got somewhere: patience starts anew. Otherwise large
+// blobs would never get through a connection that breaks now and then.
 func (op *operation) progress() {
 	op.mu.Lock()
 	defer op.mu.Unlock()
@@ -182,21 +182,21 @@ func (op *operation) progress() {
 	}
 }
 
-// isOver reports whether patience has ended.
+// isOver reports whether patience has run out.
 func (op *operation) isOver() bool {
 	op.mu.Lock()
 	defer op.mu.Unlock()
 	return op.over
 }
 
-// effort says what was tried before op was given up; empty if it failed at once.
+// effort says how long op was tried; empty if it failed at once.
 func (op *operation) effort() string {
 	op.mu.Lock()
 	defer op.mu.Unlock()
 	switch {
 	case op.failures > 1:
 		return fmt.Sprintf("gave up after %d tries in %s", op.failures, round(time.Since(op.since)))
-	case op.over && !op.once: // if once, another image's error says how long it was tried
+	case op.over && !op.once: // if once, another operation's error says how long it was tried
 		return fmt.Sprintf("the registry asks to wait for %s, longer than the limit of %s", round(op.asked), op.limit)
 	}
 	return ""
@@ -209,7 +209,7 @@ func round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-// gate waits until the host may be asked again.
+// gate waits until the host accepts requests again.
 func (op *operation) gate(ctx context.Context, host string) error {
 	for {
 		op.patience.mu.Lock()
@@ -228,7 +228,7 @@ func (op *operation) gate(ctx context.Context, host string) error {
 	}
 }
 
-// pause sleeps; another upload may have the slot meanwhile.
+// pause sleeps. Meanwhile another upload may have the slot.
 func (op *operation) pause(ctx context.Context, host, reason string, d time.Duration) error {
 	again := op.hasSlot
 	op.release()

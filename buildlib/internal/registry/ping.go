@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// ping asks a registry how to log in. Where plain HTTP is allowed ggcr tries TLS
-// first, then both, and may report the wrong one's error: so a registry that
-// speaks plain HTTP answers to the request for TLS, too, and an invalid
-// certificate is the error of both.
+// ping asks a registry how to log in. Where plain HTTP is allowed, ggcr tries TLS
+// and then plain HTTP, and may report the wrong one's error. So the request for TLS
+// gets the answer of a registry that speaks plain HTTP, and an invalid certificate
+// is the error of both.
 func (w *wire) ping(req *http.Request, op *operation) (*http.Response, error) {
 	resp, err := w.pingOnce(req, op)
 	var record tls.RecordHeaderError
@@ -36,7 +36,7 @@ func answersPing(status int) bool {
 	return status == http.StatusOK || status == http.StatusUnauthorized
 }
 
-// pinged returns what is known of a registry, once nobody asks it.
+// pinged returns what is known of a registry, after a ping that is under way.
 func (w *wire) pinged(ctx context.Context, url string) ping {
 	if done, err := w.turns.take(ctx, url); err == nil {
 		defer done()
@@ -46,7 +46,7 @@ func (w *wire) pinged(ctx context.Context, url string) ping {
 	return w.pings[url]
 }
 
-// pingOnce is the request, unless it was answered before.
+// pingOnce sends the request, unless its answer is known.
 func (w *wire) pingOnce(req *http.Request, op *operation) (*http.Response, error) {
 	url := req.URL.Scheme + "://" + req.URL.Host
 	done, err := w.turns.take(req.Context(), url)
@@ -71,10 +71,10 @@ func (w *wire) pingOnce(req *http.Request, op *operation) (*http.Response, error
 			context.AfterFunc(req.Context(), cancel)
 			return resp, err
 		}
-		// The body says nothing. It is read, so that the connection is used
-		// again, if it is here.
+		// The body says nothing. It is read only so that the connection is
+		// reused.
 		soon := time.AfterFunc(time.Second, cancel)
-		_, _ = io.CopyN(io.Discard, resp.Body, refusal)
+		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
 		soon.Stop()
 		resp.Body.Close()
 		cancel()

@@ -19,18 +19,18 @@ type publication struct {
 	tagging
 	idx      v1.ImageIndex
 	children []v1.Descriptor
-	// ensure makes sure that the repository has the children. With doubt, it
-	// said so before, and then didn't know them.
+	// ensure makes sure that the repository has the children. doubt is set if the
+	// registry said before that it has them, and then didn't know them.
 	ensure func(ctx context.Context, doubt bool) error
-	// always says that ensure is called even if a tag leads to the index.
+	// always calls ensure even if a tag leads to the index.
 	always bool
 }
 
 // Publish makes every tag of the repository point to the index. Children go
 // first, by digest, then the index by digest, then the tags, which are then read
 // back. What the registry has is not sent again; if all tags have the digest,
-// nothing else is looked at. Without tags the index is published by digest alone.
-// With an error, what is returned says how far it came.
+// nothing else is checked. Without tags the index is published by digest alone.
+// The result says how far it got, also beside an error.
 func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks) (Published, error) {
 	return c.publish(ctx, repo, idx, tags, h, func(p *publication) error {
 		p.ensure = p.pushChildren
@@ -38,8 +38,8 @@ func (c *Client) Publish(ctx context.Context, repo name.Repository, idx v1.Image
 	})
 }
 
-// PushImages pushes the children of the index, by digest, and neither the index
-// nor a tag: that is for Join, once all of an index are there.
+// PushImages pushes the children of the index by digest, but neither the index
+// nor a tag: Join does, once all children are there.
 func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.ImageIndex, h Hooks) (Published, error) {
 	return c.publish(ctx, repo, idx, nil, h, func(p *publication) error {
 		if err := p.pushChildren(ctx, false); err != nil {
@@ -49,7 +49,7 @@ func (c *Client) PushImages(ctx context.Context, repo name.Repository, idx v1.Im
 	})
 }
 
-// publish checks what is to be published, logs in, and does what run says.
+// publish checks what is to be published, logs in, and calls run.
 func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.ImageIndex, tags []string, h Hooks, run func(*publication) error) (Published, error) {
 	p := &publication{idx: idx}
 	out, err := p.parse(repo, tags)
@@ -65,7 +65,7 @@ func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.Image
 	return p.out, err
 }
 
-// parse reads the index, and returns what is published before anything is done.
+// parse reads the index, and returns the state before anything is published.
 func (p *publication) parse(repo name.Repository, tags []string) (out Published, err error) {
 	if p.index.Raw, err = p.idx.RawManifest(); err != nil {
 		return out, err
@@ -131,7 +131,7 @@ func (p *publication) run(ctx context.Context) error {
 		if err == nil {
 			err = p.write(ctx)
 		}
-		// The registry lost, or has yet to find, what it said it has.
+		// Again if the registry lost, or doesn't yet find, what it said it has.
 		if err == nil || !incomplete(err) {
 			break
 		}
@@ -142,8 +142,8 @@ func (p *publication) run(ctx context.Context) error {
 	return errors.Join(err, p.readBack(ctx))
 }
 
-// pushChildren pushes the children that the registry doesn't have; with doubt,
-// also those that it says it has.
+// pushChildren pushes the children that the registry lacks; with doubt, also
+// those that it says it has.
 func (p *publication) pushChildren(ctx context.Context, doubt bool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, d := range p.children {
@@ -171,7 +171,7 @@ func (p *publication) pushChild(ctx context.Context, d v1.Descriptor, doubt bool
 	return nil
 }
 
-// child takes a child from the index.
+// child returns a child's manifest and blobs.
 func (p *publication) child(d v1.Descriptor) (m Manifest, err error) {
 	img, err := p.idx.Image(d.Digest)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// manifestTypes are what a registry may answer with; it may hide a manifest of
+// manifestTypes are the types that are accepted; registries may hide a manifest of
 // another type.
 var manifestTypes = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.OCIManifestSchema1),
@@ -34,7 +34,7 @@ func (s *session) url(kind, id string) *url.URL {
 	}
 }
 
-// transport returns the one that the session has logged in with.
+// transport returns the session's transport, which adds its login to requests.
 func (s *session) transport() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *session) ask(ctx context.Context, method string, at *url.URL, codes ...
 func (s *session) head(ctx context.Context, what, id string) (h v1.Hash, err error) {
 	err = s.try(ctx, "look at "+what, func(ctx context.Context) error {
 		// Some registries answer 403 for what isn't there (JFrog RTFACT-13797),
-		// or know no HEAD. What counts as missing is pushed.
+		// or don't support HEAD. What counts as missing is pushed.
 		resp, err := s.ask(ctx, http.MethodHead, s.url("manifests", id),
 			http.StatusOK, http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed)
 		if err != nil {
@@ -117,12 +117,12 @@ func (s *session) get(ctx context.Context, id string) (v1.Hash, Manifest, error)
 	return h, Manifest{Type: types.MediaType(resp.Header.Get("Content-Type")), Raw: raw}, err
 }
 
-// mismatches is how often a manifest may read back as something else, or not at
-// all, before that is an error: some registries answer reads from a replica.
-const mismatches = 3
+// readTries is how often a manifest is read before another digest, or none, is an
+// error: some registries answer reads from a replica that lags behind.
+const readTries = 3
 
-// expect gets the manifest id until it has the digest want; why explains another
-// one.
+// expect gets the manifest id until it has the digest want. why is the explanation
+// if it has another one.
 func (s *session) expect(ctx context.Context, what, id string, want v1.Hash, why string) (Manifest, error) {
 	op := s.operation(what)
 	for i := 1; ; i++ {
@@ -140,7 +140,7 @@ func (s *session) expect(ctx context.Context, what, id string, want v1.Hash, why
 		case !absent(err):
 			return m, s.failed(s.repo, op, err)
 		}
-		if i == mismatches || op.again(ctx, err) != nil {
+		if i == readTries || op.again(ctx, err) != nil {
 			if ctx.Err() != nil {
 				return m, context.Cause(ctx)
 			}
@@ -153,8 +153,8 @@ func (s *session) expect(ctx context.Context, what, id string, want v1.Hash, why
 type Manifest struct {
 	Type types.MediaType
 	Raw  []byte
-	// Blobs are what it refers to. They are pushed before it; those of what was
-	// pulled are not filled in.
+	// Blobs are what it refers to, and are pushed before it. A manifest that was
+	// pulled has none here.
 	Blobs []Blob
 }
 
@@ -167,8 +167,8 @@ type Blob struct {
 	Digest v1.Hash
 	Size   int64 // in bytes
 	Open   func() (io.ReadCloser, error)
-	// From is a repository that has the blob; nil: none is known. One of the
-	// same registry saves the upload.
+	// From is a repository that has the blob; nil: none is known. If it is in the
+	// same registry, the blob can be mounted.
 	From *name.Repository
 }
 
@@ -217,8 +217,8 @@ func (s *session) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, err
 	return b, nil
 }
 
-// verified is a blob that is read: its end is an error unless the digest and the
-// size are those of d.
+// verified is the content of a blob: its end is an error unless it has the digest and
+// size of d.
 type verified struct {
 	d      v1.Descriptor
 	body   io.ReadCloser

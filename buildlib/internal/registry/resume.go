@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// resuming is the body of an answer to a GET. When the connection fails in the
-// middle, it asks for the rest (RFC 9110, section 14.2), or for all of it again
-// if the server knows no ranges. Whoever reads it checks the digest.
+// resuming is the body of an answer to a GET. If the connection breaks, it asks for
+// the rest (RFC 9110, section 14.2); a server without ranges sends all of it again.
+// The reader checks the digest.
 type resuming struct {
 	w     *wire
 	op    *operation
@@ -19,7 +19,7 @@ type resuming struct {
 	body  io.ReadCloser
 	off   int64
 	size  int64 // -1: not known
-	fresh int64 // bytes since the last failure, or since progress was noted
+	fresh int64 // bytes since the last failure or call of progress
 }
 
 func (b *resuming) Read(p []byte) (int, error) {
@@ -30,14 +30,14 @@ func (b *resuming) Read(p []byte) (int, error) {
 			b.fresh = 0
 			b.op.progress()
 		}
-		if err == io.EOF && b.off < b.size { // of a part that is shorter than it was to be
+		if err == io.EOF && b.off < b.size { // the server sent less than the rest
 			err = &netError{b.req.URL.Host, io.ErrUnexpectedEOF}
 		}
 		switch {
 		case err == nil || err == io.EOF:
 			return n, err
 		case n > 0:
-			return n, nil // if the error persists, the next Read gets it
+			return n, nil // the next Read gets the error again
 		}
 		for ; err != nil; err = b.resume() {
 			if b.req.Context().Err() != nil || !transient(err) {

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// repeat sends the request until the answer is one to keep. What can't be
-// repeated here, the data of an upload, is for the caller to repeat, from the
-// start of the upload.
+// repeat sends the request until its answer isn't transient, or patience runs out.
+// It doesn't repeat the data of an upload: the caller does, from the start of the
+// upload.
 func (w *wire) repeat(req *http.Request, op *operation) (*http.Response, error) {
 	ctx := req.Context()
 	for {
@@ -56,20 +56,20 @@ func (w *wire) repeat(req *http.Request, op *operation) (*http.Response, error) 
 			return ended()
 		}
 		if resp != nil {
-			io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection is used again
+			io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection is reused
 			resp.Body.Close()
 		}
 	}
 }
 
-// misses reports whether the answer says that a part of a manifest isn't there, which
-// the same request can't change. distribution calls it an internal error if more is
-// wrong with the manifest.
+// misses reports whether the answer says that a blob of the manifest is missing,
+// which repeating the request can't change. distribution answers with an internal
+// error if more is wrong with the manifest.
 func misses(resp *http.Response) bool {
 	if resp.Request == nil || resp.Request.Method != http.MethodPut {
 		return false
 	}
-	start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // a fault comes up again for who reads on
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the next reader gets the error again
 	resp.Body = struct {
 		io.Reader
 		io.Closer
@@ -77,14 +77,14 @@ func misses(resp *http.Response) bool {
 	return bytes.Contains(start, []byte(transport.ManifestBlobUnknownErrorCode))
 }
 
-// probes reports whether the request only looks for TLS where plain HTTP will
-// do: that it fails says nothing.
+// probes reports whether the request only finds out whether a host that may speak
+// plain HTTP speaks TLS: its failure is normal.
 func (w *wire) probes(req *http.Request, op *operation) bool {
 	return req.URL.Path == "/v2/" && req.URL.Scheme == "https" && op.plain && w.plain(req.URL.Host)
 }
 
-// gaveUp adds to the error of a request what was tried, unless the operation's
-// does. A nil error, of an answer, stays nil.
+// gaveUp adds to the error of a request how long it was tried, unless the
+// operation's error will say so. nil stays nil: there was an answer.
 func (op *operation) gaveUp(err error) error {
 	if effort := op.effort(); err != nil && effort != "" && op.alone {
 		return &netError{hostOf(err), fmt.Errorf("%w: %s", err, effort)}

@@ -8,22 +8,22 @@ import (
 // maxRedirects is how often a request may be redirected, as in net/http.
 const maxRedirects = 10
 
-// redirectError says that a host redirects requests on and on.
+// redirectError is the error of a request that was redirected too often.
 type redirectError struct{ host string }
 
 func (e *redirectError) Error() string {
 	return fmt.Sprintf("%s: stopped after %d redirects", e.host, maxRedirects)
 }
 
-// RoundTrip implements http.RoundTripper. Bodies are taken from GetBody where there
-// is one; then Body is not closed, for it is ggcr's, in memory, or a stand-in.
+// RoundTrip implements http.RoundTripper. If there is a GetBody, the body comes from
+// it, and Body is not closed: it is ggcr's, in memory, or a fromGetBody.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	op := w.operationOf(req.Context(), req.URL.Host)
 	if err := w.guard(req, op); err != nil {
 		return nil, err
 	}
-	// The handshake of the distribution API, "GET /v2/" (OCI distribution
-	// spec, end-1), says the same for all repositories of a registry.
+	// "GET /v2/" (OCI distribution spec, end-1) has the same answer for all
+	// repositories of a registry.
 	if req.Method == http.MethodGet && req.URL.Path == "/v2/" && req.URL.RawQuery == "" {
 		return w.ping(req, op)
 	}
@@ -38,12 +38,11 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// guard refuses what was redirected too often (ggcr's clients look at where a
-// redirect leads, and then no longer count), and plain HTTP unless the host may
-// speak it, and so may the registry that the request is for, and no redirect
-// led here from TLS.
+// guard refuses requests that were redirected too often, which ggcr's clients don't
+// count because they check redirects themselves. It refuses plain HTTP unless it is
+// allowed to both the registry and this host, and no redirect led here from TLS.
 func (w *wire) guard(req *http.Request, op *operation) error {
-	if _, redirects := first(req); redirects > maxRedirects {
+	if _, redirects := original(req); redirects > maxRedirects {
 		return &redirectError{req.URL.Host}
 	}
 	if req.URL.Scheme != "http" {

@@ -16,24 +16,24 @@ import (
 	"sync"
 )
 
-// secrets are the credentials that went out with requests, so that they can be
-// kept out of what is said about the answers: a registry, or a proxy before it,
-// may show the request that it refuses. The zero value knows none.
+// secrets are the credentials that were sent with requests. They are hidden in errors
+// and logs: a registry, or a proxy in front of it, may show the request that it
+// refuses. The zero value has none.
 type secrets struct {
 	mu sync.Mutex
-	// forms are the ways in which each may be written, in ASCII's lower case,
-	// by how they start, the longest first.
+	// forms are the encodings of each secret, in ASCII's lower case, by their
+	// first shortestSecret bytes, the longest first.
 	forms map[string][]string
 }
 
 // shortestSecret is the least length of what is hidden: a shorter word is in many
-// texts, and its absence would give it away.
+// texts, and hiding it there would give it away.
 const shortestSecret = 4
 
-// learn takes the credentials from a request: the Authorization header (RFC
-// 9110, section 11.6.2), the form that asks a token server for a token
-// (distribution spec, "OAuth2 Token Authentication"), and what a registry put
-// into the address that it sends the request to.
+// learn adds the credentials of a request: those in the Authorization header (RFC
+// 9110, section 11.6.2), in the form that asks a token server for a token
+// (distribution spec, "OAuth2 Token Authentication"), and in the address, which a
+// registry may have redirected to.
 func (s *secrets) learn(req *http.Request) {
 	for _, header := range []string{"Authorization", "Proxy-Authorization"} {
 		_, value, ok := strings.Cut(req.Header.Get(header), " ")
@@ -77,7 +77,7 @@ func (s *secrets) learn(req *http.Request) {
 	}
 }
 
-// shortestParameter is how long a value in a URL must be to be a secret.
+// shortestParameter is the least length of a URL's value that may be a secret.
 const shortestParameter = 8
 
 // plainParameters are the parameters of a URL that hold no secret: those of the
@@ -101,7 +101,7 @@ func (s *secrets) add(secret string) bool {
 	s.remember(
 		strings.Trim(string(quoted), `"`), strings.Trim(plain.String(), "\"\n"), strings.Trim(strconv.Quote(secret), `"`),
 		url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
-		strings.Join(strings.Fields(secret), " "), // as clip leaves it
+		strings.Join(strings.Fields(secret), " "), // as wording.Clip leaves it
 		// Without padding, which may be there or not.
 		base64.RawStdEncoding.EncodeToString([]byte(secret)),
 		base64.RawURLEncoding.EncodeToString([]byte(secret)),
@@ -131,8 +131,8 @@ func (s *secrets) remember(forms ...string) (fresh bool) {
 	return fresh
 }
 
-// lower is ASCII's lower case, which has the same length: host names are shown in
-// it, and the digits of an encoding in either case.
+// lower is the text in ASCII's lower case, which has the same length: host names are
+// shown in it, and hex digits in either case.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -145,7 +145,7 @@ func lower(s string) string {
 
 const hidden = "***"
 
-// What a URL holds besides a place: a password, and a query that may sign it.
+// Parts of a URL that may be secret: a password, and a query with a signature.
 var (
 	userInURL  = regexp.MustCompile(`(://)[^\s/?#@"'<>]+@`)
 	queryInURL = regexp.MustCompile(`(://[^\s?#"'<>]*\?)[^\s"'<>]{12,}`)
@@ -180,8 +180,8 @@ func (s *secrets) scrub(text string) string {
 	return b.String()
 }
 
-// at returns how long the secret is with which the text begins, whole or cut off
-// with an ellipsis. mu is held.
+// at returns the length of the secret at the start of text, which may be cut off by
+// an ellipsis; 0 if there is none. mu is held.
 func (s *secrets) at(text string) int {
 	if len(text) < shortestSecret {
 		return 0
@@ -198,8 +198,8 @@ func (s *secrets) at(text string) int {
 	return 0
 }
 
-// scrubBody is scrub for a body of any type. JSON has many ways to spell a
-// string, so secrets are looked for in what its strings mean.
+// scrubBody is scrub for a body of any type. JSON can escape any character, so its
+// strings are decoded first.
 func (s *secrets) scrubBody(body []byte) string {
 	var document any
 	if json.Unmarshal(body, &document) != nil {
@@ -230,11 +230,10 @@ func (s *secrets) scrubJSON(document any) any {
 	return document
 }
 
-// refusal is how many bytes of an error's text are read; ggcr reads no more.
-const refusal = 64 << 10
+// maxErrorBody is how many bytes of an error's body are read; ggcr reads no more.
+const maxErrorBody = 64 << 10
 
-// scrubbed is the body of an error, without secrets. Nobody needs it as the
-// registry sent it.
+// scrubbed is the body of an error without secrets.
 type scrubbed struct {
 	io.ReadCloser
 	secrets *secrets
@@ -244,7 +243,7 @@ type scrubbed struct {
 
 func (b *scrubbed) Read(p []byte) (int, error) {
 	if b.text == nil {
-		data, err := io.ReadAll(io.LimitReader(b.ReadCloser, refusal))
+		data, err := io.ReadAll(io.LimitReader(b.ReadCloser, maxErrorBody))
 		b.text, b.err = strings.NewReader(b.secrets.scrubBody(data)), err
 	}
 	if b.text.Len() == 0 && b.err != nil {

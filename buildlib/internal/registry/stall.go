@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// slowest is how many bytes of an answer must come in the time of a
-	// stall: fewer could trickle in for ever.
+	// slowest is how many bytes of an answer must arrive within Options.Stall:
+	// single bytes could trickle in for ever.
 	slowest = 1 << 10
 	// answerTime is how long an answer other than a blob may take.
 	answerTime = 2 * time.Minute
@@ -21,17 +21,17 @@ func stalled(host string, limit time.Duration) error {
 	return &netError{host, fmt.Errorf("%w in %s", errStalled, limit)}
 }
 
-// sending is the body of a request while it is sent. It calls stalled unless the
-// network takes data every so often; the time in which the data is read or
-// compressed doesn't count.
+// sending watches the body of a request while it is sent. It calls stalled if the
+// network takes no data for limit; the time for reading or compressing the data
+// doesn't count.
 type sending struct {
 	limit time.Duration
-	last  time.Duration // the limit for the answer once all is sent
+	last  time.Duration // the limit for the answer after all is sent
 
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
-	fault error // of reading the data, which is not the network's fault
+	fault error // of reading the data, and not of the network
 }
 
 func newSending(limit, last time.Duration, stalled func()) *sending {
@@ -67,9 +67,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end stops the watch, and returns why the data could not be read, if that is
-// so. Bodies are closed once a request has ended, and then reading them fails:
-// that is no fault.
+// end stops the watch, and returns the error of reading the data, if there was one.
+// Errors after the end don't count: net/http closes bodies then.
 func (s *sending) end() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,17 +77,16 @@ func (s *sending) end() error {
 	return s.fault
 }
 
-// received is the body of an answer. Only the time in which it is waited for
-// counts.
+// received is the body of an answer. Only the time that Read waits counts.
 type received struct {
 	body   io.ReadCloser
-	ctx    context.Context // of the request; what ended it is the error
+	ctx    context.Context // of the request; its cause is the error
 	cancel context.CancelCauseFunc
 	host   string
 	limit  time.Duration // for slowest bytes
 	left   time.Duration // of limit
 	got    int           // of slowest bytes
-	whole  time.Duration // what is left for all of the body; 0: any time
+	whole  time.Duration // what is left for the whole body; 0: no limit
 }
 
 func (b *received) Read(p []byte) (int, error) {

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// TagImage makes tags lead to the manifest of that digest, which the repository
-// has, and reads them back. What leads there already is not written. h.Ready is
-// asked before the first is written.
+// TagImage makes the tags point to the manifest of that digest, which the repository
+// has, and reads them back. Tags that point there already are not written. h.Ready
+// is called before the first is written.
 func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.Hash, tags []string, h Hooks) (Published, error) {
 	defer c.wire.expect(repo.RegistryStr())()
 	u, err := c.upload(ctx, repo, h)
@@ -47,15 +47,15 @@ type tagging struct {
 	written []bool
 }
 
-// group runs small requests, so many at once.
+// group returns a group for small requests, which limits how many run at once.
 func (u *upload) group(ctx context.Context) (*errgroup.Group, context.Context) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * u.o.Jobs)
 	return g, ctx
 }
 
-// look asks for the digest of every tag, and reports whether one has that of the
-// index already: then the children are there, too. Without tags, it asks for the
+// look asks for the digest of every tag, and reports whether one already points to
+// the index: then the children are there, too. Without tags, it asks for the
 // index itself.
 func (t *tagging) look(ctx context.Context) (known bool, err error) {
 	ids := []string{t.out.Digest.String()}
@@ -95,7 +95,7 @@ func (t *tagging) write(ctx context.Context) error {
 	})
 }
 
-// readBack checks what those get who now pull the tags that were written.
+// readBack checks that those who pull the written tags now get the index.
 func (t *tagging) readBack(ctx context.Context) error {
 	return t.each(ctx, func(i int, tag TagState) error {
 		if !t.written[i] {
@@ -108,8 +108,8 @@ func (t *tagging) readBack(ctx context.Context) error {
 	})
 }
 
-// each calls f for every tag. One that fails doesn't stop the others: what became
-// of each is to be known.
+// each calls f for every tag. An error doesn't stop the others, so that the outcome
+// of each is known.
 func (t *tagging) each(ctx context.Context, f func(i int, tag TagState) error) error {
 	g, _ := t.group(ctx)
 	failed := make([]error, len(t.out.Tags))

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// wire is the one way to every registry, an http.RoundTripper below ggcr's
-// authentication. It repeats requests that may be repeated, gives up on those
-// where nothing moves, refuses plain HTTP where nobody allowed it, and asks each
-// registry only once how to log in.
+// wire sends all requests to registries: it is the http.RoundTripper below ggcr's
+// authentication. It repeats requests that may be repeated, gives up those that
+// stall, refuses plain HTTP where it isn't allowed, and asks each registry only once
+// how to log in.
 type wire struct {
 	*patience
 	base     *http.Transport
 	given    http.RoundTripper // Options.Transport, in place of base
 	plain    func(hostport string) bool
-	requests *slots        // of those that take no time
-	stall    time.Duration // how long a request may pass without progress
+	requests *slots        // for small requests
+	stall    time.Duration // how long a request may go without progress
 	answer   time.Duration // how long an answer other than a blob may take
 	secrets  secrets
 	turns    turns
@@ -39,8 +39,8 @@ type ping struct {
 	err    error // of the last try, if it got no answer
 }
 
-// smallRequests is how many small requests may run at once for each upload that
-// may. Their answer comes at once, or from far away.
+// smallRequests is how many small requests may run at once for each upload. They
+// cost little but the time until the answer.
 const smallRequests = 4
 
 func newWire(o Options) *wire {
@@ -86,9 +86,9 @@ func (w *wire) expect(registry string) (done func()) {
 // octets is the content type of a blob that is uploaded.
 const octets = "application/octet-stream"
 
-// isManifest reports whether req is for a manifest, wherever it was redirected.
+// isManifest reports whether req is for a manifest, also after a redirect.
 func isManifest(req *http.Request) bool {
-	req, _ = first(req)
+	req, _ = original(req)
 	return strings.Contains(req.URL.Path, "/manifests/")
 }
 
@@ -97,12 +97,12 @@ func isBlob(req *http.Request) bool {
 	if req.Header.Get("Content-Type") == octets {
 		return true
 	}
-	req, _ = first(req)
+	req, _ = original(req)
 	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")
 }
 
-// repeatable reports whether req can be sent again: any but a blob's data, for a
-// registry appends what it gets to what it has of an upload.
+// repeatable reports whether req can be sent again. A blob's data can't: the
+// registry would append it to what it has of the upload.
 func repeatable(req *http.Request) bool {
 	if req.Body == nil || req.Body == http.NoBody {
 		return true
@@ -132,7 +132,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	last := w.stall
 	if req.Header.Get("Content-Type") == octets {
-		last *= 4 // with all the data, the registry verifies and moves it
+		last *= 4 // the registry verifies and moves the data before it answers
 	}
 	watch := newSending(w.stall, last, func() { cancel(stalled(req.URL.Host, w.stall)) })
 	out := req.Clone(ctx)
@@ -162,7 +162,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 		case local != nil:
 			return nil, local
 		}
-		// As http.Client does, which doesn't see it in a netError.
+		// As http.Client does, which doesn't recognize it in a netError.
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
 			err = http.ErrSchemeMismatch
@@ -181,7 +181,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// learn takes the secrets that go out with the request.
+// learn adds the secrets of the request, and of its proxy.
 func (w *wire) learn(req *http.Request) {
 	w.secrets.learn(req)
 	if w.base.Proxy == nil {
@@ -194,9 +194,8 @@ func (w *wire) learn(req *http.Request) {
 	}
 }
 
-// bodyOf returns the body to send, nil if there is none. It is opened anew where
-// that is possible: ggcr sends a request again, body and all, once it has renewed
-// an expired token.
+// bodyOf returns the body to send; nil if there is none. It is opened anew if
+// possible: ggcr sends the same request again after renewing an expired token.
 func bodyOf(req *http.Request) (io.ReadCloser, error) {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
 		return req.Body, nil

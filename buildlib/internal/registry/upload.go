@@ -20,37 +20,37 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// Event tells how far an upload is.
+// Event is the progress of an upload.
 type Event struct {
-	// Sent and Total count bytes of blobs: those that have gone out, and those
-	// that the registry was found to lack so far. Sent falls when an upload
-	// starts over.
+	// Sent counts the bytes of blobs that were sent; it falls when an upload
+	// starts over. Total counts those that the registry was found to lack so far.
 	Sent, Total int64
 }
 
-// Hooks are called on the way. Their zero value does nothing.
+// Hooks are called during a publication. The zero value does nothing.
 type Hooks struct {
-	// Ready is asked before anything is pushed, and again before the tags are
+	// Ready is called before anything is pushed, and again before the tags are
 	// written, when all else is there. Its error ends the publication, and no
-	// tag is written. If nothing is to be done, it isn't asked.
+	// tag is written. If there is nothing to do, it isn't called.
 	Ready func(context.Context) error
 	// Test is called when the children and the index are there by digest, before
-	// anything says what they are. Its error ends the publication. If no tag is to be
+	// attachments and tags. Its error ends the publication. If no tag is to be
 	// written, it isn't called.
 	Test func(context.Context) error
-	// Attach is pushed before the tags are written, of what isn't there.
+	// Attach are the attachments. Those that are missing are pushed before the
+	// tags are written.
 	Attach []Attachment
-	// Pushed is called when all is there but the tags, and those that are written
-	// come after it. Its error ends the publication.
+	// Pushed is called when all but the tags is there, before they are written.
+	// Its error ends the publication.
 	Pushed func(context.Context) error
-	// Check, which Join asks, is given the manifest and config of each child. Its
+	// Check is called by Join with the manifest and config of each child. Its
 	// error ends the publication.
 	Check Check
 	// Progress is called from one goroutine at a time.
 	Progress func(Event)
 }
 
-// Check compares an image that a repository has with what is known of it.
+// Check compares an image in a repository with what it should be.
 type Check func(v1.Descriptor, *v1.Manifest, *v1.ConfigFile) error
 
 // Attachment is a manifest whose subject is the index that is published, or one of
@@ -59,8 +59,8 @@ type Attachment struct {
 	Name     string // for people
 	Subject  v1.Hash
 	Manifest Manifest
-	// Required makes it an error that the registry refuses it. Otherwise it is
-	// named in Published.NotAttached.
+	// Required makes a refusal by the registry an error. Otherwise the attachment
+	// is named in Published.NotAttached.
 	Required bool
 }
 
@@ -69,7 +69,7 @@ type Published struct {
 	Digest v1.Hash    // of the index
 	Tags   []TagState // in the order asked for
 	// Uploaded, Mounted and Existing count the blobs of the children that had
-	// to be pushed; those of children that were there already are not looked at.
+	// to be pushed; those of children that were there already are not counted.
 	Uploaded, Mounted, Existing int
 	Bytes                       int64 // of the blobs uploaded
 	Children                    int   // manifests pushed
@@ -81,8 +81,8 @@ type Published struct {
 type TagState struct {
 	Tag    string
 	Pushed bool // false: it had the digest already, and was not written
-	// Current is set once the tag is known to have the digest: found so, or
-	// read back. After a failure it tells which tags are right.
+	// Current is set once the tag is known to have the digest: it had it before,
+	// or was read back. After a failure it tells which tags are right.
 	Current bool
 }
 
@@ -112,7 +112,7 @@ func call(ctx context.Context, hook func(context.Context) error) error {
 	return hook(ctx)
 }
 
-// pushManifest pushes a manifest under id, after its blobs. what names it for people.
+// pushManifest pushes a manifest as id, after its blobs. what is its name in messages.
 func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) error {
 	op := u.operation("push " + what)
 	for round := 0; ; round++ {
@@ -127,7 +127,7 @@ func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) 
 		if err == nil || !incomplete(err) {
 			return err
 		}
-		if layer := m.elsewhere(err); layer != nil {
+		if layer := m.missingForeign(err); layer != nil {
 			return &failure{text: fmt.Sprintf("%s: %s is a layer that its owner alone may distribute, and the registry takes no image with one: allow its address %s there (validation.manifests.urls of distribution's configuration), or take a base without such layers", err, layer.Digest, strings.Join(layer.URLs, ", "))} // and not its cause, which would be tried again
 		}
 		if err := op.again(ctx, err); err != nil {
@@ -136,9 +136,9 @@ func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) 
 	}
 }
 
-// elsewhere is the layer that is not to be pushed, and without which the registry
-// doesn't take the manifest, as err says; nil: there is none.
-func (m *Manifest) elsewhere(err error) *v1.Descriptor {
+// missingForeign returns the layer that may not be distributed and for lack of which
+// the registry refused the manifest with err; nil if that isn't the reason.
+func (m *Manifest) missingForeign(err error) *v1.Descriptor {
 	parsed, perr := v1.ParseManifest(bytes.NewReader(m.Raw))
 	if perr != nil {
 		return nil
@@ -151,12 +151,11 @@ func (m *Manifest) elsewhere(err error) *v1.Descriptor {
 	return nil
 }
 
-// pushBlob makes sure that the repository has the blob. In round 0 each is looked at
-// once, whichever manifest wants it; in later ones the registry is asked again,
-// and in round 2, as it doesn't know what it has, not believed.
+// pushBlob makes sure that the repository has the blob. In each round it is checked
+// once, whichever manifests refer to it. In round 2 it is uploaded whatever the
+// registry says: it was wrong about it twice.
 func (u *upload) pushBlob(ctx context.Context, b Blob, round int) error {
-	// One at a time: the second repository to want a blob mounts what the first
-	// has uploaded.
+	// One at a time: what one repository has got, the next can mount.
 	at := u.repo.RegistryStr() + " " + b.Digest.String()
 	done, err := u.wire.turns.take(ctx, at)
 	if err != nil {
@@ -191,8 +190,8 @@ func (u *upload) pushBlob(ctx context.Context, b Blob, round int) error {
 }
 
 // mountFrom returns a repository of the same registry to mount the blob from:
-// that of the base, or one that this process has pushed it to. nil: there is
-// none, or no permission to read it.
+// the base's, or one that this process has pushed it to. It is nil if there is
+// none, or no permission to read from it.
 func (u *upload) mountFrom(ctx context.Context, at string, b Blob) *name.Repository {
 	from := b.From
 	if home, ok := u.homes.Load(at); ok {
@@ -215,9 +214,9 @@ func (u *upload) count(f func(*Published)) {
 	f(&u.out)
 }
 
-// MayPush begins an upload to the repository and takes it back: an error says why
-// that isn't allowed. A repository that registries hide, or that the first push
-// makes, looks alike to those who only read.
+// MayPush begins an upload to the repository and cancels it: an error says why
+// that isn't allowed. Reading wouldn't tell a hidden repository from one that the
+// first push makes.
 func (c *Client) MayPush(ctx context.Context, repo name.Repository) error {
 	s, err := c.session(ctx, repo, transport.PushScope)
 	if err != nil {
@@ -230,7 +229,7 @@ func (c *Client) MayPush(ctx context.Context, repo name.Repository) error {
 		}
 		resp.Body.Close()
 		if at, err := location(resp); err == nil {
-			// Registries drop what nobody goes on with, too.
+			// If this fails, registries drop unfinished uploads by themselves.
 			if gone, err := s.ask(ctx, http.MethodDelete, at, http.StatusNoContent); err == nil {
 				gone.Body.Close()
 			}
@@ -239,7 +238,7 @@ func (c *Client) MayPush(ctx context.Context, repo name.Repository) error {
 	})
 }
 
-// advance adds to the progress. mu is held.
+// advance adds to the progress and reports it. mu is held.
 func (u *upload) advance(sent, total int64) {
 	u.event.Sent += sent
 	u.event.Total += total
@@ -253,11 +252,11 @@ type transfer struct {
 	u     *upload
 	b     Blob
 	from  *name.Repository // to mount it from; nil: nowhere
-	force bool             // whatever the registry says it has
+	force bool             // upload it even if the registry says it has it
 
 	wanted bool     // the registry was found to lack it
-	body   *counted // what is sent now
-	sent   int64    // of it
+	body   *counted // what is being sent
+	sent   int64    // bytes of body that were sent
 }
 
 func (t *transfer) try(ctx context.Context) error {
@@ -313,8 +312,8 @@ func (t *transfer) begin(ctx context.Context, from *name.Repository) (*url.URL, 
 	return location(resp)
 }
 
-// location returns where an answer says to go on. On another host, it must not
-// be an address that only this machine or its network can reach.
+// location returns where the answer says to continue. On another host, it must
+// not be an address that only this machine or its network can reach.
 func location(resp *http.Response) (*url.URL, error) {
 	base := resp.Request.URL
 	loc, err := url.Parse(resp.Header.Get("Location"))
@@ -347,7 +346,7 @@ func (t *transfer) send(ctx context.Context, to *url.URL) error {
 		return err
 	}
 	if t.b.Size > 0 {
-		req.Body, req.GetBody, req.ContentLength = opened{}, t.open, t.b.Size
+		req.Body, req.GetBody, req.ContentLength = fromGetBody{}, t.open, t.b.Size
 	}
 	req.Header.Set("Content-Type", octets)
 	resp, err := t.u.do(req, http.StatusCreated, http.StatusNoContent)
@@ -357,10 +356,10 @@ func (t *transfer) send(ctx context.Context, to *url.URL) error {
 	return resp.Body.Close()
 }
 
-// opened stands for a body that is taken from GetBody.
-type opened struct{ io.ReadCloser }
+// fromGetBody stands in for a body that GetBody returns.
+type fromGetBody struct{ io.ReadCloser }
 
-// open opens the data. Then what was sent before doesn't count any more.
+// open opens the data, and starts to count what is sent from zero.
 func (t *transfer) open() (io.ReadCloser, error) {
 	t.undo()
 	rc, err := t.b.Open()
@@ -382,8 +381,8 @@ func (t *transfer) undo() {
 	t.body, t.sent = nil, 0
 }
 
-// counted is a blob's data; what is read of it counts as sent. net/http may read
-// on for a moment after a request has failed: that doesn't.
+// counted is a blob's data; what is read of it counts as sent. What net/http still
+// reads for a moment after a request has failed doesn't count.
 type counted struct {
 	io.ReadCloser
 	t *transfer
