@@ -3,8 +3,8 @@
 // verified by its digest and kept in the cache.
 //
 // Its files, each knowing those before it: source, what a reference names, and
-// its blobs; image, the image for one platform; child, which image of an index that
-// is; registry and layout, the origins; base, which puts everything together.
+// its blobs; image, the image for one platform; child, which picks it from an index;
+// registry and layout, the origins; base, which puts everything together.
 package base
 
 import (
@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// For returns the base's image for platform p. A base that has none is an
-// error that says what it has. It may be called for several platforms at once.
+// For returns the base's image for platform p. If there is none, the error says
+// which platforms there are. It may be called for several platforms at once.
 func (s *Source) For(ctx context.Context, p v1.Platform) (*Base, error) {
 	b, err := s.base(ctx, p)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Source) base(ctx context.Context, p v1.Platform) (*Base, error) {
 	return s.built.Do(ctx, d.Digest.String(), func() (*Base, error) { return s.build(ctx, d) })
 }
 
-// Manifest is the digest of the base's image for platform p, as For finds it.
+// Manifest returns the digest of the image that For returns for platform p.
 func (s *Source) Manifest(ctx context.Context, p v1.Platform) (v1.Hash, error) {
 	d, err := s.child(ctx, p)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Source) build(ctx context.Context, d child) (*Base, error) {
 	return b, nil
 }
 
-// tree returns the Tree of the image: that which was kept, or else one from
+// tree returns the Tree of the image: the one in the cache, or else one made from
 // its layers.
 func (s *Source) tree(ctx context.Context, i *baseImage) (*filetree.Tree, error) {
 	digest, err := i.Digest()
@@ -87,8 +87,7 @@ func (s *Source) tree(ctx context.Context, i *baseImage) (*filetree.Tree, error)
 	var at *filetree.LayerError
 	if errors.As(err, &at) && ctx.Err() == nil {
 		layer := i.manifest.Layers[at.Layer]
-		// The fault may be the cache's copy. Then the next one is the
-		// origin's.
+		// The cache's copy may be corrupt. Then it is downloaded again.
 		if gone := s.bases.Cache.Verify(layer.Digest); errors.Is(gone, fs.ErrNotExist) {
 			tree, err = s.scan(ctx, i)
 		} else {
@@ -140,9 +139,9 @@ func (s *Source) scan(ctx context.Context, i *baseImage) (*filetree.Tree, error)
 // Resolve finds what ref names now: a registry reference ("alpine:3.24",
 // "ghcr.io/x/y@sha256:…"), or an OCI image layout, folder or tar
 // ("oci:PATH", "oci:PATH:TAG", "oci:PATH@sha256:…"). The same reference
-// resolves to the same Source for the life of b. at, if it isn't the zero digest, is
-// what a registry's reference names instead. Errors begin with "base" and
-// the reference.
+// resolves to the same Source for the life of b. at, if it isn't zero, is the digest
+// to use instead of what a registry's reference names now. Errors begin with "base"
+// and the reference.
 func (b *Resolver) Resolve(ctx context.Context, ref string, at v1.Hash) (*Source, error) {
 	return b.resolved.Do(ctx, ref+" "+at.Hex, func() (*Source, error) {
 		s := &Source{ref: ref, at: at, bases: b}
@@ -183,8 +182,7 @@ func (s *Source) resolve(ctx context.Context) error {
 	return nil
 }
 
-// Name is the Name of the Source that ref resolves to, without resolving
-// it.
+// Name returns the Name of the Source that ref would resolve to.
 func Name(ref string) (string, error) {
 	if strings.HasPrefix(ref, "oci:") {
 		return "", nil

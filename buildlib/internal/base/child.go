@@ -17,10 +17,10 @@ const (
 	maxNesting  = 4      // of indexes in indexes
 	maxChildren = 1000   // of an index, nested ones' included
 	maxIndexes  = 100    // nested ones that are read
-	maxListed   = 10_000 // of all of them, whatever they are of
+	maxListed   = 10_000 // entries of all indexes, of any kind
 )
 
-// child is an image of an index. Its descriptor has a platform.
+// child is the descriptor of an image in an index. It has a platform.
 type child = v1.Descriptor
 
 // child picks the image for platform p.
@@ -47,16 +47,16 @@ func (s *Source) child(ctx context.Context, p v1.Platform) (child, error) {
 	return d, nil
 }
 
-// newest is the latest of the images for d's platform. Windows runs, without a virtual
-// machine, programs on an image of its own build only: which that is to be is the
-// user's choice.
+// newest returns the latest of the images for d's platform. Without a virtual machine,
+// Windows runs only images of its own build: if there are several, the user must
+// choose.
 func newest(d child, all []child) (child, error) {
 	build := func(c child) (of string, revision int) {
 		i := strings.LastIndexByte(c.Platform.OSVersion, '.')
 		if i < 0 {
 			return c.Platform.OSVersion, 0
 		}
-		revision, _ = strconv.Atoi(c.Platform.OSVersion[i+1:]) // 0, if it isn't one
+		revision, _ = strconv.Atoi(c.Platform.OSVersion[i+1:]) // 0 if it isn't a number
 		return c.Platform.OSVersion[:i], revision
 	}
 	builds, last := map[string]bool{}, -1
@@ -74,10 +74,10 @@ func newest(d child, all []child) (child, error) {
 	return d, nil
 }
 
-// contents is what was found in an index and those in it.
+// contents is what was found in an index and in those nested in it.
 type contents struct {
 	children []child
-	nested   map[v1.Hash]bool // the indexes that were read: once is enough
+	nested   map[v1.Hash]bool // the indexes that were read
 	entries  int
 }
 
@@ -94,7 +94,7 @@ func offer(children []child) string {
 	return "has " + wording.List(has, 40)
 }
 
-// children adds the images of an index, in its order, to all.
+// children adds the images of an index to all, in its order.
 func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int, all *contents) error {
 	for _, d := range index {
 		if ctx.Err() != nil {
@@ -132,7 +132,7 @@ func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int,
 	return nil
 }
 
-// nested is children of the index that d describes.
+// nested adds the images of the nested index that d describes.
 func (s *Source) nested(ctx context.Context, d v1.Descriptor, depth int, all *contents) error {
 	if all.nested[d.Digest] {
 		return nil
@@ -160,15 +160,15 @@ func (s *Source) nested(ctx context.Context, d v1.Descriptor, depth int, all *co
 	return s.children(ctx, index.Manifests, depth+1, all)
 }
 
-// attestation reports whether d is what BuildKit puts beside the images of an
-// index: their provenance and bills of materials.
+// attestation reports whether d describes provenance or a bill of materials, which
+// BuildKit puts into an index beside the images.
 func attestation(d v1.Descriptor) bool {
 	return d.Annotations["vnd.docker.reference.type"] != "" ||
 		d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
 }
 
-// platform is that of the image which d describes: its descriptor's or, where
-// that has none, its config's.
+// platform returns the platform of the image that d describes: the descriptor's, or
+// else the config's.
 func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, error) {
 	if p := d.Platform; p != nil && p.OS != "" && p.Architecture != "" {
 		return *p, nil
@@ -184,16 +184,15 @@ func (s *Source) platform(ctx context.Context, d v1.Descriptor) (v1.Platform, er
 	return p, nil
 }
 
-// platform is what the config says: the fields that a descriptor's platform
-// has, too (OCI image spec, config.md, "Properties").
+// platform returns the config's platform (OCI image spec, config.md, "Properties").
 func (i *baseImage) platform() v1.Platform {
 	c := i.config
 	return v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, OSVersion: c.OSVersion, OSFeatures: c.OSFeatures}
 }
 
-// pick returns the child that runs best on a machine of platform p: of its
-// system and architecture, and of the highest variant that it can run. A child
-// without a variant is for all machines of its architecture.
+// pick returns the child that runs best on a machine of platform p: it has the same
+// system and architecture, and the highest variant that the machine can run. A child
+// without a variant runs on all machines of its architecture.
 func pick(children []child, p v1.Platform) (best child, ok bool) {
 	normal := func(p v1.Platform) platforms.Platform {
 		return platforms.Normalize(platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})

@@ -60,15 +60,15 @@ func (s *Source) readImage(ctx context.Context, d v1.Descriptor) (*baseImage, er
 	return i, i.check()
 }
 
-// layerTypes are the layers that a base may have.
+// layerTypes are the media types of layers that a base may have.
 var layerTypes = map[types.MediaType]bool{
 	types.OCILayer: true, types.OCILayerZStd: true, types.OCIUncompressedLayer: true,
 	types.DockerLayer: true, types.DockerUncompressedLayer: true,
 	"application/vnd.docker.image.rootfs.diff.tar.zstd": true, // containerd's
 }
 
-// windowsTypes are further ones, of bases for Windows: layers that their owner alone
-// may distribute, which engines get from there (OCI image spec, layer.md,
+// windowsTypes are more of them, in bases for Windows: layers that only their owner
+// may distribute, and from whom engines get them (OCI image spec, layer.md,
 // "Non-Distributable Layers").
 var windowsTypes = map[types.MediaType]bool{
 	types.DockerForeignLayer: true, types.OCIRestrictedLayer: true, types.OCIUncompressedRestrictedLayer: true,
@@ -163,12 +163,11 @@ func (l *baseLayer) DiffID() (v1.Hash, error)            { return l.diffID, nil 
 func (l *baseLayer) Size() (int64, error)                { return l.desc.Size, nil }
 func (l *baseLayer) MediaType() (types.MediaType, error) { return l.desc.MediaType, nil }
 
-// Exists says what the manifest does, for ggcr's validator: without it, that
-// would have the layer fetched. Reading verifies.
+// Exists keeps ggcr's validator from downloading the layer to find out.
 func (l *baseLayer) Exists() (bool, error) { return true, nil }
 
-// Compressed implements v1.Layer. v1.Layer takes no context, so a layer that
-// must be fetched first obeys the context in Resolver.Remote alone.
+// Compressed implements v1.Layer, which has no context: a download ends with the
+// context in Resolver.Remote alone.
 func (l *baseLayer) Compressed() (io.ReadCloser, error) {
 	if !l.desc.MediaType.IsDistributable() {
 		return nil, fmt.Errorf("base %s: layer %s may not be distributed (%s): it is its owner's to hand out", l.source.ref, l.desc.Digest, l.desc.MediaType)

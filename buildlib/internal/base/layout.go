@@ -19,8 +19,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// layoutOrigin is the origin of a base in an OCI image layout. Its blobs are
-// copied to the cache when they are needed, verified as a registry's are.
+// layoutOrigin is the origin of a base in an OCI image layout. Its blobs are copied
+// to the cache when they are needed, and verified, as those of a registry.
 type layoutOrigin struct{ *layout.Reader }
 
 func (layoutOrigin) reference() name.Reference { return nil }
@@ -97,9 +97,9 @@ func (b *Resolver) splitLayout(ref string) (p, tag string, digest v1.Hash, err e
 	return "", "", digest, fmt.Errorf("no such image layout: %w", err)
 }
 
-// choose picks from a layout's index.json what tag or digest names, or else
-// the only image. A nil descriptor without an error says that the manifests
-// are one image's, one for each platform.
+// choose picks from a layout's index.json what tag or digest names, or else the only
+// image. It returns nil if the manifests are those of one image, one for each
+// platform.
 func (s *Source) choose(ctx context.Context, all []v1.Descriptor, tag string, digest v1.Hash) (*v1.Descriptor, error) {
 	var found []v1.Descriptor
 	var tags []string

@@ -22,15 +22,14 @@ import (
 type repository struct {
 	ref    name.Reference
 	remote []remote.Option
-	// loginProblem is as Resolver.LoginProblem; not nil.
+	// loginProblem is Resolver.LoginProblem; not nil.
 	loginProblem func(name.Repository) string
 }
 
 func (r *repository) reference() name.Reference { return r.ref }
 
-// options are those for one request. The puller is shared, so that a registry
-// is asked once for its ways of authentication; which context counts is
-// decided per request.
+// options returns the options for one request. All share the puller, so that a
+// registry is asked only once how to log in, but each has its own context.
 func (r *repository) options(ctx context.Context) []remote.Option {
 	if ctx.Done() == nil {
 		return r.remote
@@ -58,12 +57,11 @@ func (r *repository) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, 
 	return rc, nil
 }
 
-// tagRecord is what a tag named when it was last resolved.
+// tagRecord is what a tag pointed to when it was last resolved.
 type tagRecord struct{ Digest v1.Hash }
 
-// resolveRegistry finds what the reference names now and returns its bytes. A
-// digest that is cached needs no network, a tag that still names what it did
-// needs one HEAD.
+// resolveRegistry finds what the reference names now and returns its bytes. A cached
+// digest needs no request, and a tag that hasn't moved needs one HEAD.
 func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 	b := s.bases
 	parse := b.Reference
@@ -122,13 +120,11 @@ func (s *Source) resolveRegistry(ctx context.Context) ([]byte, error) {
 	return raw, err
 }
 
-// canonical is the reference in full. ggcr has the name of Docker Hub's server
-// where people write that of the registry.
+// canonical is the reference in full. ggcr writes index.docker.io for docker.io.
 func canonical(ref name.Reference) string {
 	full := ref.Name()
 	if d, ok := ref.(name.Digest); ok {
-		// ggcr drops the tag of NAME:TAG@DIGEST, which tells people more
-		// than the digest.
+		// ggcr drops the tag of NAME:TAG@DIGEST, which says more to people.
 		written, _, _ := strings.Cut(d.String(), "@")
 		if i := strings.LastIndex(written, ":"); i > strings.LastIndex(written, "/") {
 			full = d.Context().Name() + written[i:] + "@" + d.DigestStr()
@@ -151,8 +147,8 @@ func (s *Source) cached(h v1.Hash) ([]byte, bool) {
 	return raw, err == nil && len(raw) <= maxManifest
 }
 
-// get asks the registry what the reference names, and keeps it. The digest is
-// that of the bytes that came: registries' own headers are known to lie.
+// get gets what the reference names, and puts it into the cache. The digest is
+// computed: registries' headers are known to be wrong.
 func (s *Source) get(ctx context.Context, from *repository) ([]byte, error) {
 	got, err := remote.Get(from.ref, from.options(ctx)...)
 	if err != nil {
@@ -178,7 +174,7 @@ func (r *repository) host() string {
 	return "docker.io"
 }
 
-// final reports whether asking again in another way is of no use.
+// final reports whether a GET after a HEAD that failed with err would fail, too.
 func final(err error) bool {
 	var answer *transport.Error
 	if errors.As(err, &answer) {
@@ -192,9 +188,8 @@ func final(err error) bool {
 	return errors.As(err, &lost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// registryError is a registry's answer in the words of someone who wants a
-// base from it. It keeps the answer for those who look for its type, but does
-// not print all of it: URLs carry signatures, and bodies are pages of HTML.
+// registryError explains a registry's answer. It wraps the answer, but doesn't print
+// all of it: URLs have signatures, and bodies are pages of HTML.
 type registryError struct {
 	text string
 	err  error
@@ -203,17 +198,17 @@ type registryError struct {
 func (e *registryError) Error() string { return e.text }
 func (e *registryError) Unwrap() error { return e.err }
 
-// What to do about a thing that isn't there.
+// What to do about what the registry doesn't have.
 const (
 	atTag  = "check the name and the tag"
 	atBlob = "the base is incomplete there and must be pushed again"
 )
 
-// explain says what an error of the registry means, and the fix; missing is
-// the fix for what isn't there. If the registry sent the request elsewhere, the
-// error names that host.
+// explain says what an error of the registry means, and what to do; missing is what
+// to do if it has no such thing. If the registry redirected the request, the error
+// names that host.
 func (r *repository) explain(err error, missing string) error {
-	say := func(format string, args ...any) error {
+	explained := func(format string, args ...any) error {
 		return &registryError{fmt.Sprintf(format, args...), err}
 	}
 	var answer *transport.Error
@@ -224,20 +219,20 @@ func (r *repository) explain(err error, missing string) error {
 	case errors.As(err, &answer):
 		return &registryError{r.answer(answer, missing), err}
 	case errors.As(err, &lost) && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
-		return say("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
+		return explained("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
 	case errors.As(err, &lost):
 		reason := wording.Clip(lost.Err.Error())
 		if u, err := url.Parse(lost.URL); err == nil && u.Host != "" && u.Host != r.ref.Context().RegistryStr() {
-			return say("registry %s sends the request to %s, which can't be reached: %s", r.host(), wording.Clip(u.Host), reason)
+			return explained("registry %s sends the request to %s, which can't be reached: %s", r.host(), wording.Clip(u.Host), reason)
 		}
-		return say("registry %s can't be reached: %s", r.host(), reason)
+		return explained("registry %s can't be reached: %s", r.host(), reason)
 	case strings.Contains(err.Error(), "no token in bearer response"):
-		return say("registry %s: the token server's answer has no token", r.host()) // ggcr shows all of it
+		return explained("registry %s: the token server's answer has no token", r.host()) // ggcr shows all of it
 	}
-	return say("registry %s: %s", r.host(), wording.Clip(err.Error()))
+	return explained("registry %s: %s", r.host(), wording.Clip(err.Error()))
 }
 
-// answer says what an answer other than what was asked for means.
+// answer says what an answer with an error status means.
 func (r *repository) answer(a *transport.Error, missing string) string {
 	code := ""
 	status := fmt.Sprint(a.StatusCode, " ", http.StatusText(a.StatusCode))
@@ -247,10 +242,9 @@ func (r *repository) answer(a *transport.Error, missing string) string {
 	}
 	says := ""
 	if len(a.Errors) > 0 {
-		says = said(a.Errors[0])
-	}
-	if says != "" {
-		says = "; it says: " + says
+		if message := diagnosis(a.Errors[0]); message != "" {
+			says = "; it says: " + message
+		}
 	}
 	registry := r.ref.Context().RegistryStr()
 	elsewhere := a.Request != nil && a.Request.Response != nil && a.Request.URL.Host != registry
@@ -273,9 +267,9 @@ func (r *repository) answer(a *transport.Error, missing string) string {
 	return fmt.Sprintf("registry %s fails (%s)%s", r.host(), status, says)
 }
 
-// said is what the registry says itself of a fault, where it says more than its
-// code: in the message, or in the detail, whose form is its own.
-func said(d transport.Diagnostic) string {
+// diagnosis is what the registry says itself, besides a code: the message, and the
+// detail, which may have any form.
+func diagnosis(d transport.Diagnostic) string {
 	text := d.Message
 	if d.Detail != nil {
 		if detail, err := json.Marshal(d.Detail); err == nil && string(detail) != "{}" && string(detail) != `""` {

@@ -45,10 +45,10 @@ type Resolver struct {
 	// Remote holds the transport, the keychain, and with remote.WithContext
 	// the context that the layers' later reads obey.
 	Remote []remote.Option
-	// LoginProblem says why there may be no login for a repository; nil, or
-	// an empty text: nothing is wrong.
+	// LoginProblem says why there may be no login for a repository, or returns
+	// "" if nothing is wrong. It may be nil.
 	LoginProblem func(name.Repository) string
-	// Warn is told what is odd about a base and no error; nil: nobody is.
+	// Warn is called with oddities of a base that aren't errors; it may be nil.
 	Warn func(string)
 
 	once     sync.Once
@@ -65,13 +65,13 @@ type Resolver struct {
 type Source struct {
 	// Name is the reference in full, as org.opencontainers.image.base.name
 	// wants it, like docker.io/library/alpine:3.24. It is empty for an
-	// oci:PATH: a path of the build machine is no business of the image's.
+	// oci:PATH: an image shouldn't name a path of the machine that built it.
 	Name string
 	// Digest is that of the index, or of the manifest of a single image.
 	Digest v1.Hash
 
 	ref   string  // as the user wrote it, for errors
-	at    v1.Hash // as Resolve takes it
+	at    v1.Hash // as in Resolve
 	bases *Resolver
 	from  origin
 	index []v1.Descriptor // the manifests of an index
@@ -80,13 +80,12 @@ type Source struct {
 	built store.Memo[*Base] // by the child's digest
 }
 
-// origin is where a base's blobs are that the cache does not have.
+// origin is where the blobs of a base come from.
 type origin interface {
-	// open opens the blob that d describes. What it reads is verified by
-	// whoever reads it. A context that can't end adds nothing to the one
-	// that the origin was made with.
+	// open opens the blob that d describes. The reader must verify it. If ctx
+	// can't end, the context that the origin was made with counts.
 	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
-	// reference is what pushes can mount layers from, or nil.
+	// reference is where pushes can mount layers from, or nil.
 	reference() name.Reference
 }
 
@@ -98,9 +97,9 @@ func (b *Resolver) start() error {
 	return b.startErr
 }
 
-// manifestType tells an image manifest from an index by its content. Bytes
-// that could be read as both are refused (CVE-2021-41190), and
-// so are those that are neither.
+// manifestType tells an image manifest from an index by its content. Content that is
+// neither is an error, and so is content that could be read as both
+// (CVE-2021-41190).
 func manifestType(raw []byte) (types.MediaType, error) {
 	var m struct {
 		SchemaVersion int             `json:"schemaVersion"`
@@ -148,7 +147,7 @@ func (s *Source) read(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 		}
 		raw, err := io.ReadAll(f)
 		f.Close()
-		// The cache's copy was corrupt: the next one is the origin's.
+		// The cache's copy was corrupt: download it again.
 		if errors.Is(err, disk.ErrContent) && try == 1 {
 			continue
 		}
@@ -196,8 +195,8 @@ func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The digest says nothing of the size that its describer claims, and
-	// that the images built on it would go on claiming.
+	// A wrong size with the right digest would get into the images that are
+	// built on the base.
 	info, err := os.Stat(file)
 	if err != nil {
 		return "", err
@@ -208,8 +207,8 @@ func (s *Source) fetch(ctx context.Context, d v1.Descriptor) (string, error) {
 	return file, nil
 }
 
-// download puts the blob that d describes into the cache. A transfer that
-// breaks off is the transport's to repeat.
+// download puts the blob that d describes into the cache. The transport resumes
+// transfers that break off.
 func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	select {
 	case s.bases.slots <- struct{}{}:
@@ -217,21 +216,21 @@ func (s *Source) download(ctx context.Context, d v1.Descriptor) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	// A transfer that broke off may have to be begun anew: a login, or the
-	// address of a blob, is good for some minutes only. It is, as long as it
-	// gets further each time.
-	most := int64(0)
+	// It can't if the login, or the address of the blob, was valid for some
+	// minutes only. Then the transfer starts over, as long as it gets further each
+	// time.
+	furthest := int64(0)
 	for try := 1; ; try++ {
 		n, err := s.transfer(ctx, d)
 		var over interface{ StartOver() bool }
-		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= most || try == maxTransfers {
+		if err == nil || !errors.As(err, &over) || !over.StartOver() || n <= furthest || try == maxTransfers {
 			return err
 		}
-		most = n
+		furthest = n
 	}
 }
 
-// transfer is one try at a download; it returns how many bytes came.
+// transfer is one try of a download; it returns how many bytes arrived.
 func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (int64, error) {
 	rc, err := s.from.open(ctx, d)
 	if err != nil {
@@ -258,8 +257,8 @@ func (s *Source) transfer(ctx context.Context, d v1.Descriptor) (int64, error) {
 	return r.n, fmt.Errorf("%s: %w", d.Digest, err)
 }
 
-// countingReader keeps how much was read and what ended it, so that a fault
-// of the origin is told from one of the cache.
+// countingReader remembers how much was read and what ended it, to tell an error of
+// the origin from one of the cache.
 type countingReader struct {
 	r   io.Reader
 	n   int64
@@ -281,8 +280,8 @@ func (b *Resolver) warn(format string, args ...any) {
 	}
 }
 
-// Base is one platform's image, with what assembly needs of it. It is shared
-// by all who ask for it: don't change what it points to.
+// Base is one platform's image, with what its assembly needs. It is shared by all
+// callers: don't change what it points to.
 type Base struct {
 	// Name is the Source's.
 	Name string
@@ -296,7 +295,7 @@ type Base struct {
 	Config *v1.ConfigFile
 	// Platform is the image's own, with the version and features of its system.
 	Platform v1.Platform
-	// Tree is what the layers leave; nothing if they are Windows', which nobody
-	// looks into, and which a registry needn't have.
+	// Tree is the file tree of the layers. It is empty for Windows, whose layers
+	// are not read, and which a registry needn't have.
 	Tree *filetree.Tree
 }
