@@ -27,7 +27,7 @@ func (s *scanner) apply(ctx context.Context, r io.Reader) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		// Insecure paths are this scanner's own business, below.
+		// The scanner checks paths itself.
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return fmt.Errorf("not a valid tar archive: %w", err)
 		}
@@ -42,7 +42,7 @@ func (s *scanner) apply(ctx context.Context, r io.Reader) error {
 const (
 	whiteout = ".wh."
 	opaque   = ".wh..wh..opq"
-	auFS     = ".wh..wh." // names that AUFS keeps for itself, no part of the image
+	auFS     = ".wh..wh." // starts names that AUFS uses itself, which aren't part of the image
 )
 
 func (s *scanner) add(h *tar.Header, content io.Reader) error {
@@ -79,7 +79,7 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 		e.typ = tar.TypeReg
 		e.at = place{s.header, s.layer}
 		if at := "/" + path.Join(elems...); slices.Contains(accounts, at) {
-			// Before its content: there may be gigabytes of it.
+			// Before reading its content: it may be gigabytes.
 			if err := s.limits.checkAccount(at, h.Size); err != nil {
 				return err
 			}
@@ -115,7 +115,7 @@ func (s *scanner) add(h *tar.Header, content io.Reader) error {
 	return s.put(parent, name, e)
 }
 
-// attributes returns one value for all that have the same.
+// attributes returns one value for all entries with the same attributes.
 func (s *scanner) attributes(mode int64, uid, gid int, xattrs map[string]string) *attributes {
 	if len(xattrs) > 0 {
 		return &attributes{mode, uid, gid, xattrs}
@@ -129,12 +129,12 @@ func (s *scanner) attributes(mode int64, uid, gid int, xattrs map[string]string)
 	return a
 }
 
-// XattrPrefix starts the PAX records that hold extended attributes: tar(5) has
-// no others that engines read.
+// XattrPrefix starts the names of the PAX records that hold extended attributes, of
+// all that tar(5) describes the one that engines read.
 const XattrPrefix = "SCHILY.xattr."
 
-// xattrs returns a directory's extended attributes, but those by which
-// overlayfs tells what it hides: written again, they would hide the base.
+// xattrs returns a directory's extended attributes, without those by which overlayfs
+// hides files: in another layer, they would hide the base.
 func (s *scanner) xattrs(h *tar.Header) (map[string]string, error) {
 	var all map[string]string
 	for key, value := range h.PAXRecords {
@@ -151,9 +151,9 @@ func (s *scanner) xattrs(h *tar.Header) (map[string]string, error) {
 	return all, s.enough()
 }
 
-// elements splits an archive's path, which is meant from the root whether it
-// starts with a slash or not. One that climbs is refused: no honest layer has
-// it, and what it means differs between engines.
+// elements splits a path of an archive, which starts at the root with or without a
+// slash. A path with ".." is an error: no honest layer has it, and engines differ in
+// what they make of it.
 func (s *scanner) elements(p string) ([]string, error) {
 	if err := s.count(p); err != nil {
 		return nil, err
@@ -206,15 +206,14 @@ func (s *scanner) link(e *entry, target string) error {
 	if old == nil || old.typ == tar.TypeDir {
 		return fmt.Errorf("a hard link to %q, which is not a file of the image", wording.Clip(target))
 	}
-	// The content isn't taken along: kept under other names, the contents of
-	// an account file written over and over would be without end.
+	// Not its content: an account file written over and over could be kept under
+	// endless other names.
 	e.typ, e.link, e.attrs, e.at = old.typ, old.link, old.attrs, old.at
 	return nil
 }
 
-// put writes e as name into the directory that parent names, which is made if
-// it is missing. A directory joins one that is there; anything else replaces
-// what is there.
+// put writes e as name into the directory parent, which is made if it is missing. A
+// directory is merged with one that is there; anything else replaces what is there.
 func (s *scanner) put(parent []string, name string, e *entry) error {
 	dir, err := s.dir(parent, true)
 	if err != nil {
@@ -237,7 +236,7 @@ func (s *scanner) insert(dir *entry, name string, e *entry) error {
 	if dir.kids == nil {
 		dir.kids = map[string]*entry{}
 	}
-	dir.kids[strings.Clone(name)] = e // or it would keep the whole path
+	dir.kids[strings.Clone(name)] = e // a part of the path would keep all of it in memory
 	s.entries++
 	s.names += int64(length)
 	return s.enough()
@@ -253,8 +252,8 @@ func (s *scanner) enough() error {
 	return nil
 }
 
-// dir walks elems from the root through directories and links to them. What is
-// missing is made, as engines do, or else the result is nil.
+// dir walks from the root through the directories elems, and follows links. What is
+// missing is made, as engines do; without create the result is nil then.
 func (s *scanner) dir(elems []string, create bool) (*entry, error) {
 	way, todo := append(s.stack[:0], s.root), elems
 	for links := 0; len(todo) > 0; {
@@ -299,8 +298,8 @@ func (s *scanner) dir(elems []string, create bool) (*entry, error) {
 	return way[len(way)-1], nil
 }
 
-// hide removes what lower layers have in the directory that elems names. What
-// this layer has written stays, wherever in it the whiteout comes.
+// hide removes what lower layers have in the directory elems. What this layer has
+// written stays, also if it came before the whiteout.
 func (s *scanner) hide(elems []string) error {
 	dir, err := s.dir(elems, false)
 	if err != nil || dir == nil {
@@ -312,8 +311,7 @@ func (s *scanner) hide(elems []string) error {
 	return nil
 }
 
-// remove removes name from the directory that parent names, if it is of a
-// lower layer.
+// remove removes name from the directory parent, if it is from a lower layer.
 func (s *scanner) remove(parent []string, name string) error {
 	dir, err := s.dir(parent, false)
 	if err != nil || dir == nil {
@@ -330,9 +328,8 @@ func (s *scanner) remove(parent []string, name string) error {
 	return nil
 }
 
-// hidden tells that this layer has already hidden what lower layers have in
-// the directory that dir returned last, so that repeated whiteouts cost
-// nothing.
+// hidden reports whether this layer has already hidden what lower layers have in the
+// directory that dir returned last. So repeated whiteouts cost nothing.
 func (s *scanner) hidden() bool {
 	for _, e := range s.stack[:s.reached] {
 		if e.pruned == s.layer {

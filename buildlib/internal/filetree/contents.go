@@ -13,19 +13,18 @@ import (
 	"time"
 )
 
-// Contents are files of a tree, by path without a leading slash. They are a
-// fs.FS in which symbolic links are followed already.
+// Contents are files of a tree, by path without a leading slash. They are an fs.FS
+// without symbolic links: a file is also at the paths of links to it.
 type Contents map[string][]byte
 
-// The most that is read of a base's files that say what is installed.
+// Limits for the files of a base that ReadContents reads, in bytes.
 const (
 	maxFile  = 64 << 20
-	maxFiles = 512 << 20
+	maxFiles = 512 << 20 // all together
 )
 
-// ReadContents returns the content of t's files below the folders, which are
-// given by their paths in the image. open(i) opens layer i of layers as it is
-// compressed.
+// ReadContents returns the content of t's files below the folders, which are paths in
+// the image. open(i) opens the compressed layer i of layers.
 func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (io.ReadCloser, error), folders []string) (Contents, error) {
 	var below []string // where links lead
 	for _, f := range folders {
@@ -76,7 +75,7 @@ func (t *Tree) ReadContents(ctx context.Context, layers int, open func(i int) (i
 	return c, nil
 }
 
-// alias names files by what programs call them where a link is on the way.
+// alias adds files under the paths by which programs reach them through links.
 func (t *Tree) alias(c Contents, found map[string][]byte, folders []string) {
 	for _, f := range folders {
 		at, err := t.Follow(f)
@@ -140,7 +139,7 @@ type openFile struct {
 func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *openFile) Close() error               { return nil }
 
-// ReadDir implements fs.ReadDirFile, and returns all at once.
+// ReadDir implements fs.ReadDirFile. It returns all entries at once.
 func (f *openFile) ReadDir(int) ([]fs.DirEntry, error) {
 	kids := f.kids
 	f.kids = nil

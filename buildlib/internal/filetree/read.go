@@ -14,20 +14,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// scanLimits bound what a base may cost: whoever made it is not trusted.
+// scanLimits bound what a base may cost: it is not trusted.
 type scanLimits struct {
 	entries int    // tar headers and implied directories, all layers together
 	names   int64  // bytes of paths and link targets, all layers together
 	steps   int64  // path elements walked, links followed included
-	path    int    // bytes of one path, of a link's target too (Linux' PATH_MAX)
+	path    int    // bytes of one path or link target (PATH_MAX of Linux)
 	content int64  // bytes of all layers together, uncompressed
-	small   int64  // bytes of one layer that are no bomb, however well they compress
-	ratio   int64  // of a larger one's bytes to what they are compressed
+	small   int64  // bytes up to which a layer may compress to any size
+	ratio   int64  // of a larger layer's bytes to its compressed bytes
 	account int64  // bytes of one account file
 	window  uint64 // bytes of zstd's window
 }
 
-// MaxContent is how much the layers of an image may be, uncompressed, in bytes.
+// MaxContent is how many bytes the uncompressed layers of an image may have together.
 const MaxContent = 64 << 30
 
 var defaultLimits = scanLimits{
@@ -37,7 +37,7 @@ var defaultLimits = scanLimits{
 	path:    4096,
 	content: MaxContent,
 	small:   1 << 30,
-	ratio:   250, // programs and texts reach 10, zeros 1000
+	ratio:   250, // programs and text reach 10, zeros 1000
 	account: 1 << 20,
 	window:  128 << 20, // what zstd --ultra and --long need
 }
@@ -127,7 +127,7 @@ func entries(ctx context.Context, open func(i int) (io.ReadCloser, error), i int
 type contentReader struct {
 	ctx   context.Context
 	r     io.Reader
-	read  *int64 // bytes so far, of all readers that share it
+	read  *int64 // bytes so far, of all readers with the same limit
 	limit int64
 	check func() error // after each read; nil: none
 }

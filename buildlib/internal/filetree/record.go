@@ -8,17 +8,17 @@ import (
 	"slices"
 )
 
-// Format is part of the key of a tree's record: count it up with every
-// change to the record or to what a scan finds.
+// Format is part of the key of a tree's record: increase it with every change to the
+// record or to what a scan finds.
 const Format = "4"
 
-// Record is how the Tree of a base is kept between runs. A base has ten
-// thousand paths and more, and a run that has nothing to do reads them all: so
-// it is not JSON but one string of bytes, in which each folder has its entries
-// behind it. Nor would JSON keep names that aren't UTF-8.
+// Record is the Tree of a base, encoded for the cache. A base has ten thousand paths
+// and more, and even a run that has nothing to do reads them all. So it is not JSON,
+// which also wouldn't keep names that aren't UTF-8, but one string of bytes, in which
+// each folder is followed by its entries.
 type Record struct{ Data []byte }
 
-// NewRecord returns the record of t, as its layers left it.
+// NewRecord returns the record of t, without its Nodes.
 func NewRecord(t *Tree) Record {
 	w := recordWriter{numbers: map[*attributes]int{}}
 	count, size := w.collect(t.root)
@@ -47,14 +47,14 @@ func NewRecord(t *Tree) Record {
 type recordWriter struct {
 	b       []byte
 	attrs   []*attributes
-	numbers map[*attributes]int // which of attrs
+	numbers map[*attributes]int // their index in attrs
 }
 
 func (w *recordWriter) number(n int)  { w.b = binary.AppendVarint(w.b, int64(n)) }
 func (w *recordWriter) text(s string) { w.number(len(s)); w.b = append(w.b, s...) }
 
-// collect counts what is below e, and about the bytes that it takes, and numbers
-// its attributes.
+// collect numbers the attributes of all below e, counts the entries, and estimates
+// their size in bytes.
 func (w *recordWriter) collect(e *entry) (count, size int) {
 	if e == nil {
 		return 0, 0
@@ -91,8 +91,8 @@ func (w *recordWriter) kids(e *entry) {
 	}
 }
 
-// tree returns the record's Tree. That the record is as it was kept is the
-// cache's to see; bytes that are no Tree are an error all the same.
+// Tree returns the record's Tree. The cache notices damage, but a record that isn't
+// valid is an error all the same.
 func (r Record) Tree() (*Tree, error) {
 	d := recordReader{b: string(r.Data)}
 	t := &Tree{root: &entry{typ: tar.TypeDir, attrs: &attributes{mode: 0o755}}, Files: map[string][]byte{}}
@@ -120,11 +120,11 @@ func (r Record) Tree() (*Tree, error) {
 	return t, nil
 }
 
-// recordReader reads a record from the front. Names are parts of it.
+// recordReader reads a record from front to back. Names are substrings of it.
 type recordReader struct {
 	b       string
 	attrs   []attributes
-	entries []entry // room for those to come
+	entries []entry // not used yet
 	damaged bool
 }
 
@@ -141,7 +141,7 @@ func (d *recordReader) number() int {
 	return int(n)
 }
 
-// count is a number of things that take at least a byte each.
+// count reads a number of things that take at least a byte each.
 func (d *recordReader) count() int {
 	n := d.number()
 	if n < 0 || n > len(d.b) {
@@ -158,7 +158,7 @@ func (d *recordReader) text() string {
 	return s
 }
 
-// kids reads what is in the folder e, which is so many levels deep.
+// kids reads the entries of the folder e, which is depth levels below the root.
 func (d *recordReader) kids(e *entry, depth int) {
 	n := d.count()
 	if n > len(d.entries) || depth > defaultLimits.path {

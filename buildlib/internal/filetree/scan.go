@@ -13,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// accounts are the files that tell a base's users.
+// accounts are the files with a base's users.
 var accounts = []string{"/etc/passwd", "/etc/group", "/etc/shadow"}
 
 // scanner applies layers one over the other (OCI image spec, layer.md,
@@ -21,8 +21,8 @@ var accounts = []string{"/etc/passwd", "/etc/group", "/etc/shadow"}
 type scanner struct {
 	limits  scanLimits
 	root    *entry
-	layer   int16 // the number of the layer at hand, from 1
-	header  int32 // the number of its tar header at hand, from 1
+	layer   int16 // the number of the current layer, from 1
+	header  int32 // the number of the current tar header in it, from 1
 	entries int
 	names   int64
 	steps   int64
@@ -30,7 +30,7 @@ type scanner struct {
 	attrs   map[owned]*attributes
 	kept    map[string]keptFile // the last content of each of accounts
 	stack   []*entry            // scratch space of dir
-	reached int                 // how much of the stack dir left: the way to its result
+	reached int                 // how much of stack is the path to the last result of dir
 }
 
 type (
@@ -50,8 +50,7 @@ func newScanner(l scanLimits) *scanner {
 	return s
 }
 
-// scan applies the layer in r, as it is compressed, and checks that it
-// uncompresses to diffID.
+// scan applies the compressed layer in r, and checks that it uncompresses to diffID.
 func (s *scanner) scan(ctx context.Context, r io.Reader, diffID v1.Hash) error {
 	packed := &countingReader{r: r}
 	content, err := uncompress(packed, s.limits.window)
@@ -71,8 +70,7 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, diffID v1.Hash) error {
 	if err := s.apply(ctx, stream); err != nil {
 		return err
 	}
-	// What follows the end of the archive is padding that counts for the
-	// diff ID.
+	// The diff ID includes the padding after the end of the archive.
 	if _, err := io.Copy(io.Discard, stream); err != nil {
 		return err
 	}
@@ -82,10 +80,10 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, diffID v1.Hash) error {
 	return nil
 }
 
-// Scan applies layers in order and returns what they leave. open(i) opens
-// layer i as it is compressed; it is called again for a layer only if an
-// account file turns out to be a link into it. What is wrong with a layer, one
-// that doesn't uncompress to its diff ID, say, is a *LayerError.
+// Scan applies layers in order and returns their tree. open(i) opens the compressed
+// layer i; it is called again for a layer only if an account file turns out to be a
+// link to a file in it. An error in a layer, such as a wrong diff ID, is a
+// *LayerError.
 func Scan(ctx context.Context, diffIDs []v1.Hash, open func(i int) (io.ReadCloser, error)) (*Tree, error) {
 	return scanWithin(ctx, defaultLimits, diffIDs, open)
 }
@@ -119,17 +117,17 @@ func scanWithin(ctx context.Context, limits scanLimits, diffIDs []v1.Hash, open 
 	return t, nil
 }
 
-// LayerError says in which layer, counted from 0, an error was found.
+// LayerError is an error in a layer.
 type LayerError struct {
-	Layer int
+	Layer int // from 0
 	Err   error
 }
 
 func (e *LayerError) Error() string { return fmt.Sprintf("layer %d: %v", e.Layer+1, e.Err) }
 func (e *LayerError) Unwrap() error { return e.Err }
 
-// file returns the content of the account file p: that which was kept, or that
-// of a file that was passed over under another name.
+// file returns the content of the account file p. It was kept, unless the layer has it
+// under another name: then the layer is read again.
 func (s *scanner) file(ctx context.Context, p string, at place, open func(int) (io.ReadCloser, error)) ([]byte, error) {
 	for _, k := range s.kept {
 		if k.at == at {

@@ -1,10 +1,10 @@
-// Package filetree is the file tree that an image's layers make, as far as further
-// layers depend on it: what is at each path, with which owner and mode, and where
+// Package filetree is the file tree that the layers of an image make, as far as
+// further layers depend on it: what is at each path, its owner and mode, and where
 // links lead.
 //
 // Its files, each knowing those before it: tree, the type and its walk; read, the
 // limits for layers that can't be trusted; scan and changeset, from layers to a
-// tree; contents and unpack, the files themselves; record, how a tree is kept.
+// tree; contents and unpack, the files themselves; record, a tree in the cache.
 package filetree
 
 import (
@@ -15,14 +15,14 @@ import (
 	"strings"
 )
 
-// Tree is what layers, applied one over the other, leave in the file system:
-// enough to place new files without harming it. The zero value is the empty tree
-// of scratch. Paths are absolute and clean, without a trailing slash.
+// Tree is the file system that layers make, applied one over the other: enough of it
+// to add files without harming it. The zero value is the empty tree of scratch.
+// Paths are absolute and clean, without a trailing slash.
 type Tree struct {
-	root *entry // what the layers leave; nil: nothing
-	// Nodes are what was put over that, by path; "/" is implied.
+	root *entry // what the layers make; nil: nothing
+	// Nodes are what was added on top, by path; "/" is implied.
 	Nodes map[string]Node
-	// Files holds the content of the account files that the base has
+	// Files holds the content of the account files
 	// (/etc/passwd, /etc/group, /etc/shadow), by their resolved path.
 	Files map[string][]byte
 }
@@ -34,24 +34,24 @@ type Node struct {
 	Mode int64  `json:"m,omitempty"` // permission bits
 	UID  int    `json:"u,omitempty"`
 	GID  int    `json:"g,omitempty"`
-	// Xattrs are a directory's extended attributes (xattr(7)), by name: layers
-	// that pass through the directory have them again.
+	// Xattrs are a directory's extended attributes (xattr(7)), by name. Layers
+	// with files below the directory must repeat them.
 	Xattrs map[string]string `json:"x,omitempty"`
 }
 
-// entry is a path of the layers: a base may have a million, so it is small.
+// entry is a path of the layers. A base may have a million, so it is small.
 type entry struct {
 	kids   map[string]*entry // of a directory
 	attrs  *attributes       // shared by all that have the same
 	link   string            // a symlink's target
 	at     place             // where a file's content is
 	layer  int16             // the layer that wrote the path last
-	pruned int16             // the last layer whose whiteouts hid what was below
+	pruned int16             // the last layer that hid what is below
 	length uint16            // of the path, in bytes
 	typ    byte              // as Node.Type
 }
 
-// attributes are what Node says beside the type.
+// attributes are the attributes of a Node.
 type attributes struct {
 	mode     int64
 	uid, gid int
@@ -69,7 +69,7 @@ func (e *entry) node() Node {
 	return Node{Type: e.typ, Link: e.link, Mode: e.attrs.mode, UID: e.attrs.uid, GID: e.attrs.gid, Xattrs: e.attrs.xattrs}
 }
 
-// find returns what is at p, no link followed; nil if there is nothing.
+// find returns what is at p, or nil. It follows no links.
 func (e *entry) find(p string) *entry {
 	for name := range strings.SplitSeq(strings.Trim(p, "/"), "/") {
 		if e == nil {
@@ -80,8 +80,8 @@ func (e *entry) find(p string) *entry {
 	return e
 }
 
-// Over returns a tree that begins as t, and that may be changed without changing
-// t. A nil t is that of scratch.
+// Over returns a copy of t, which may be changed without changing t. A nil t is the
+// tree of scratch.
 func (t *Tree) Over() *Tree {
 	over := &Tree{Nodes: map[string]Node{}}
 	if t != nil {
@@ -91,7 +91,7 @@ func (t *Tree) Over() *Tree {
 	return over
 }
 
-// Node returns what is at p, no link followed.
+// Node returns what is at p. It follows no links.
 func (t *Tree) Node(p string) (Node, bool) {
 	if n, ok := t.Nodes[p]; ok {
 		return n, true
@@ -105,18 +105,17 @@ func (t *Tree) Node(p string) (Node, bool) {
 // maxLinks is where the kernel stops following links (path_resolution(7)).
 const maxLinks = 40
 
-// Resolve returns the path at which p must be written so that a program that
-// opens p finds it: p with the symbolic links among its parents followed. The
-// last element is not followed. A loop of links, or a parent that is a file,
-// is an error.
+// Resolve follows the symbolic links among the parents of p, but not the last
+// element: what is written to the path that it returns is found by programs that
+// open p. A loop of links, or a parent that is a file, is an error.
 func (t *Tree) Resolve(p string) (string, error) { return t.walk(p, false) }
 
-// Follow is Resolve with the last element followed, too. There need be nothing at
-// the path that it returns.
+// Follow is Resolve, but also follows the last element. The path that it returns may
+// not exist.
 func (t *Tree) Follow(p string) (string, error) { return t.walk(p, true) }
 
-// Lookup returns the path that p names once every link in it, the last
-// element's too, is followed, and its node. ok is false if there is nothing.
+// Lookup follows all links in p, and returns the resulting path and its node. ok is
+// false if there is nothing.
 func (t *Tree) Lookup(p string) (resolved string, n Node, ok bool) {
 	resolved, err := t.walk(p, true)
 	if err != nil {
@@ -129,7 +128,7 @@ func (t *Tree) Lookup(p string) (resolved string, n Node, ok bool) {
 	return resolved, n, ok
 }
 
-// File returns the content of an account file at p, links followed.
+// File returns the content of the account file at p. It follows links.
 func (t *Tree) File(p string) ([]byte, bool) {
 	resolved, _, ok := t.Lookup(p)
 	if !ok {

@@ -13,18 +13,17 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Unpack applies layers as Scan does, and writes what they leave into dir, which is
-// empty. It leaves out devices and pipes. own gives a path that was written its
-// owner and extended attributes; without it, all belongs to the user that runs
-// this, who may read all and change all folders.
+// Unpack applies layers as Scan does, and writes the result into the empty folder dir,
+// without devices and pipes. own sets the owner and extended attributes of a path
+// that was written. If it is nil, all belongs to the current user, who may read all
+// files and change all folders.
 func Unpack(ctx context.Context, diffIDs []v1.Hash, open func(i int) (io.ReadCloser, error), dir string, own func(path string, n Node) error) (*Tree, error) {
 	t, err := Scan(ctx, diffIDs, open)
 	if err != nil {
 		return nil, err
 	}
 	u := unpacking{own: own, files: map[place][]target{}}
-	// Folders have their modes at last: one that nothing may be written to has
-	// files, too.
+	// Folders get their modes last: a read-only folder has files, too.
 	if err := u.plant(t.root, dir); err != nil {
 		return nil, err
 	}
@@ -55,8 +54,8 @@ type target struct {
 	*entry
 }
 
-// plant makes the folders and symbolic links below e, and notes its files. Every
-// path is one of folders that were made here: no link is followed.
+// plant makes the folders and symbolic links below e, and collects its files. It
+// follows no link: every folder in a path was made here.
 func (u *unpacking) plant(e *entry, at string) error {
 	u.folders = append(u.folders, target{at, e})
 	for name, kid := range e.kids {
@@ -81,7 +80,7 @@ func (u *unpacking) plant(e *entry, at string) error {
 	return nil
 }
 
-// layer writes the files whose content the layer has.
+// layer writes the files whose content is in the layer.
 func (u *unpacking) layer(ctx context.Context, i int, open func(i int) (io.ReadCloser, error)) error {
 	header := int32(0)
 	return entries(ctx, open, i, func(h *tar.Header, content io.Reader) error {
@@ -126,8 +125,8 @@ func (u *unpacking) file(paths []target, h *tar.Header, content io.Reader) error
 	return nil
 }
 
-// finish sets owner, attributes and, because a change of owner clears bits of it,
-// then the mode.
+// finish sets owner and attributes and then the mode, because a change of owner clears
+// bits of the mode.
 func (u *unpacking) finish(at string, n Node) error {
 	mode := (&tar.Header{Mode: n.Mode}).FileInfo().Mode()
 	switch {
