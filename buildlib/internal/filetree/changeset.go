@@ -129,8 +129,8 @@ func (s *scanner) attributes(mode int64, uid, gid int, xattrs map[string]string)
 	return a
 }
 
-// XattrPrefix starts the names of the PAX records that hold extended attributes, of
-// all that tar(5) describes the one that engines read.
+// XattrPrefix starts the names of the PAX records that hold extended attributes.
+// Engines read no other of those in tar(5).
 const XattrPrefix = "SCHILY.xattr."
 
 // xattrs returns a directory's extended attributes, without those by which overlayfs

@@ -32,7 +32,7 @@ type change struct {
 	Size     int64             // of a file, in bytes
 	Digest   v1.Hash           // sha256 of a file's content
 	Source   string            // where a file's content is from
-	// Identity is that of the file at Source when Digest was taken. As long
+	// Identity is that of the file at Source when Digest was computed. As long
 	// as it is the same, the content is not hashed again. Zero: unknown.
 	Identity disk.Identity
 	Open     func() (io.ReadCloser, error)
@@ -61,8 +61,8 @@ func directory(p string, mode int64, uid, gid int) change {
 	return change{Path: p, Type: tar.TypeDir, Mode: mode, UID: uid, GID: gid}
 }
 
-// header returns the change's tar header: times are 0 and names of users are
-// left out, so that equal changes are equal bytes.
+// header returns the change's tar header, without times and names of users, so that
+// equal changes are equal bytes.
 func (c change) header() *tar.Header {
 	name := strings.TrimPrefix(c.Path, "/")
 	if c.Type == tar.TypeDir {
@@ -84,8 +84,8 @@ func (c change) header() *tar.Header {
 	return h
 }
 
-// write writes the change to w, with buf for copying. A file whose content
-// isn't the one that the change has the digest of is an error.
+// write writes the change to w, with buf for copying. It is an error if a file's
+// content doesn't have the change's digest.
 func (c change) write(ctx context.Context, w *tar.Writer, buf []byte) error {
 	if err := w.WriteHeader(c.header()); err != nil {
 		return fmt.Errorf("%s: %w", c.Path, err)
@@ -104,7 +104,7 @@ func (c change) write(ctx context.Context, w *tar.Writer, buf []byte) error {
 	if !hashed {
 		to = io.MultiWriter(sum, to)
 	}
-	// One byte more than the size tells a file that has grown.
+	// One byte more than the size, to notice a file that has grown.
 	n, err := io.CopyBuffer(to, io.LimitReader(disk.Reader(ctx, r), c.Size+1), buf)
 	if err != nil {
 		return err
@@ -121,26 +121,26 @@ func (c change) write(ctx context.Context, w *tar.Writer, buf []byte) error {
 	return nil
 }
 
-// Changed is the error of a file that isn't, or is no longer, what it was said
-// to be.
+// Changed is the error of a file that doesn't have, or no longer has, the expected
+// content.
 type Changed struct {
 	Source string  // the file
-	Size   int64   // in bytes, and
-	Digest v1.Hash // sha256 of the content that it was to have
+	Size   int64   // expected, in bytes
+	Digest v1.Hash // expected, of the content
 }
 
 func (c *Changed) Error() string {
 	return fmt.Sprintf("%s has changed while it was read (it had %d bytes, %s); build again", c.Source, c.Size, c.Digest)
 }
 
-// untouched reports whether the file is known to be what Digest says.
+// untouched reports whether the file is known to have the Digest.
 func (c change) untouched() bool {
 	id, err := disk.Identify(c.Source)
 	return err == nil && id.Same(c.Identity)
 }
 
-// unwritten reports whether nobody wrote to the file since it was untouched. A
-// new hard link, which changes the identity, is no harm.
+// unwritten reports whether the file, which was untouched, was not written to since. A
+// new hard link may have changed its identity.
 func (c change) unwritten() bool {
 	id, err := disk.Identify(c.Source)
 	return err == nil && id.SameFile(c.Identity) && id.Modified == c.Identity.Modified

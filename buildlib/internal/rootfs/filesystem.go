@@ -13,30 +13,30 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/filetree"
 )
 
-// fileSystem is that of an image as its layers leave it, from the
-// base's up. Each layer adds its changes and then takes them out.
+// fileSystem is the file system of an image while its layers are made, one after the
+// other. Each adds its changes, and take returns them.
 type fileSystem struct {
 	tree    *filetree.Tree
-	changes map[string]change // of the layer at hand
-	taken   map[string]string // who put the file at that path, of those who may not be overruled
-	implied map[string]bool   // directories that the layer at hand has because others are below them
+	changes map[string]change // of the current layer
+	owner   map[string]string // who put the file at a path that nobody else may set
+	implied map[string]bool   // directories that the current layer has because something is below them
 }
 
-// newFileSystem returns the file system that the base leaves; nil is scratch.
+// newFileSystem returns the file system of the base; nil is scratch.
 func newFileSystem(base *filetree.Tree) *fileSystem {
-	return &fileSystem{tree: base.Over(), changes: map[string]change{}, taken: map[string]string{}, implied: map[string]bool{}}
+	return &fileSystem{tree: base.Over(), changes: map[string]change{}, owner: map[string]string{}, implied: map[string]bool{}}
 }
 
 // take returns the layer's changes in the order of their paths, parents before
-// children, and starts the next layer. The directories above a change are among
-// them, as they are by now: Docker's overlay2 and Podman unpack each layer into
-// a folder of its own, where a parent that the layer lacks becomes root's, 0755,
-// and hides the one below. The root itself, which is the engine's, is left out.
+// children, and starts the next layer. Directories above a change are included with
+// their present mode and owner: Docker's overlay2 and Podman unpack each layer into a
+// folder of its own, where a missing parent becomes root's, 0755, and hides the one
+// below. The root itself, which is the engine's, is not.
 func (r *fileSystem) take() []change {
 	for _, p := range slices.Collect(maps.Keys(r.changes)) {
 		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
 			if _, ok := r.changes[d]; ok {
-				break // and so are those above, or they come with it
+				break // its own turn adds those above
 			}
 			n, _ := r.tree.Node(d)
 			r.changes[d] = change{Path: d, Type: n.Type, Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
@@ -50,16 +50,16 @@ func (r *fileSystem) take() []change {
 	return list
 }
 
-// mkdir makes sure that there is a directory at c.Path, links followed. One
-// that is there stays as it is, unless this layer has it only because something
+// mkdir makes sure that there is a directory at c.Path, and follows links. An
+// existing directory stays as it is, unless this layer has it only because something
 // is below it.
 func (r *fileSystem) mkdir(c change) error {
 	_, _, err := r.dir(c)
 	return err
 }
 
-// dir is mkdir that returns where the directory is, and what it is if it was
-// there before.
+// dir is mkdir, and returns where the directory is, and its node if it was there
+// before.
 func (r *fileSystem) dir(c change) (resolved string, was *filetree.Node, err error) {
 	if err := checkPath(c.Path); err != nil {
 		return "", nil, err
@@ -87,7 +87,7 @@ func (r *fileSystem) dir(c change) (resolved string, was *filetree.Node, err err
 }
 
 // setdir makes c.Path a directory with c's owner and mode, also if it is there
-// already: a zero mode, and an owner of 0:0, leave what is there.
+// already. A zero mode, or an owner of 0:0, then leaves the present one.
 func (r *fileSystem) setdir(c change) error {
 	want := c
 	if want.Mode == 0 {
@@ -111,11 +111,10 @@ func (r *fileSystem) setdir(c change) error {
 	return nil
 }
 
-// put sets the file or link c. Links among the parents are followed; one that
-// c.Path itself names is replaced, as COPY of a Dockerfile does, unless it
-// leads to a directory: replacing /bin would lose all that is in it. by says
-// who wants the file; two who want the same one are an error. An empty by may
-// be overruled by a later layer.
+// put sets the file or link c. Links among the parents are followed. A link at c.Path
+// itself is replaced, as COPY of a Dockerfile does, unless it leads to a directory:
+// replacing /bin would lose all that is in it. by is who sets the file, and it is an
+// error if somebody else has. With an empty by, a later layer may replace the file.
 func (r *fileSystem) put(c change, by string) error {
 	if err := checkPath(c.Path); err != nil {
 		return err
@@ -130,11 +129,11 @@ func (r *fileSystem) put(c change, by string) error {
 			return fmt.Errorf("%s: is a folder in the image; a file cannot replace it (%s/ puts one into it)", c.Path, strings.TrimSuffix(c.Path, "/"))
 		}
 	}
-	if other, ok := r.taken[resolved]; ok {
+	if other, ok := r.owner[resolved]; ok {
 		return fmt.Errorf("%s: %s is already there", c.Path, other)
 	}
 	if by != "" {
-		r.taken[resolved] = by
+		r.owner[resolved] = by
 	}
 	c.Path = resolved
 	r.parents(resolved)
@@ -142,10 +141,10 @@ func (r *fileSystem) put(c change, by string) error {
 	return nil
 }
 
-// has reports whether somebody who may not be overruled put a file at p.
+// has reports whether there is a file at p that nobody else may set.
 func (r *fileSystem) has(p string) bool {
 	resolved, _, ok := r.tree.Lookup(p)
-	return ok && r.taken[resolved] != ""
+	return ok && r.owner[resolved] != ""
 }
 
 // parents makes the directories above p that aren't there.
@@ -164,8 +163,8 @@ func (r *fileSystem) add(c change) {
 	r.tree.Nodes[c.Path] = filetree.Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID, Xattrs: c.Xattrs}
 }
 
-// checkPath refuses a path that does not say by itself where it leads, and
-// one that would be taken for a removal (layer.md, "Whiteouts").
+// checkPath refuses paths that aren't absolute and clean, and those that would be
+// taken for a whiteout (OCI image spec, layer.md, "Whiteouts").
 func checkPath(p string) error {
 	switch {
 	case !path.IsAbs(p):

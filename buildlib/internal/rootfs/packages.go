@@ -16,7 +16,7 @@ import (
 // Entry is one path that packages of a distribution set.
 type Entry struct {
 	Path     string // absolute and clean
-	Type     byte   // tar.TypeDir, TypeReg, TypeSymlink or TypeLink; 0: the base's is taken away
+	Type     byte   // tar.TypeDir, TypeReg, TypeSymlink or TypeLink; 0: the base's is removed
 	Mode     int64
 	UID, GID int
 	Link     string // a symbolic link's target; a hard link's is a path
@@ -40,8 +40,8 @@ func (e Entry) change() change {
 	return c
 }
 
-// addPackages adds what packages bring: their links are followed as the
-// package manager's would be, and what the base has a directory of stays one.
+// addPackages adds the files of packages. As with a package manager, links on the
+// path of a file are followed, and directories of the base stay.
 func addPackages(to *fileSystem, entries []Entry) error {
 	links := map[string]string{} // hard links and what they name, by path
 	for _, e := range entries {
@@ -121,8 +121,8 @@ func (r *fileSystem) hardLinks(target string, names []string) error {
 	return nil
 }
 
-// remove takes away what the base has at p, by a whiteout (OCI image spec,
-// layer.md, "Whiteouts").
+// remove removes what the base has at p by a whiteout (OCI image spec, layer.md,
+// "Whiteouts").
 func (r *fileSystem) remove(p string) {
 	if n, ok := r.tree.Node(p); !ok || n.Type == tar.TypeDir {
 		return

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// passwdLine is what matters of a line of passwd(5).
+// passwdLine has the fields of a line of passwd(5) that matter here.
 type passwdLine struct {
 	name, home string
 	uid, gid   int
 }
 
-// groupLine is what matters of a line of group(5).
+// groupLine has the fields of a line of group(5) that matter here.
 type groupLine struct {
 	name    string
 	gid     int
@@ -26,8 +26,8 @@ type (
 	groupFile  []groupLine
 )
 
-// parsePasswd reads what it understands, as engines do: the last fields of a
-// line may be missing, and a line that is no account is nobody's.
+// parsePasswd skips lines that aren't accounts, as engines do. The last fields of a
+// line may be missing.
 func parsePasswd(data []byte) passwdFile {
 	var list passwdFile
 	for line := range strings.Lines(string(data)) {
@@ -130,7 +130,7 @@ func firstFree(taken map[int]bool) int {
 	return n
 }
 
-// appendLine returns the file with one more line, its own bytes as they are.
+// appendLine returns the file with one more line. The others stay as they are.
 func appendLine(file []byte, format string, args ...any) []byte {
 	file = bytes.Clone(file)
 	if len(file) > 0 && file[len(file)-1] != '\n' {

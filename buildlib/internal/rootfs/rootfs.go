@@ -5,10 +5,11 @@
 // Its files, each knowing those before it: change, what a layer sets at one path;
 // filesystem, the changes of the current layer over what is below; packages, the
 // files of a distribution's packages; passwd and user, accounts; ignore and glob,
-// the project's files that are left out, and those that a pattern matches;
-// format, compress, builder and layer, from changes to a layer in the cache; files, the
-// project's files that are copied; spec, the parts of a root file system; windows, what
-// is different there; runtime, what a static program needs from a system; rootfs, which puts everything together.
+// which of the project's files are excluded, and which a pattern matches;
+// format, compress, builder and layer, from changes to a layer in the cache; files,
+// the project's files that are copied; spec, the parts of a root file system;
+// windows, what is different there; runtime, what a static program needs from a
+// system; rootfs, which puts everything together.
 package rootfs
 
 import (
@@ -22,22 +23,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// part is a layer to be, with what the history says of it.
+// part is the content of a layer, and its description in the history.
 type part struct {
-	what    string
+	holds   string
 	changes []change
 }
 
-// Build makes the layers of s: one with packages, one with runtime files and one with Files, where
-// there are any, and one per binary. All are in the cache when Build returns.
-// ctx bounds the making; one layer that several images share is made under the
-// ctx of the first. A file that changes meanwhile is a *Changed.
+// Build makes the layers of s: one with packages, one with runtime files and one with
+// Files, if there are any, and one per binary. All are in the cache when Build
+// returns. A layer that several images share is made with the ctx of the first. A
+// file that changes meanwhile is a *Changed.
 func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 	fs := newFileSystem(s.Base)
 	var parts []part
 	var invalid error // the first
 	names := map[string]string{}
-	take := func(what string) {
+	take := func(holds string) {
 		changes := fs.take()
 		if len(changes) == 0 {
 			return
@@ -45,10 +46,10 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 		if s.Windows {
 			var err error
 			if changes, err = forWindows(changes, names); err != nil {
-				invalid = cmp.Or(invalid, fmt.Errorf("%s: %w", what, err))
+				invalid = cmp.Or(invalid, fmt.Errorf("%s: %w", holds, err))
 			}
 		}
-		parts = append(parts, part{what, changes})
+		parts = append(parts, part{holds, changes})
 	}
 	if err := addPackages(fs, s.Packages); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 		return nil, invalid
 	}
 	if user.config != s.BaseUser && (fs.has(passwdPath) || fs.has(groupPath)) {
-		// Accounts of the user's own: what engines would find there isn't known.
+		// The project brings its own account files, which aren't read here.
 		user.config = user.numbers()
 	}
 	made := &Rootfs{Layers: make([]Layer, len(parts)), User: user.config, Tree: fs.tree}
@@ -88,9 +89,9 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Rootfs, error) {
 		g.Go(func() error {
 			l, err := b.layer(gctx, p.changes)
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.what, err)
+				return fmt.Errorf("%s: %w", p.holds, err)
 			}
-			made.Layers[i] = Layer{l, p.what}
+			made.Layers[i] = Layer{l, p.holds}
 			return nil
 		})
 	}

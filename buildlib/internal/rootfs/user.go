@@ -12,25 +12,24 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/filetree"
 )
 
-// User is whom an image runs as. The zero value is the base's own, and
+// User is the user that an image runs as. The zero value is the base's own, and
 // nonroot, 65532:65532, on scratch.
 type User struct {
-	// Name is used as it is if the base has it, otherwise added to the
-	// base's accounts. Empty: the numbers are used and nothing is added.
+	// Name is an account of the base, or else one to add to it.
+	// Empty: the numbers are used and nothing is added.
 	Name string
-	// UID is the number to add Name with. Zero: the first free from 1000.
+	// UID is the number of an added Name. Zero: the first free one from 1000.
 	UID int
-	// GID is the primary group. Zero: the group of that Name; without a
+	// GID is the primary group. Zero: the group with that Name; without a
 	// Name, the one that the base has for the UID; else the UID if it is
 	// free.
 	GID int
-	// Home is the home directory of an added Name, made if it isn't there.
-	// Zero: /home/NAME.
+	// Home is the home directory of an added Name, which is made if it isn't
+	// there. Empty: /home/NAME.
 	Home string
 }
 
-// The accounts of an image whose base has none. nonroot is what the images of
-// distroless made a convention.
+// The accounts of an image whose base has none. nonroot is as in distroless images.
 const (
 	plainPasswd = `root:x:0:0:root:/root:/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin
@@ -49,7 +48,7 @@ const (
 	shadowPath = "/etc/shadow"
 )
 
-// accountFile is one of passwd, group and shadow, with what the base holds.
+// accountFile is passwd, group or shadow.
 type accountFile struct {
 	path    string
 	data    []byte
@@ -81,18 +80,17 @@ func (f *accountFile) addTo(to *fileSystem) error {
 	return to.put(c, "")
 }
 
-// account is whom an image runs as.
+// account is the account that an image runs as.
 type account struct {
 	config   string // the config's User
-	uid, gid int    // 0 where nothing in the image tells
+	uid, gid int    // 0 if not known
 }
 
-// numbers is the account by its numbers alone, whatever the image's accounts say.
+// numbers is the account as a config's User in numbers alone.
 func (a account) numbers() string { return fmt.Sprintf("%d:%d", a.uid, a.gid) }
 
-// accountOf is the account of a line of passwd. The config has its UID and GID,
-// unless it is in further groups: engines look those up for a UID alone, and
-// then the primary group, too.
+// accountOf is the account of a line of passwd. The config has its UID and GID, or the
+// UID alone if it is in more groups: only then do engines look up its groups.
 func accountOf(l passwdLine, users passwdFile, groups groupFile) account {
 	a := account{uid: l.uid, gid: l.gid}
 	a.config = a.numbers()
@@ -102,10 +100,10 @@ func accountOf(l passwdLine, users passwdFile, groups groupFile) account {
 	return a
 }
 
-// addUser adds what the user u needs to the layer at hand, and returns the
-// account, by numbers: Kubernetes' runAsNonRoot refuses names. fromBase is the
-// base's own config.User, and scratch tells an image without a base. It writes
-// what adduser(8) would, and runs nothing.
+// addUser adds what the user u needs to the current layer, and returns the account.
+// It is in numbers: Kubernetes' runAsNonRoot refuses names. fromBase is the base's
+// config.User, and scratch is set if there is no base. It writes what adduser(8)
+// would.
 func addUser(to *fileSystem, u User, fromBase string, scratch bool) (account, error) {
 	if err := u.check(); err != nil {
 		return account{}, fmt.Errorf("user: %w", err)
@@ -152,10 +150,10 @@ func addUser(to *fileSystem, u User, fromBase string, scratch bool) (account, er
 	return a, nil
 }
 
-// check refuses what could not be told apart in passwd(5), or says nothing.
+// check refuses what passwd(5) can't hold, and what has no meaning.
 func (u User) check() error {
 	bad := func(r rune) bool { return r == ':' || unicode.IsControl(r) }
-	const maxID = 1<<32 - 2 // the last one means none to the kernel
+	const maxID = 1<<32 - 2 // 1<<32 - 1 means none to the kernel
 	switch {
 	case strings.ContainsFunc(u.Name, func(r rune) bool { return bad(r) || r == '/' || unicode.IsSpace(r) }):
 		return fmt.Errorf("name %q has a colon, a slash, a space or a control character", u.Name)
@@ -186,7 +184,7 @@ func (u User) numbered(users passwdFile, groups groupFile) account {
 	return a
 }
 
-// matches compares what is asked for with the account that the base has.
+// matches is an error if the account that the base has differs from u.
 func (u User) matches(l passwdLine) error {
 	switch {
 	case u.UID != 0 && u.UID != l.uid:
@@ -202,7 +200,7 @@ func (u User) matches(l passwdLine) error {
 // add adds an account that the base doesn't have.
 func (u User) add(to *fileSystem, passwd, group *accountFile) (account, error) {
 	users, groups := parsePasswd(passwd.data), parseGroup(group.data)
-	if u.Name == "root" { // a zero UID means another thing for all others
+	if u.Name == "root" { // for others, a zero UID means the first free one
 		return account{config: "0:0"}, nil
 	}
 	if u.UID == 0 {
@@ -235,15 +233,15 @@ func (u User) add(to *fileSystem, passwd, group *accountFile) (account, error) {
 		if err != nil {
 			return account{}, err
 		}
-		// No password, and no date of its last change: a 0 there would ask
-		// for a new password at login (shadow(5)).
+		// No password, and no date of its last change: with a 0 the login would
+		// ask for a new password (shadow(5)).
 		shadow.append("%s:!::0:99999:7:::", u.Name)
 		if err := shadow.addTo(to); err != nil {
 			return account{}, err
 		}
 	}
-	// A home that is there keeps its owner, as with adduser: it may be
-	// anything, / too.
+	// A home that is there keeps its owner, as with adduser: it may be any
+	// folder, even /.
 	if err := to.mkdir(directory(u.Home, 0o755, u.UID, u.GID)); err != nil {
 		return account{}, fmt.Errorf("home: %w", err)
 	}
@@ -253,7 +251,7 @@ func (u User) add(to *fileSystem, passwd, group *accountFile) (account, error) {
 
 // numeric returns the base's own config.User with its names as numbers (OCI
 // image spec, config.md, "User": user, uid, user:group, uid:gid, uid:group,
-// user:gid). A name that the base doesn't have stays: it is the base's affair.
+// user:gid). A name that the base doesn't have stays.
 func numeric(user string, passwd, group *accountFile) account {
 	name, groupName, hasGroup := strings.Cut(user, ":")
 	var users passwdFile
