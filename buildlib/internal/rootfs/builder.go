@@ -6,12 +6,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// Builder makes layers. One serves a whole run, from any number of
-// goroutines; it needs its Cache.
+// Builder makes layers. A run needs one, which any number of goroutines may use.
 type Builder struct {
-	// Cache keeps layers.
+	// Cache keeps layers; it must be set.
 	Cache store.Cache
-	// Compression is that of layers: gzip or zstd. Zero: gzip.
+	// Compression of layers is gzip or zstd. Empty: gzip.
 	Compression string
 
 	layers   store.Memo[*layer] // by key

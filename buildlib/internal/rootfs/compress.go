@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// blockSize is what one block of a layer holds before compression. Blocks are
-// compressed each on its own, so that one big binary keeps every core busy;
-// of this size it costs a Go binary 0.1%. It is part of the layer format.
+// blockSize is the size of a block of a layer before compression. Each block is
+// compressed on its own, so that a big binary keeps every core busy. With this size
+// a Go binary gets 0.1% larger. It is part of the layer format.
 const blockSize = 1 << 20
 
 // compressor compresses streams. Its slots bound how many blocks of all
@@ -29,9 +29,9 @@ func newCompressor() *compressor {
 	return &compressor{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// write writes to dst what fill writes, in the format, and returns the sha256 of
-// what fill wrote. The result depends on those bytes alone: not on how they are
-// cut into writes, nor on the number of processors.
+// write compresses what fill writes to dst, and returns its sha256. The result depends
+// on the bytes alone: not on how they are split into writes, nor on the number of
+// processors.
 func (c *compressor) write(ctx context.Context, f *format, dst io.Writer, fill func(io.Writer) error) (v1.Hash, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	blocks := make(chan *block, cap(c.slots)+1) // bounds the memory of a stream
@@ -114,7 +114,7 @@ func (c *compressor) compress(ctx context.Context, f *format, b *block) error {
 
 // splitter cuts what is written to it into blocks.
 type splitter struct {
-	at   *block
+	at   *block // nil: the next write begins one
 	emit func(*block) error
 }
 

@@ -19,46 +19,46 @@ import (
 
 // File is something to copy into an image.
 type File struct {
-	// Source is the file or folder on this machine, or a pattern of several, as
-	// Ignore.Glob reads it; a folder is copied with all below it. Empty: Path is a
+	// Source is a file or folder on this machine, or a pattern for several, as in
+	// Ignore.Glob; a folder is copied with all below it. Empty: Path is a
 	// directory to make.
 	Source string
-	// Path is where it goes in the image, absolute and clean. With a slash at
-	// its end it is the folder that a Source that is a file goes into, and one that
-	// several match.
+	// Path is where it goes in the image, absolute and clean. If it ends with a
+	// slash, it is the folder that the file, or all that the pattern matches, is
+	// copied into.
 	Path string
-	// Mode is that of the file, or of all files of a folder, whose
-	// directories are 0755, or of the directory to make. Zero: 0755 for
-	// directories and for files that anyone may execute, else 0644.
+	// Mode is the mode of the file, of all files of a folder, or of the directory
+	// to make. Directories of a folder are 0755. Zero: 0755 for directories and
+	// for files that anyone may execute, else 0644.
 	Mode fs.FileMode
-	// UID and GID own all that is made for this File but not the
+	// UID and GID own all that is made for this File, except the
 	// directories above Path.
 	UID, GID int
 	// Xattrs are extended attributes of each file that is copied (xattr(7)).
 	Xattrs map[string]string
 	// Root is the folder that holds Source, and that no link may leave.
 	Root string
-	// Ignore is what isn't copied of a Source that is a folder.
+	// Ignore is what isn't copied.
 	Ignore Ignore
-	// Executables tells which files anyone may execute, by path relative to
-	// Root, where the file system can't. Nil: it can.
+	// Executables are the files that anyone may execute, by path relative to
+	// Root, if the file system doesn't know. Nil: it does.
 	Executables map[string]bool
 }
 
-// maxFiles is how many paths one folder may bring: more is a wrong folder.
+// maxFiles is how many paths a File may have: with more it is the wrong folder.
 const maxFiles = 200_000
 
-// addFiles adds the user's files to the layer at hand.
-func (a *Builder) addFiles(ctx context.Context, to *fileSystem, files []File) error {
+// addFiles adds the project's files to the current layer.
+func (b *Builder) addFiles(ctx context.Context, to *fileSystem, files []File) error {
 	for _, f := range files {
-		if err := a.addFile(ctx, to, f); err != nil {
+		if err := b.addFile(ctx, to, f); err != nil {
 			return fmt.Errorf("file %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func (a *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
+func (b *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
 	mode, err := tarMode(f.Mode)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (a *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
 		return fmt.Errorf("source %s: %w", f.Source, err)
 	}
 	defer root.Close()
-	s := &sources{a: a, to: to, file: f, into: into, mode: mode, root: root, tree: root.FS()}
+	s := &sources{b: b, to: to, file: f, into: into, mode: mode, root: root, tree: root.FS()}
 	if s.filter, err = newFilter(f.Ignore); err != nil {
 		return fmt.Errorf(".dockerignore: %w", err)
 	}
@@ -98,7 +98,7 @@ func (a *Builder) addFile(ctx context.Context, to *fileSystem, f File) error {
 
 // sources walks the source of one File.
 type sources struct {
-	a      *Builder
+	b      *Builder
 	to     *fileSystem
 	file   File
 	into   bool // file.Path is the folder to copy a file into
@@ -107,10 +107,10 @@ type sources struct {
 	tree   fs.FS
 	filter *filter
 	count  int
-	// pending are the folders on the way that .dockerignore excludes: they are
-	// made if something in them isn't.
+	// pending are the excluded folders that the walk is in: they are made if
+	// something in them isn't excluded.
 	pending []string
-	copied  bool // anything
+	copied  bool // whether anything was copied
 }
 
 // all copies what the source names, which may be a pattern.
@@ -132,13 +132,13 @@ func (s *sources) all(ctx context.Context, rel string) error {
 			return err
 		}
 	}
-	if !s.copied && s.filter.left != "" {
-		return s.file.Ignore.nothing(s.filter.left)
+	if !s.copied && s.filter.last != "" {
+		return s.file.Ignore.nothing(s.filter.last)
 	}
 	return nil
 }
 
-// start looks at one source, which may be a link within the project.
+// start copies one source, which may be a link within the project.
 func (s *sources) start(ctx context.Context, rel string) error {
 	info, err := s.root.Stat(filepath.FromSlash(rel))
 	switch {
@@ -239,8 +239,8 @@ func (s *sources) add(ctx context.Context, rel, dst string, e fs.DirEntry, paren
 	return fmt.Errorf("%s is %s, and only files, folders and links can be copied", rel, kind(e.Type()))
 }
 
-// link copies a link as a link. What it names need not exist, but an absolute
-// target, or one outside the project, means something else in the image.
+// link copies a symbolic link. Its target need not exist, but an absolute one, or one
+// outside the project, would be something else in the image.
 func (s *sources) link(rel, dst string) error {
 	target, err := s.root.Readlink(filepath.FromSlash(rel))
 	if err != nil {
@@ -264,7 +264,7 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	}
 	open := func() (io.ReadCloser, error) { return os.OpenInRoot(s.file.Root, filepath.FromSlash(rel)) }
 	host := filepath.Join(s.file.Root, filepath.FromSlash(rel))
-	known, err := s.a.digest(ctx, host, open)
+	known, err := s.b.digest(ctx, host, open)
 	if err != nil {
 		return err
 	}
@@ -285,19 +285,19 @@ func (s *sources) regular(ctx context.Context, rel, dst string, info fs.FileInfo
 	}, "the file "+host)
 }
 
-// content is what is known of a file that was read.
+// content describes a file that was read.
 type content struct {
 	id     disk.Identity
 	digest v1.Hash
 	size   int64
 }
 
-// digest returns what the file at host holds. A file that is copied into the
-// images of several platforms is read once, unless it was touched since.
-func (a *Builder) digest(ctx context.Context, host string, open func() (io.ReadCloser, error)) (content, error) {
+// digest reads the file at host. A file that is copied into several images is read
+// once, unless it changes.
+func (b *Builder) digest(ctx context.Context, host string, open func() (io.ReadCloser, error)) (content, error) {
 	id, err := disk.Identify(host)
 	if err == nil {
-		if known, ok := a.contents.Load(host); ok && known.(content).id.Same(id) {
+		if known, ok := b.contents.Load(host); ok && known.(content).id.Same(id) {
 			return known.(content), nil
 		}
 	}
@@ -310,7 +310,7 @@ func (a *Builder) digest(ctx context.Context, host string, open func() (io.ReadC
 	if got.digest, got.size, err = v1.SHA256(disk.Reader(ctx, r)); err != nil {
 		return content{}, err
 	}
-	a.contents.Store(host, got)
+	b.contents.Store(host, got)
 	return got, nil
 }
 

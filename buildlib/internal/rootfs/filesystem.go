@@ -163,8 +163,8 @@ func (r *fileSystem) add(c change) {
 	r.tree.Nodes[c.Path] = filetree.Node{Type: c.Type, Link: c.Link, Mode: c.Mode, UID: c.UID, GID: c.GID, Xattrs: c.Xattrs}
 }
 
-// checkPath refuses paths that aren't absolute and clean, and those that would be
-// taken for a whiteout (OCI image spec, layer.md, "Whiteouts").
+// checkPath refuses paths that aren't absolute, clean and printable, and those that
+// would be taken for a whiteout (OCI image spec, layer.md, "Whiteouts").
 func checkPath(p string) error {
 	switch {
 	case !path.IsAbs(p):

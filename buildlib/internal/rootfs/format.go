@@ -18,7 +18,7 @@ var Compressions = []string{"gzip", "zstd"}
 // a header and an end.
 type format struct {
 	media  types.MediaType
-	name   string // with what the bytes depend on besides the compressor's version
+	name   string // changes with the bytes, unless the compressor's version does
 	header []byte
 	block  func(out *bytes.Buffer, raw []byte) error
 	end    func(crc, size uint32) []byte // of all that was written
@@ -60,9 +60,9 @@ var compressorName = sync.OnceValue(func() string {
 	return compressModule + " " + version
 })
 
-// gzipFormat is one member (RFC 1952), which some readers stop after: a header
-// without name and time, of the fastest level and an unknown system, and as its
-// last block a stored, empty one.
+// gzipFormat is a single member (RFC 1952), because some readers stop after the first.
+// Its header has no name and time, the fastest level and an unknown system. Its last
+// block is stored and empty.
 var gzipFormat = format{
 	media:  types.OCILayer,
 	name:   "gzip level 1 blocks of 1 MiB",

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Glob returns the files and folders below root that the source rel names, and
-// whether it is a pattern, as path.Match has them: what has that very name is no
-// pattern, for files may be called [id].html. What images never take in, and what
-// .dockerignore excludes, is not among them. A pattern that nothing matches is an
+// Glob returns the files and folders below root that the source rel matches, and
+// whether it is a pattern, as in path.Match. If there is a file with that very name,
+// such as [id].html, it is not a pattern. Matches that images never take in, or that
+// .dockerignore excludes, are left out. If nothing matches, the error is an
 // fs.ErrNotExist.
 func (g Ignore) Glob(root *os.Root, rel string) (list []string, pattern bool, err error) {
 	rel = filepath.ToSlash(rel)
@@ -27,7 +27,7 @@ func (g Ignore) Glob(root *os.Root, rel string) (list []string, pattern bool, er
 	if err != nil {
 		return nil, true, fmt.Errorf("is not a pattern: %w (path.Match has the syntax)", err)
 	}
-	left := ""
+	excluded := "" // the last one
 	for _, match := range found {
 		if g.Check(root.Name(), filepath.FromSlash(match)) != nil {
 			continue
@@ -40,7 +40,7 @@ func (g Ignore) Glob(root *os.Root, rel string) (list []string, pattern bool, er
 			continue // the output of another run
 		}
 		if g.Excluded(match, info.IsDir()) != "" {
-			left = match
+			excluded = match
 			continue
 		}
 		list = append(list, match)
@@ -48,20 +48,20 @@ func (g Ignore) Glob(root *os.Root, rel string) (list []string, pattern bool, er
 	switch {
 	case len(list) > 0:
 		return list, true, nil
-	case left != "":
-		return nil, true, g.nothing(left)
+	case excluded != "":
+		return nil, true, g.nothing(excluded)
 	}
 	return nil, true, fs.ErrNotExist
 }
 
-// nothing is the error that patterns leave nothing of a source: left, for one,
-// they don't.
-func (g Ignore) nothing(left string) error {
-	return fmt.Errorf(".dockerignore leaves nothing of it: %q excludes %s", g.pattern(left), left)
+// nothing is the error of a source of which .dockerignore excludes all. excluded is an
+// example.
+func (g Ignore) nothing(excluded string) error {
+	return fmt.Errorf(".dockerignore leaves nothing of it: %q excludes %s", g.pattern(excluded), excluded)
 }
 
-// ManyInOne is the error of a pattern that matches several and whose Path names
-// one.
+// ManyInOne is the error of a pattern that matches several files although Path names
+// a single one.
 func ManyInOne(list []string, p string) error {
 	return fmt.Errorf("matches %d files (%s, %s, ...), and the Path %s is one: write %s/ for the folder they go into", len(list), list[0], list[1], p, p)
 }

@@ -12,31 +12,31 @@ import (
 	"github.com/moby/patternmatcher"
 )
 
-// Ignore says what of a project goes into no image. The zero value leaves out
-// what is private to git and to multimage, as every value does.
+// Ignore says what images leave out of a project. Every value, the zero one too,
+// leaves out what is private to git and to multimage.
 type Ignore struct {
-	// Folders are what builds write: it must not change the next build.
+	// Folders are those that builds write, which must not change the next build.
 	Folders []Folder
 	// Patterns are those of .dockerignore, on paths relative to File.Root.
 	Patterns []string
 }
 
-// Folder is a folder on this machine and what errors call it.
+// Folder is a folder on this machine and its name in errors.
 type Folder struct{ Path, Name string }
 
-// never are files and folders that images never take in, wherever they are:
-// .git may hold credentials, also in submodules, and is a file in worktrees.
+// never are names of files and folders that images never take in: .git may hold
+// credentials, also in submodules, and is a file in worktrees.
 var never = []string{".git", outputMark}
 
-// outputMark is in every folder that was a build's output.
+// outputMark is a folder in every output folder of a build.
 const outputMark = ".multimage"
 
 func isNever(name string) bool {
 	return slices.ContainsFunc(never, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// Check is an error if the source rel, relative to the folder root, is or is in
-// what images never take in. What isn't there yet is judged by its name.
+// Check returns an error if images never take in the source rel, relative to the
+// folder root. If it isn't there yet, its name decides.
 func (g Ignore) Check(root, rel string) error {
 	for _, name := range strings.Split(filepath.ToSlash(rel), "/") {
 		if isNever(name) {
@@ -92,8 +92,8 @@ func (g Ignore) pattern(rel string) string {
 	return last
 }
 
-// Excluded returns the pattern that excludes the file rel, or the folder rel
-// with all that may be in it; "" if there is none.
+// Excluded returns the pattern that excludes the file rel, or the folder rel with all
+// that may be in it; or "".
 func (g Ignore) Excluded(rel string, folder bool) string {
 	m, err := patternmatcher.New(g.Patterns)
 	if err != nil || rel == "." || folder && m.Exclusions() {
@@ -105,12 +105,12 @@ func (g Ignore) Excluded(rel string, folder bool) string {
 	return g.pattern(rel)
 }
 
-// filter applies an Ignore to one walk.
+// filter applies an Ignore to a walk.
 type filter struct {
 	ignore  Ignore
 	match   *patternmatcher.PatternMatcher
 	folders []fs.FileInfo
-	left    string // the last path that a pattern left out
+	last    string // the last path that a pattern excluded
 }
 
 func newFilter(g Ignore) (*filter, error) {
@@ -125,14 +125,13 @@ func newFilter(g Ignore) (*filter, error) {
 	return f, err
 }
 
-// verdict is what a filter says of a path. The parents' verdict goes into that
-// of what is in them.
+// verdict is whether a path is excluded. The paths in a folder need the folder's.
 type verdict struct {
 	excluded bool
 	below    patternmatcher.MatchInfo
 }
 
-// pattern says whether .dockerignore excludes rel.
+// pattern applies .dockerignore to rel.
 func (f *filter) pattern(rel string, parent verdict) (verdict, error) {
 	if rel == "." || len(f.ignore.Patterns) == 0 {
 		return verdict{}, nil
@@ -142,13 +141,13 @@ func (f *filter) pattern(rel string, parent verdict) (verdict, error) {
 		return verdict{}, fmt.Errorf(".dockerignore: %w", err)
 	}
 	if excluded {
-		f.left = rel
+		f.last = rel
 	}
 	return verdict{excluded, info}, nil
 }
 
-// skips reports whether the entry of a folder, or all that is in it, is left
-// out whatever .dockerignore says.
+// skips reports whether an entry of a folder is left out whatever .dockerignore says,
+// with all that is in it.
 func (f *filter) skips(tree fs.FS, rel string, e fs.DirEntry) (bool, error) {
 	if isNever(e.Name()) {
 		return true, nil

@@ -15,28 +15,28 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// layerFormat is the version of how changes become bytes: another one makes
-// all layers anew.
+// layerFormat is the version of how changes become bytes: a new one makes all layers
+// anew.
 const layerFormat = 2
 
-// layerRecords is the kind of the records by which layers are found again.
+// layerRecords is the kind of the cache's records of layers.
 const layerRecords = "layer"
 
-// layerRecord is what the cache knows of a layer by its key.
+// layerRecord is the cache's record of a layer.
 type layerRecord struct {
 	Digest v1.Hash `json:"digest"`
 	DiffID v1.Hash `json:"diffID"`
 	Size   int64   `json:"size"`
 }
 
-// layer is a layer whose blob is in the cache. It implements v1.Layer, and
-// what it tells of itself costs nothing.
+// layer is a layer whose blob is in the cache. It implements v1.Layer. Only its content
+// is read.
 type layer struct {
 	layerRecord
 	format *format
 	cache  store.Cache
-	// again makes the blob again, for a cache that has lost it.
-	again func() (layerRecord, error)
+	// rebuild makes the blob again if the cache has lost it.
+	rebuild func() (layerRecord, error)
 }
 
 func (l *layer) Digest() (v1.Hash, error)            { return l.layerRecord.Digest, nil }
@@ -50,7 +50,7 @@ func (l *layer) Compressed() (io.ReadCloser, error) {
 	f, err := l.cache.Open(l.layerRecord.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		var made layerRecord
-		if made, err = l.again(); err == nil && made != l.layerRecord {
+		if made, err = l.rebuild(); err == nil && made != l.layerRecord {
 			err = fmt.Errorf("made again it is %s, another one than %s", made.Digest, l.layerRecord.Digest)
 		}
 		if err == nil {
@@ -72,8 +72,8 @@ func (l *layer) Uncompressed() (io.ReadCloser, error) {
 	return filetree.Uncompress(f)
 }
 
-// layerKey names the layer of the changes by all that its bytes depend on, and
-// by nothing else: no file's time, path on this machine or build ID.
+// layerKey names the layer of the changes by all that its bytes depend on, and by
+// nothing else: not by times of files or paths on this machine.
 func layerKey(f *format, changes []change) string {
 	sum := sha256.New()
 	for _, c := range changes {
@@ -85,38 +85,37 @@ func layerKey(f *format, changes []change) string {
 	return fmt.Sprintf("format %d, %s %s, %x", layerFormat, compressorName(), f.name, sum.Sum(nil))
 }
 
-// layer returns the layer of the changes, from the cache if it has it whole;
-// no file is read then. Images that want one layer share it, with the changes that it
-// would be made of again.
-func (a *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
-	key := layerKey(formatOf(a.Compression), changes)
-	return a.layers.Do(ctx, key, func() (*layer, error) { return a.findOrBuild(ctx, key, changes) })
+// layer returns the layer of the changes. If it is in the cache, no file is read.
+// Images with the same layer share it.
+func (b *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
+	key := layerKey(formatOf(b.Compression), changes)
+	return b.layers.Do(ctx, key, func() (*layer, error) { return b.findOrBuild(ctx, key, changes) })
 }
 
-func (a *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
-	f := formatOf(a.Compression)
-	// v1.Layer takes no context; the cache's own ends what is made again.
-	again := func() (layerRecord, error) { return a.build(context.Background(), changes) }
+func (b *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
+	f := formatOf(b.Compression)
+	// v1.Layer has no context; the cache's ends the rebuild.
+	rebuild := func() (layerRecord, error) { return b.build(context.Background(), changes) }
 	var rec layerRecord
-	if a.Cache.Load(layerRecords, key, &rec) {
-		// Whatever is wrong with the blob, a new one is the cure.
-		if _, err := a.Cache.Blob(rec.Digest); err == nil {
-			return &layer{rec, f, a.Cache, again}, nil
+	if b.Cache.Load(layerRecords, key, &rec) {
+		// Whatever is wrong with the blob, it is built anew.
+		if _, err := b.Cache.Blob(rec.Digest); err == nil {
+			return &layer{rec, f, b.Cache, rebuild}, nil
 		}
 	}
-	rec, err := a.build(ctx, changes)
+	rec, err := b.build(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	a.Cache.Save(layerRecords, key, rec)
-	return &layer{rec, f, a.Cache, again}, nil
+	b.Cache.Save(layerRecords, key, rec)
+	return &layer{rec, f, b.Cache, rebuild}, nil
 }
 
-// errNotTaken is what the writer of a blob gets when the cache doesn't read on.
+// errNotTaken is the error of writing a blob after the cache has stopped reading.
 var errNotTaken = errors.New("the cache stopped reading")
 
 // build puts the layer of the changes into the cache.
-func (a *Builder) build(ctx context.Context, changes []change) (layerRecord, error) {
+func (b *Builder) build(ctx context.Context, changes []change) (layerRecord, error) {
 	r, w := io.Pipe()
 	var (
 		diffID  v1.Hash
@@ -125,10 +124,10 @@ func (a *Builder) build(ctx context.Context, changes []change) (layerRecord, err
 	)
 	go func() {
 		defer close(written)
-		diffID, failed = a.compressor().write(ctx, formatOf(a.Compression), w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
+		diffID, failed = b.compressor().write(ctx, formatOf(b.Compression), w, func(w io.Writer) error { return writeTar(ctx, w, changes) })
 		w.CloseWithError(failed)
 	}()
-	digest, size, err := a.Cache.Put(v1.Hash{}, r)
+	digest, size, err := b.Cache.Put(v1.Hash{}, r)
 	r.CloseWithError(errNotTaken)
 	<-written
 	if failed != nil && !errors.Is(failed, errNotTaken) {

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// certFiles are where systems keep their roots and Go programs look for them,
-// in that order. A base that has one of them keeps it: a company's own roots
-// may be in it. The first is where roots are added.
+// certFiles are where systems keep their roots, in the order in which Go programs look
+// for them. A base that has one of them keeps it: it may have a company's own roots.
+// Otherwise the first is added.
 var certFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine
 	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora
@@ -32,16 +32,16 @@ var certFiles = []string{
 
 const zoneinfoPath = "/usr/share/zoneinfo"
 
-// addRuntime adds what a static Go program needs of a system, and what the
-// later layers' files stand on, to the layer at hand.
-func (a *Builder) addRuntime(to *fileSystem, s *Spec, user account) error {
+// addRuntime adds to the current layer what a static Go program needs of a system, and
+// the folders of the image's configuration.
+func (b *Builder) addRuntime(to *fileSystem, s *Spec, user account) error {
 	if s.CACerts {
 		if err := addRoots(to); err != nil {
 			return fmt.Errorf("certificates: %w", err)
 		}
 	}
 	if s.TZData {
-		if err := a.addZones(to, s.ZoneInfo); err != nil {
+		if err := b.addZones(to, s.ZoneInfo); err != nil {
 			return fmt.Errorf("time zones: %w", err)
 		}
 	}
@@ -77,8 +77,8 @@ func addRoots(to *fileSystem) error {
 	return to.put(textFile(certFiles[0], 0o644, text, "golang.org/x/crypto/x509roots/fallback"), "")
 }
 
-// roots returns Mozilla's roots as PEM, each below its subject. Roots with
-// constraints are left out: PEM would trust them without.
+// roots returns Mozilla's roots as PEM, each below its subject. Roots with constraints
+// are left out: PEM can't hold the constraints.
 var roots = sync.OnceValues(func() ([]byte, error) {
 	var certs []*x509.Certificate
 	for root := range bundle.Roots() {
@@ -106,12 +106,12 @@ var roots = sync.OnceValues(func() ([]byte, error) {
 
 // addZones adds the time zones of zoneinfo.zip as the files that Go and the C
 // libraries look for. A base that has them keeps its own.
-func (a *Builder) addZones(to *fileSystem, zipFile string) error {
-	// Some bases have UTC alone; Europe tells a whole set.
+func (b *Builder) addZones(to *fileSystem, zipFile string) error {
+	// Some bases have UTC alone; one with Europe has all.
 	if _, _, ok := to.tree.Lookup(zoneinfoPath + "/Europe"); ok {
 		return nil
 	}
-	zones, err := a.zones(zipFile)
+	zones, err := b.zones(zipFile)
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,8 @@ func (a *Builder) addZones(to *fileSystem, zipFile string) error {
 const maxZones = 16 << 20 // bytes, of the zip and of what it holds; 400 KB is usual
 
 // zones returns the files of the zip. All images of a run share them.
-func (a *Builder) zones(zipFile string) ([]change, error) {
-	read, _ := a.zips.LoadOrStore(zipFile, sync.OnceValues(func() ([]change, error) { return readZones(zipFile) }))
+func (b *Builder) zones(zipFile string) ([]change, error) {
+	read, _ := b.zips.LoadOrStore(zipFile, sync.OnceValues(func() ([]change, error) { return readZones(zipFile) }))
 	return read.(func() ([]change, error))()
 }
 

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// What layers for Windows have that others don't isn't in the OCI image spec: it is
-// what hcsshim reads (github.com/Microsoft/hcsshim/pkg/ociwclayer). The drive's files
-// are below Files, registry hives below Hives, and securityRecord of each entry is its
-// security descriptor.
+// The OCI image spec doesn't describe layers for Windows. They are as hcsshim reads them
+// (github.com/Microsoft/hcsshim/pkg/ociwclayer): the drive's files are below Files,
+// registry hives below Hives, and each entry's securityRecord is its security
+// descriptor.
 const (
 	windowsFiles = "/Files"
 	windowsHives = "/Hives"
@@ -24,18 +24,18 @@ const (
 const ContainerUser = "ContainerUser"
 
 // windowsUsers is the number of the group Users (S-1-5-32-545), to which
-// ContainerUser belongs. In the changes of a layer for Windows it is the UID of what
-// the image's user is to write in.
+// ContainerUser belongs. In the changes of a layer for Windows it is the UID of folders
+// that the image's user may write to.
 const windowsUsers = 545
 
 // windowsAdministrators is the number of the group Administrators.
 const windowsAdministrators = 544
 
-// securityDescriptor is a self-relative one ([MS-DTYP], 2.4.6) that names a group of
-// the machine's own as owner and group. Without a list of rights, what is made
-// inherits those of the folder that it is in.
+// securityDescriptor returns a self-relative descriptor ([MS-DTYP], 2.4.6) with a
+// built-in group as owner and group. It has no list of rights: those of the folder
+// above are inherited.
 func securityDescriptor(group uint32) string {
-	sid := []byte{1, 2, 0, 0, 0, 0, 0, 5}                          // revision, two numbers, the NT authority
+	sid := []byte{1, 2, 0, 0, 0, 0, 0, 5}                          // revision, two subauthorities, the NT authority
 	sid = binary.LittleEndian.AppendUint32(sid, 32)                // BUILTIN
 	sid = binary.LittleEndian.AppendUint32(sid, group)             // in it
 	sd := []byte{1, 0, 0, 0x80}                                    // revision, self-relative
@@ -50,13 +50,13 @@ func windowsAccount(s *Spec) account {
 	return account{config: cmp.Or(s.User.Name, s.BaseUser, ContainerUser), uid: windowsUsers, gid: windowsUsers}
 }
 
-// systemFolders are those of the drive that every Windows has, in lower case. A layer
-// has every folder above its files, and whoever unpacks it gives them the rights
-// that the layer says: those of the base aren't known here.
+// systemFolders are the folders of the drive that every Windows has, in lower case. A
+// layer sets the rights of all folders above its files, and the base's rights aren't
+// known here.
 var systemFolders = []string{"program files", "program files (x86)", "programdata", "users", "windows"}
 
-// CheckWindowsPath is an error if nothing can be put at the path, written /app for
-// C:\app, of an image for Windows.
+// CheckWindowsPath returns an error if nothing can be put at the path of an image for
+// Windows, which is written /app for C:\app.
 func CheckWindowsPath(p string) error {
 	for name := range strings.SplitSeq(strings.Trim(p, "/"), "/") {
 		if strings.ContainsAny(name, `<>:"|?*\`) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
@@ -70,8 +70,8 @@ func CheckWindowsPath(p string) error {
 	return nil
 }
 
-// forWindows makes the changes of a layer those of one for Windows. seen are the
-// paths of the image's layers so far: names that differ in case alone are one there.
+// forWindows converts the changes of a layer to those of a layer for Windows. seen are
+// the paths of the image's layers so far, by their lower case: Windows ignores case.
 func forWindows(changes []change, seen map[string]string) ([]change, error) {
 	list := []change{directory(windowsFiles, 0o755, 0, 0), directory(windowsHives, 0o755, 0, 0)}
 	for _, c := range changes {
