@@ -17,15 +17,16 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// containerdName is the annotation by which containerd and Podman name what they
-// import (github.com/containerd/containerd/images, AnnotationImageName). RefName is
-// the tag alone beside it, as in what docker save, buildx and ctr write.
+// containerdName is the annotation with the full name that containerd and Podman give
+// an image that they import (github.com/containerd/containerd/images,
+// AnnotationImageName). RefName is then the tag alone, as docker save, buildx and ctr
+// write it.
 const containerdName = "io.containerd.image.name"
 
-// WriteArchive writes a layout of the index as a tar: an OCI archive, the same bytes
-// for the same index. Of the options it reads Tags and Images, which are full names
-// here, like docker.io/library/router:1.2. A blob that the cache holds damaged is a
-// disk.ErrContent.
+// WriteArchive writes a layout of the index as a tar, an OCI archive: the same bytes
+// for the same index. Of the options it uses Tags and Images, which are full names
+// here, like docker.io/library/router:1.2. If the cache's copy of a blob is corrupt,
+// the error is a disk.ErrContent.
 func WriteArchive(ctx context.Context, to io.Writer, idx v1.ImageIndex, o Options) error {
 	raw, err := idx.RawManifest()
 	if err != nil {

@@ -16,16 +16,16 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// layoutMark is an annotation of the index.json that Write writes: the
-// digest of the index that it listed there. It tells a layout of ours whose
-// notes are lost, say on the way through a CI's artifacts, from another's.
+// layoutMark is an annotation of the index.json that Write writes: the digest of the
+// index that it listed. It identifies a layout of ours whose record is lost, say on
+// the way through a CI's artifacts.
 const layoutMark = "com.github.multimage.index"
 
-// maxManifests bounds what an index.json refers to.
+// maxManifests is how many manifests an index.json may lead to.
 const maxManifests = 10_000
 
-// Check is an error if Write would refuse to write to dir, because
-// somebody else's files are there.
+// Check returns an error if Write would refuse to write to dir because it has
+// somebody else's files.
 func Check(ctx context.Context, dir string, o Options) error {
 	l := newWriter(dir, o)
 	if err := l.look(ctx); err != nil {
@@ -34,32 +34,32 @@ func Check(ctx context.Context, dir string, o Options) error {
 	return nil
 }
 
-// listed is an index.json, whose descriptors stay as they were written.
-type listed struct {
+// indexFile is an index.json, whose descriptors stay as they were written.
+type indexFile struct {
 	Annotations map[string]string `json:"annotations"`
 	Manifests   []json.RawMessage `json:"manifests"`
 }
 
-// look finds out what dir holds: nothing, a layout of ours, to which others may
-// have added, or something else, which is an error. It sets l.old, what we know
-// to have placed there, and l.foreign, what others have added to index.json.
+// look finds out what dir holds: nothing, a layout of ours, to which others may have
+// added, or something else, which is an error. It sets l.old, what we placed there,
+// and l.foreign, what others have added to index.json.
 func (l *writer) look(ctx context.Context) error {
 	for _, dir := range []string{l.dir, filepath.Join(l.dir, "blobs"), filepath.Join(l.dir, "blobs", "sha256")} {
 		if err := disk.CheckFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	noted := disk.ReadRecord(l.notePath(), &l.old)
-	if noted != nil && !errors.Is(noted, fs.ErrNotExist) && !errors.Is(noted, disk.ErrDamaged) {
-		return noted
+	recordErr := disk.ReadRecord(l.recordPath(), &l.old)
+	if recordErr != nil && !errors.Is(recordErr, fs.ErrNotExist) && !errors.Is(recordErr, disk.ErrDamaged) {
+		return recordErr
 	}
 	raw, err := l.readFile("index.json")
-	var list listed
+	var list indexFile
 	if err == nil {
 		err = json.Unmarshal(raw, &list)
 	}
 	mark, unmarked := v1.NewHash(list.Annotations[layoutMark])
-	if errors.Is(noted, fs.ErrNotExist) && unmarked != nil {
+	if errors.Is(recordErr, fs.ErrNotExist) && unmarked != nil {
 		entries, err := os.ReadDir(l.dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -69,7 +69,7 @@ func (l *writer) look(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return nil // none, or a damaged one of ours, which is replaced
+		return nil // no index.json, or a damaged one of ours, which is replaced
 	}
 	l.annotations = list.Annotations
 	descriptors := make([]v1.Descriptor, len(list.Manifests))
@@ -78,9 +78,9 @@ func (l *writer) look(ctx context.Context) error {
 			return fmt.Errorf("index.json: descriptor %d: %w", i, err)
 		}
 	}
-	if noted != nil && len(descriptors) > 0 {
+	if recordErr != nil && len(descriptors) > 0 {
 		if unmarked != nil {
-			mark = descriptors[0].Digest // layouts were not marked always
+			mark = descriptors[0].Digest // early layouts had no mark
 		}
 		if err := l.recall(ctx, mark, descriptors); err != nil {
 			return err
@@ -94,7 +94,7 @@ func (l *writer) look(ctx context.Context) error {
 	return nil
 }
 
-// recall sets l.old to what a layout that listed the index tells of itself.
+// recall sets l.old from the layout itself, which listed the index.
 func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor) error {
 	l.old = verified{Index: index, Images: map[string]v1.Hash{}}
 	for _, d := range list {
@@ -102,7 +102,7 @@ func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor
 			l.old.Tags = append(l.old.Tags, tag)
 		}
 	}
-	// What can't be followed stays.
+	// What it doesn't reach stays in the layout.
 	all, _ := l.reached(ctx, []v1.Descriptor{{Digest: index, MediaType: indexType}})
 	for _, d := range list {
 		if tag := d.Annotations[RefName]; tag != "" && d.Digest != index && all[d.Digest.Hex] {
@@ -113,8 +113,7 @@ func (l *writer) recall(ctx context.Context, index v1.Hash, list []v1.Descriptor
 	return context.Cause(ctx)
 }
 
-// ours reports whether the descriptor is one that we listed, or one whose tag
-// is ours now.
+// ours reports whether we listed the descriptor, or its tag is ours now.
 func (l *writer) ours(d v1.Descriptor) bool {
 	tag := d.Annotations[RefName]
 	if _, ok := l.o.Images[tag]; tag != "" && (ok || slices.Contains(l.o.Tags, tag) || l.old.Images[tag] == d.Digest) {
@@ -124,7 +123,7 @@ func (l *writer) ours(d v1.Descriptor) bool {
 	return placed && (tag == "" || slices.Contains(l.old.Tags, tag))
 }
 
-// readFile reads a small file of the layout, if it is one.
+// readFile reads a small regular file of the layout.
 func (l *writer) readFile(name string) ([]byte, error) {
 	path := filepath.Join(l.dir, name)
 	if _, err := disk.Identify(path); err != nil {
@@ -138,8 +137,8 @@ func (l *writer) readFile(name string) ([]byte, error) {
 	return readAll(f, path, maxFile)
 }
 
-// reached returns the hex of the digests that the descriptors lead to. An
-// error says that not all could be followed.
+// reached returns the digests, in hex, of all that the descriptors lead to. With an
+// error they are not complete.
 func (l *writer) reached(ctx context.Context, from []v1.Descriptor) (map[string]bool, error) {
 	all := map[string]bool{}
 	for manifests := 0; len(from) > 0; {
@@ -181,8 +180,8 @@ func (l *writer) reached(ctx context.Context, from []v1.Descriptor) (map[string]
 	return all, nil
 }
 
-// sweep removes the blobs that we placed and that nobody refers to any more.
-// Blobs that others have added stay, and so do ours that they refer to.
+// sweep removes the blobs that we placed and that nothing refers to any more. Blobs
+// that others have added stay, and so do ours that they refer to.
 func (l *writer) sweep(ctx context.Context) error {
 	swept := map[string]bool{}
 	for hex := range l.old.Blobs {
@@ -207,7 +206,7 @@ func (l *writer) sweep(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			used = swept // what others need isn't known
+			used = swept // others may need any of them
 		}
 	}
 	for hex := range swept {

@@ -24,16 +24,15 @@ const RefName = "org.opencontainers.image.ref.name"
 // manifests and configs.
 const maxFile = 4 << 20
 
-// Reader reads a layout, a folder or the same in a tar. What it reads is whatever
-// is there: who reads it verifies it.
+// Reader reads a layout, in a folder or a tar. It doesn't verify what it reads.
 type Reader struct {
 	path       string
-	blobs      map[string]section // by name, of a plain tar; nil of a folder
+	blobs      map[string]section // of a plain tar, by name; nil: a folder
 	small      map[string][]byte  // index.json and the like of a tar
-	compressed bool               // it is a tar in gzip
+	compressed bool               // whether the tar is compressed by gzip
 }
 
-// section is where a tar has the content of a file.
+// section is where the content of a file is in a tar.
 type section struct{ offset, size int64 }
 
 func blobName(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
@@ -50,10 +49,10 @@ func (l *Reader) Blob(ctx context.Context, h v1.Hash) (io.ReadCloser, error) {
 		}
 		return readCloser{disk.Reader(ctx, f), f}, nil
 	}
-	at, ok := l.blobs[blobName(h)]
 	if l.compressed {
 		return l.openCompressed(ctx, blobName(h))
 	}
+	at, ok := l.blobs[blobName(h)]
 	if !ok {
 		return nil, errors.New("the layout doesn't have it")
 	}
@@ -69,8 +68,8 @@ type readCloser struct {
 	io.Closer
 }
 
-// openInside opens a regular file of the folder dir. No link leads out of it,
-// and nothing that would block or never end is opened.
+// openInside opens a regular file of the folder dir. It follows no link out of dir, and
+// opens nothing that would block or never end.
 func openInside(dir, name string) (*os.File, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -87,9 +86,8 @@ func openInside(dir, name string) (*os.File, error) {
 	return root.Open(name)
 }
 
-// Open opens the layout in the folder or tar p. The blobs that are named
-// in a compressed tar, which can only be read from front to back, go to the
-// cache at once.
+// Open opens the layout in the folder or tar p. The blobs of a compressed tar, which
+// can only be read from front to back, are put into the cache at once.
 func Open(ctx context.Context, cache store.Cache, p string) (*Reader, error) {
 	info, err := os.Stat(p)
 	if err != nil {

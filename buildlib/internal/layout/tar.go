@@ -19,8 +19,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// maxEntries bounds the files of a layout in a tar, and the blobs that its
-// manifests name.
+// maxEntries is how many files the tar of a layout may have, and how many blobs its
+// manifests may name.
 const maxEntries = 100_000
 
 // tarFile is a layout's tar, read from front to back.
@@ -45,8 +45,7 @@ func openTar(ctx context.Context, path string) (*tarFile, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	// archive/tar takes whole blocks from a reader that can seek, and
-	// nothing ahead: after a header, f is at the content.
+	// archive/tar doesn't read ahead: after a header, f is at the content.
 	var in io.Reader = f
 	if t.compressed = magic == [2]byte{0x1f, 0x8b}; t.compressed {
 		z, err := gzip.NewReader(bufio.NewReaderSize(f, 64<<10))
@@ -120,13 +119,12 @@ func (l *Reader) readTar(ctx context.Context, cache store.Cache) error {
 	return nil
 }
 
-// keep puts the blobs of a compressed tar that its manifests name into the
-// cache. What else is in the tar, however much a few bytes expand to, is
-// passed over. Manifests may come after what they name, so there are as many
-// passes as it takes; none if the cache has all.
+// keep puts the blobs of a compressed tar that its manifests name into the cache, and
+// skips all else, which may be huge. Manifests may come after what they name, so it
+// reads the tar until it finds no more; if the cache has all, not at all.
 func (l *Reader) keep(ctx context.Context, cache store.Cache) error {
 	named := naming{ctx: ctx, cache: cache, missing: map[string]v1.Descriptor{}, known: map[v1.Hash]bool{}}
-	// What is wrong with it is said by who reads it.
+	// Its reader returns a better error.
 	if err := named.add(l.small["index.json"]); err != nil {
 		return context.Cause(ctx)
 	}
@@ -161,15 +159,15 @@ func (l *Reader) keep(ctx context.Context, cache store.Cache) error {
 	return nil
 }
 
-// naming collects what manifests name.
+// naming collects the blobs that manifests name.
 type naming struct {
 	ctx     context.Context
 	cache   store.Cache
-	missing map[string]v1.Descriptor // those that the cache lacks, by their name in a layout
-	known   map[v1.Hash]bool
+	missing map[string]v1.Descriptor // those that the cache lacks, by their name in the layout
+	known   map[v1.Hash]bool         // all
 }
 
-// add takes what the manifest or index names.
+// add adds what the manifest or index raw names.
 func (n *naming) add(raw []byte) error {
 	var m struct {
 		Manifests []v1.Descriptor `json:"manifests"`
@@ -203,7 +201,7 @@ func (n *naming) add(raw []byte) error {
 	return nil
 }
 
-// follow takes what a cached blob names, if it is a manifest or an index.
+// follow adds what a cached blob names, if it is a manifest or an index.
 func (n *naming) follow(d v1.Descriptor) error {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() || d.Size > maxFile {
 		return nil
@@ -215,7 +213,7 @@ func (n *naming) follow(d v1.Descriptor) error {
 	raw, err := readAll(f, d.Digest.String(), maxFile)
 	f.Close()
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
-		return nil // no manifest, which is for its reader to say
+		return nil // not a manifest: its reader returns the error
 	}
 	if err == nil {
 		err = n.add(raw)
@@ -223,8 +221,8 @@ func (n *naming) follow(d v1.Descriptor) error {
 	return err
 }
 
-// openCompressed opens a file of a compressed tar, for a cache that has lost
-// it.
+// openCompressed opens a file of a compressed tar. It is slow, and needed only if the
+// cache has lost the file.
 func (l *Reader) openCompressed(ctx context.Context, name string) (io.ReadCloser, error) {
 	t, err := openTar(ctx, l.path)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package layout reads and writes OCI image layouts (OCI image spec,
 // image-layout.md): folders, and the same in a tar.
 //
-// Its files: read and tar; write and foreign, which writes beside what others
-// have put into a layout of ours; archive, which writes a tar.
+// Its files: read and tar; write and foreign, which keeps what others have added to a
+// layout of ours; archive, which writes a tar.
 package layout
 
 import (
@@ -30,30 +30,29 @@ type Options struct {
 	// Tags are the names under which the index is listed; without any it
 	// is listed once, without a name.
 	Tags []string
-	// Images are tags that lead to an image of the index.
+	// Images are the images of the index that have a tag of their own, by tag.
 	Images map[string]v1.Hash
-	// Link makes dst the blob h, tmp being a folder on dst's file system, or
-	// returns an fs.ErrNotExist if it doesn't have that blob. It must not
-	// make dst anything but the blob h. nil: no blob is linked.
+	// Link makes dst the blob h, and nothing else, or returns an fs.ErrNotExist
+	// if it doesn't have that blob. tmp is a folder on dst's file system. nil: no
+	// blob is linked.
 	Link func(h v1.Hash, dst, tmp string) error
-	// Private is a folder for this layout's temporary files and notes, on
+	// Private is a folder for this layout's temporary files and record, on
 	// its file system. Empty: beside the layout, with a hidden name.
 	Private string
 }
 
-// Write makes dir an OCI image layout that holds the index. Every file
-// appears whole or not at all, blobs before the index.json that refers to
-// them, so that whoever reads dir meanwhile, or after a killed run, finds the
-// previous layout or the new one. Blobs of earlier layouts are removed last.
-// A layout that is there already costs a few stats. The caller sees to it that
-// nobody else writes to dir meanwhile.
+// Write makes dir an OCI image layout that holds the index. Every file appears whole
+// or not at all, blobs before the index.json that refers to them. So whoever reads
+// dir meanwhile, or after a killed run, finds the previous layout or the new one.
+// Blobs of earlier layouts are removed last. A layout that is there already costs a
+// few stats. Nobody else may write to dir at the same time.
 //
-// It touches only what it made: a folder that holds anything else but no layout
-// of ours is an error, and in a layout of ours, the images and files that others
-// have added stay, under tags other than ours.
+// It touches only what it made: a folder that holds other files but no layout of ours
+// is an error, and in a layout of ours, images and files that others have added stay,
+// under tags other than ours.
 //
-// In Private it keeps the identities of the blobs it has verified; without them,
-// blobs are verified again.
+// In Private it keeps a record of the blobs that it has verified; without it, blobs
+// are verified again.
 func Write(ctx context.Context, dir string, idx v1.ImageIndex, o Options) error {
 	l := newWriter(dir, o)
 	if err := l.write(ctx, idx); err != nil {
@@ -68,8 +67,8 @@ type writer struct {
 	old      verified
 	new      verified
 
-	annotations map[string]string // of the index.json that is there
-	foreign     []json.RawMessage // descriptors in it that others have added
+	annotations map[string]string // of the previous index.json
+	foreign     []json.RawMessage // its descriptors that others have added
 }
 
 func newWriter(dir string, o Options) *writer {
@@ -79,21 +78,21 @@ func newWriter(dir string, o Options) *writer {
 	return &writer{dir: dir, tmp: filepath.Join(o.Private, "tmp"), o: o}
 }
 
-// verified is what is known of a layout's blobs that are ours.
+// verified is the record of what we placed in a layout.
 type verified struct {
-	// Index is zero until the first run has finished, and not written: the zero
-	// hash has a text that can't be read.
+	// Index is zero until the first run has finished. Then it is left out: the
+	// text of the zero hash can't be parsed.
 	Index v1.Hash  `json:"index,omitzero"`
 	Tags  []string `json:"tags"`
-	// Images are as Options has them.
+	// Images are Options.Images.
 	Images map[string]v1.Hash       `json:"images,omitempty"`
 	Blobs  map[string]disk.Identity `json:"blobs"` // by the digest's hex
-	// Placing are the blobs, by hex, of a layout that was not finished; its
-	// tags are among Tags then.
+	// Placing are the digests, in hex, of the blobs of an unfinished layout, whose
+	// tags are among Tags.
 	Placing []string `json:"placing,omitempty"`
 }
 
-func (l *writer) notePath() string {
+func (l *writer) recordPath() string {
 	return filepath.Join(l.o.Private, "verified.json")
 }
 
@@ -156,7 +155,7 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 	if err := l.sweep(ctx); err != nil {
 		return err
 	}
-	if err := l.note(); err != nil {
+	if err := disk.WriteRecord(l.recordPath(), l.tmp, l.new); err != nil {
 		return err
 	}
 	return os.RemoveAll(l.tmp)
@@ -164,8 +163,8 @@ func (l *writer) write(ctx context.Context, idx v1.ImageIndex) error {
 
 const indexType = types.OCIImageIndex
 
-// index returns what index.json is to hold: the index and its images under our
-// tags, and what others have added.
+// index returns the new index.json: the index and its images under our tags, and what
+// others have added.
 func (l *writer) index(d v1.Descriptor, of *v1.IndexManifest) ([]byte, error) {
 	m := struct {
 		SchemaVersion int64             `json:"schemaVersion"`
@@ -188,7 +187,7 @@ func (l *writer) index(d v1.Descriptor, of *v1.IndexManifest) ([]byte, error) {
 	return json.MarshalIndent(m, "", "  ")
 }
 
-// tagged are the descriptors of the index d and of its images under their tags.
+// tagged returns descriptors of the index d, and of its images, for all tags.
 func (o Options) tagged(d v1.Descriptor, of *v1.IndexManifest) ([]v1.Descriptor, error) {
 	var all []v1.Descriptor
 	add := func(d v1.Descriptor, tag string) {
@@ -211,14 +210,14 @@ func (o Options) tagged(d v1.Descriptor, of *v1.IndexManifest) ([]v1.Descriptor,
 	return all, nil
 }
 
-// unchanged reports whether the layout was finished before and nobody has
-// touched it since.
+// unchanged reports whether an earlier run finished the same layout, and it wasn't
+// touched since.
 func (l *writer) unchanged(list []byte) bool {
 	if l.old.Index != l.new.Index || !slices.Equal(l.old.Tags, l.new.Tags) || len(l.old.Blobs) == 0 || len(l.old.Placing) > 0 {
 		return false
 	}
 	if _, err := os.Lstat(l.tmp); err == nil {
-		return false // a run that didn't finish left it, and perhaps blobs
+		return false // an unfinished run left it, and perhaps blobs
 	}
 	for name, want := range map[string][]byte{"index.json": list, "oci-layout": []byte(layoutFile)} {
 		got, err := os.ReadFile(filepath.Join(l.dir, name))
@@ -293,8 +292,8 @@ func blobsOf(idx v1.ImageIndex, m *v1.IndexManifest) ([]blob, error) {
 	return all, nil
 }
 
-// announce notes what is about to be placed, so that the next run knows what is
-// ours if this one doesn't come to its end.
+// announce records what is about to be placed, so that the next run knows what is ours
+// if this one doesn't finish.
 func (l *writer) announce(blobs []blob) error {
 	n := l.old
 	n.Placing = slices.Clone(n.Placing)
@@ -306,11 +305,11 @@ func (l *writer) announce(blobs []blob) error {
 	n.Tags = slices.Concat(n.Tags, l.o.Tags, slices.Collect(maps.Keys(l.o.Images)))
 	slices.Sort(n.Tags)
 	n.Tags = slices.Compact(n.Tags)
-	return disk.WriteRecord(l.notePath(), l.tmp, n)
+	return disk.WriteRecord(l.recordPath(), l.tmp, n)
 }
 
-// blob places a blob: the one that is there if it is known to be whole, else a
-// link, else what is there after all if it has the digest, else a copy.
+// blob places a blob, unless the file that is there is known to hold it: by a link, or
+// else by hashing the file that is there, or else by a copy.
 func (l *writer) blob(ctx context.Context, b blob) error {
 	if _, ok := l.new.Blobs[b.digest.Hex]; ok {
 		return nil
@@ -362,14 +361,9 @@ func (l *writer) holds(ctx context.Context, path string, h v1.Hash) bool {
 	return err == nil && got == h
 }
 
-// see notes that the blob h is in place, verified.
+// see notes that the blob h is in place and verified.
 func (l *writer) see(h v1.Hash) error {
 	id, err := disk.Identify(l.blobPath(h.Hex))
 	l.new.Blobs[h.Hex] = id
 	return err
-}
-
-// note keeps what is known now for the next run.
-func (l *writer) note() error {
-	return disk.WriteRecord(l.notePath(), l.tmp, l.new)
 }

@@ -33,8 +33,8 @@ type layerRecord struct {
 // is read.
 type layer struct {
 	layerRecord
-	format *format
-	cache  store.Cache
+	media types.MediaType
+	cache store.Cache
 	// rebuild makes the blob again if the cache has lost it.
 	rebuild func() (layerRecord, error)
 }
@@ -42,7 +42,7 @@ type layer struct {
 func (l *layer) Digest() (v1.Hash, error)            { return l.layerRecord.Digest, nil }
 func (l *layer) DiffID() (v1.Hash, error)            { return l.layerRecord.DiffID, nil }
 func (l *layer) Size() (int64, error)                { return l.layerRecord.Size, nil }
-func (l *layer) MediaType() (types.MediaType, error) { return l.format.media, nil }
+func (l *layer) MediaType() (types.MediaType, error) { return l.media, nil }
 func (l *layer) Exists() (bool, error)               { return true, nil }
 
 // Compressed implements v1.Layer.
@@ -93,14 +93,14 @@ func (b *Builder) layer(ctx context.Context, changes []change) (*layer, error) {
 }
 
 func (b *Builder) findOrBuild(ctx context.Context, key string, changes []change) (*layer, error) {
-	f := formatOf(b.Compression)
+	media := formatOf(b.Compression).media
 	// v1.Layer has no context; the cache's ends the rebuild.
 	rebuild := func() (layerRecord, error) { return b.build(context.Background(), changes) }
 	var rec layerRecord
 	if b.Cache.Load(layerRecords, key, &rec) {
 		// Whatever is wrong with the blob, it is built anew.
 		if _, err := b.Cache.Blob(rec.Digest); err == nil {
-			return &layer{rec, f, b.Cache, rebuild}, nil
+			return &layer{rec, media, b.Cache, rebuild}, nil
 		}
 	}
 	rec, err := b.build(ctx, changes)
@@ -108,7 +108,7 @@ func (b *Builder) findOrBuild(ctx context.Context, key string, changes []change)
 		return nil, err
 	}
 	b.Cache.Save(layerRecords, key, rec)
-	return &layer{rec, f, b.Cache, rebuild}, nil
+	return &layer{rec, media, b.Cache, rebuild}, nil
 }
 
 // errNotTaken is the error of writing a blob after the cache has stopped reading.
