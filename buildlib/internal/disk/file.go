@@ -1,8 +1,8 @@
 // Package disk is what every stage needs of a file system: files that appear
 // whole or not at all, records that notice damage, links that fall back to
-// copies, folders that no symbolic link leads out of, locks that die with
-// their process, and the identity that tells an untouched file from an edited
-// one without reading it.
+// copies, folders that aren't symbolic links, locks that end with their process,
+// and identities that tell an untouched file from an edited one without reading
+// it.
 package disk
 
 import (
@@ -16,9 +16,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Write makes path appear with the content that fill writes, whole or not at
-// all: the bytes go to a temporary file in tmp, which must be on path's file
-// system, and are renamed into place. Missing parents of path are made.
+// Write makes path a file with the content that fill writes. It appears whole or not
+// at all: a temporary file in tmp, which must be on path's file system, is renamed.
+// Missing parents of path are made.
 func Write(path, tmp string, perm os.FileMode, fill func(io.Writer) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -45,20 +45,19 @@ func Write(path, tmp string, perm os.FileMode, fill func(io.Writer) error) (err 
 	return Rename(f.Name(), path)
 }
 
-// Rename moves the file from to to, replacing a file or link there. A folder
-// there stays, whatever is in it, and is an error that says so: the system's
-// own ("file exists") doesn't.
+// Rename moves the file from to to, replacing a file or link there. If there is a
+// folder, the error says so, which the system's ("file exists") doesn't.
 func Rename(from, to string) error {
 	err := os.Rename(from, to)
 	if err != nil {
-		if info, there := os.Lstat(to); there == nil && info.IsDir() {
+		if info, statErr := os.Lstat(to); statErr == nil && info.IsDir() {
 			return fmt.Errorf("%s is a folder where a file of multimage's should be: move it away", to)
 		}
 	}
 	return err
 }
 
-// WriteBytes is Write of data.
+// WriteBytes writes data as Write does.
 func WriteBytes(path, tmp string, perm os.FileMode, data []byte) error {
 	return Write(path, tmp, perm, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -66,20 +65,18 @@ func WriteBytes(path, tmp string, perm os.FileMode, data []byte) error {
 	})
 }
 
-// ErrContent is the error of a file whose content isn't what it was.
+// ErrContent is the error of a file whose content has changed.
 var ErrContent = errors.New("its content has changed")
 
-// Link makes dst the same file as src, replacing dst in one step. Where the
-// file system cannot link (another device, no support), dst becomes a copy,
-// whose bytes are checked: other ones than of the digest want are an
-// ErrContent, and dst stays as it was. The zero want takes any. tmp must be on
-// dst's file system.
+// Link makes dst a hard link to src, replacing dst in one step. If the file system
+// can't (another device, no support), dst becomes a copy. A copy must have the digest
+// want, unless that is zero: otherwise the error is an ErrContent, and dst stays as
+// it was. tmp must be on dst's file system.
 func Link(ctx context.Context, src, dst, tmp string, want v1.Hash) error {
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 		return err
 	}
-	// rename(2) of two links to one file does nothing and leaves both, so an
-	// existing link is recognized first.
+	// rename(2) of two links to the same file does nothing, and both stay.
 	if Same(src, dst) {
 		return nil
 	}
@@ -97,7 +94,7 @@ func Link(ctx context.Context, src, dst, tmp string, want v1.Hash) error {
 	return copyFile(ctx, src, dst, tmp, want)
 }
 
-// Same reports whether a and b are links to one file.
+// Same reports whether a and b are hard links to the same file.
 func Same(a, b string) bool {
 	x, err := os.Lstat(a)
 	if err != nil {
@@ -107,7 +104,7 @@ func Same(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// tempName reserves a name below tmp and frees it for a link to take.
+// tempName returns an unused name in tmp for a link.
 func tempName(tmp string) (string, error) {
 	f, err := os.CreateTemp(tmp, "link-*")
 	if err != nil {
@@ -153,7 +150,7 @@ func SHA256(ctx context.Context, path string) (v1.Hash, error) {
 	return h, err
 }
 
-// Reader reads from r until ctx ends: then its error is the context's cause.
+// Reader reads from r until ctx ends. Then its error is the context's cause.
 func Reader(ctx context.Context, r io.Reader) io.Reader { return &reader{ctx, r} }
 
 type reader struct {

@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// MakeFolder makes the folder name, and those above it, below root, and
-// returns its path. root is the user's, and may be reached by symbolic links;
-// what is below it is ours. A link there is refused: to write, truncate and
-// sweep through it would touch files that are nobody's business here.
+// MakeFolder makes the folder name below root, with its parents, and returns its path.
+// root is the user's, and its path may have symbolic links. What is below it is ours,
+// and may not: we would write, truncate and sweep files elsewhere.
 func MakeFolder(root, name string) (string, error) {
 	path := root
 	for _, element := range strings.Split(filepath.Clean(name), string(filepath.Separator)) {
@@ -33,8 +32,8 @@ func MakeFolder(root, name string) (string, error) {
 	return path, nil
 }
 
-// CheckFolder is an error unless path is a folder, and no link to one. One that
-// isn't there is an fs.ErrNotExist.
+// CheckFolder returns an error unless path is a folder, and not a link to one. If it
+// isn't there, the error is an fs.ErrNotExist.
 func CheckFolder(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -48,7 +47,7 @@ func CheckFolder(path string) error {
 	return nil
 }
 
-// Inside reports whether path is dir or below it, by their names alone.
+// Inside reports whether path is dir or below it. It looks at their names only.
 func Inside(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && filepath.IsLocal(rel)

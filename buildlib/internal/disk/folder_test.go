@@ -60,7 +60,7 @@ func TestLockFollowsNoLink(t *testing.T) {
 		if err := os.Symlink(victim, path); err != nil {
 			t.Skip(err)
 		}
-		if _, err := TryLock(path, "me"); err == nil || !strings.Contains(err.Error(), path+" should be a file") {
+		if _, err := TryLock(path, "me"); err == nil || !strings.Contains(err.Error(), path+" should be a lock file but is a symbolic link") {
 			t.Errorf("error %v, want one that names the link", err)
 		}
 		if _, err := os.Stat(victim); (err == nil) != there {

@@ -9,10 +9,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Identity tells whether a file is still the one that was looked at: any write
-// to it, its replacement, and a restored modification time all change the
-// identity, because the kernel alone sets a file's change time. The zero
-// value is nobody's identity.
+// Identity tells whether a file has changed. Any write to it changes its identity, and
+// so does replacing it or restoring its modification time, because only the kernel
+// sets a file's change time. No file has the zero value.
 type Identity struct {
 	Device, Inode uint64
 	Size          int64
@@ -20,9 +19,8 @@ type Identity struct {
 	Changed       int64 // nanoseconds since 1970; 0 where the system has none
 }
 
-// Identify returns the identity of the file at path. A path that is not a
-// regular file is an error. On systems without inodes and change times the
-// identity is never equal to another, so callers look at the content.
+// Identify returns the identity of the regular file at path. On systems without inodes
+// and change times it is never the Same as another, so callers look at the content.
 func Identify(path string) (Identity, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -39,22 +37,21 @@ func Identify(path string) (Identity, error) {
 // Same reports whether a and b are known to be the same, untouched file.
 func (a Identity) Same(b Identity) bool { return a.Changed != 0 && a == b }
 
-// SameFile reports whether a and b are one file with one size, whose times
-// may have been set since.
+// SameFile reports whether a and b are the same file with the same size. Its times may
+// differ.
 func (a Identity) SameFile(b Identity) bool {
 	return a.Changed != 0 && a.Device == b.Device && a.Inode == b.Inode && a.Size == b.Size
 }
 
-// Known is what a record says of a regular file: which one it was when its digest
-// was taken.
+// Known is a regular file in a record: its digest, and its identity when that was
+// computed.
 type Known struct {
 	Identity Identity
 	Digest   v1.Hash
 }
 
-// Verify returns the identity of the file at path if its content is the known
-// one, and otherwise an error that says how it differs. It reads no file that
-// wasn't touched.
+// Verify returns the identity of the file at path, and an error that says how its
+// content differs, if it does. It doesn't read a file that wasn't touched.
 func (k Known) Verify(ctx context.Context, path string) (Identity, error) {
 	id, err := Identify(path)
 	if err != nil || id.Same(k.Identity) {
@@ -65,7 +62,7 @@ func (k Known) Verify(ctx context.Context, path string) (Identity, error) {
 	}
 	digest, err := SHA256(ctx, path)
 	if err == nil && digest != k.Digest {
-		err = errors.New("another content")
+		err = errors.New("different content")
 	}
 	return id, err
 }

@@ -23,14 +23,13 @@ type Lock struct {
 // the lock.
 var ErrLocked = errors.New("locked by another process")
 
-// held are the locks of this process. Some systems' locks are the process's:
-// they don't keep it from locking a file twice, and are lost when any
-// descriptor of the file is closed.
+// held are the locks of this process. On some systems a process can lock a file that
+// it has locked, and loses the lock when it closes any descriptor of the file.
 var held sync.Map // the holder by absolute path
 
-// TryLock takes the lock at path, or returns ErrLocked at once. The holder's
-// name is kept in the file for those who wait. Anything but a file of its own
-// at path, such as a symbolic link, is an error: it would be written to.
+// TryLock takes the lock at path, or returns ErrLocked at once. The file holds the
+// holder's name, for those who wait. It is an error if path is not a regular file,
+// such as a symbolic link: it is written to.
 func TryLock(path, holder string) (_ *Lock, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -45,7 +44,7 @@ func TryLock(path, holder string) (_ *Lock, err error) {
 		}
 	}()
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s should be a file for a lock but is %s: remove it", path, kind(info.Mode()))
+		return nil, fmt.Errorf("%s should be a lock file but is %s: remove it", path, kind(info.Mode()))
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -55,7 +54,7 @@ func TryLock(path, holder string) (_ *Lock, err error) {
 		f.Close()
 		return nil, err
 	}
-	// The name is for people only: a lock without it is a lock all the same.
+	// The name is for people only: the lock works without it.
 	if f.Truncate(0) == nil {
 		f.WriteAt([]byte(holder+"\n"), 0)
 	}
@@ -72,17 +71,15 @@ func kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// WaitLock takes the lock at path, waiting for it until ctx ends. waiting is
-// called once, with the holder's name, if it has to wait.
+// WaitLock takes the lock at path, waiting for it until ctx ends. If it has to wait, it
+// calls waiting once, with the holder's name.
 func WaitLock(ctx context.Context, path, holder string, waiting func(holder string)) (*Lock, error) {
-	told := false
-	for {
+	for first := true; ; first = false {
 		l, err := TryLock(path, holder)
 		if !errors.Is(err, ErrLocked) {
 			return l, err
 		}
-		if !told {
-			told = true
+		if first {
 			waiting(holderOf(path))
 		}
 		select {
@@ -93,7 +90,7 @@ func WaitLock(ctx context.Context, path, holder string, waiting func(holder stri
 	}
 }
 
-// holderOf is the name of a lock's holder, if it is known.
+// holderOf returns the name of a lock's holder, or "".
 func holderOf(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		if own, ok := held.Load(abs); ok {
@@ -104,8 +101,8 @@ func holderOf(path string) string {
 	return strings.TrimSpace(string(name))
 }
 
-// Unlock frees the lock. The file stays: removing it would let two processes
-// lock two files of one name.
+// Unlock frees the lock. The file stays: if it were removed, two processes could lock
+// two files with the same name.
 func (l *Lock) Unlock() error {
 	err := l.f.Close()
 	held.Delete(l.path)

@@ -9,7 +9,7 @@ import (
 	"runtime"
 )
 
-// lock fails: two runs that write to one folder at once are worse than none.
+// lock fails: two runs that write to the same folder would be worse.
 func lock(*os.File) error {
 	return fmt.Errorf("locks on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }

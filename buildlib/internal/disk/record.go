@@ -15,17 +15,17 @@ import (
 // ErrDamaged is the error of a record that isn't what WriteRecord wrote.
 var ErrDamaged = errors.New("damaged record")
 
-// A record is one JSON object whose first member is the checksum of the rest,
-// taken together with the file's name: neither a flipped bit nor a record that
-// was copied over another one is believed.
+// A record is a JSON object whose first member is the checksum of the rest and of the
+// file's name, so that flipped bits are noticed, and records that were copied over
+// others.
 const (
 	sumBegin  = `{"sum":"`
 	sumEnd    = `",`
 	sumLength = len(sumBegin) + 2*sha256.Size + len(sumEnd)
 )
 
-// WriteRecord keeps v, which is a JSON object, as the record at path. The
-// record appears whole or not at all; tmp is as for Write.
+// WriteRecord writes v, which is a JSON object, as the record at path. It appears whole
+// or not at all; tmp is as in Write.
 func WriteRecord(path, tmp string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -48,9 +48,8 @@ func WriteRecord(path, tmp string, v any) error {
 	})
 }
 
-// ReadRecord reads the record at path into v. One that isn't there is an
-// fs.ErrNotExist, one that doesn't check an ErrDamaged: v is as it was then,
-// and what the record was of is to be made again.
+// ReadRecord reads the record at path into v. The error is an fs.ErrNotExist if it isn't
+// there, and an ErrDamaged if it isn't valid.
 func ReadRecord(path string, v any) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -79,7 +78,7 @@ func ReadRecord(path string, v any) error {
 	if sum != recordSum(path, rest) {
 		return damaged
 	}
-	// What is left of the checksum's member becomes the object's begin.
+	// The last byte of the checksum's member becomes the object's brace.
 	object := data[len(data)-len(rest)-1:]
 	object[0] = '{'
 	if json.Unmarshal(object, v) != nil {

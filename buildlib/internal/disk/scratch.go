@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Scratch is a folder of this process's own for temporary files. It is held by
-// a lock beside it, so that a folder whose lock is free is nobody's: what a
-// killed process left is swept by the next one.
+// Scratch is a folder for the temporary files of this process, which locks a file
+// beside it. If the lock is free, the process was killed, and the next one sweeps the
+// folder.
 type Scratch struct {
 	Dir  string
 	lock *Lock
 }
 
-// NewScratch makes a scratch folder below parent, which is ours and no link,
-// and sweeps those there whose process has ended without removing them. One
-// that can't be swept, as another user's, stays.
+// NewScratch makes a scratch folder below parent, which must not be a link, and sweeps
+// those whose process has ended without removing them. Those that can't be swept,
+// such as another user's, stay.
 func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, err
@@ -28,8 +28,7 @@ func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 		return nil, err
 	}
 	me := fmt.Sprint("process ", os.Getpid())
-	// Sweeping and making are one step, or a folder could be swept between
-	// its making and its locking.
+	// Under a lock, or a folder could be swept before it is locked.
 	gate, err := WaitLock(ctx, filepath.Join(parent, "lock"), me, func(string) {})
 	if err != nil {
 		return nil, err
@@ -50,8 +49,8 @@ func NewScratch(ctx context.Context, parent string) (*Scratch, error) {
 // Remove removes the folder with all it holds.
 func (s *Scratch) Remove() error {
 	err := errors.Join(os.RemoveAll(s.Dir), s.lock.Unlock())
-	// One that sweeps may come between and remove the lock first; a lock
-	// that stays is swept by the next one.
+	// Another process may have swept the lock already. If it stays, the next
+	// one does.
 	os.Remove(lockPath(s.Dir))
 	return err
 }

@@ -167,7 +167,7 @@ func TestKept(t *testing.T) {
 				return err
 			}
 			return os.Chtimes(link, info.ModTime(), info.ModTime())
-		}, "another content"},
+		}, "different content"},
 		{"not executable", func() error { return os.Chmod(link, 0o644) }, "not executable"},
 		{"a program missing", func() error { return os.Remove(link) }, "no such file"},
 		{"another link", func() error {

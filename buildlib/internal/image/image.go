@@ -2,8 +2,8 @@
 // images (OCI image spec, manifest.md, config.md, image-index.md). It reads no
 // layer and writes no file.
 //
-// Its files: image, with the one configuration from the base's and the image's own,
-// and index.
+// Its files: image, which also joins the base's configuration and the image's own; and
+// index.
 package image
 
 import (
@@ -24,28 +24,27 @@ import (
 
 // Spec is what one image for one platform is made of.
 type Spec struct {
-	// Platform is what the config says, whatever the base says.
+	// Platform is the platform in the config, whatever the base's is.
 	Platform v1.Platform
 	// Base is the base image. Nil: scratch.
 	Base v1.Image
 	// Layers come on top of the base's.
 	Layers []Layer
-	// Config is what the image sets in its configuration. Env, ports, volumes and
-	// labels are joined to the base's; a label without a value removes the base's. A
-	// working directory, stop signal or health check that is zero is the base's.
-	// Entrypoint and Cmd are the base's if BaseEntrypoint and BaseCmd are set. The
-	// user is taken as it is.
+	// Config is the image's own configuration. Env, ports, volumes and labels are
+	// added to the base's; a label without a value removes the base's. A zero working
+	// directory, stop signal or health check is the base's. Entrypoint and Cmd are
+	// the base's if BaseEntrypoint and BaseCmd are set. User is never the base's.
 	Config                  v1.Config
 	BaseEntrypoint, BaseCmd bool
-	// StartInterval is that of Config.Healthcheck, which has no field for it.
+	// StartInterval belongs to Config.Healthcheck, which has no field for it.
 	StartInterval time.Duration
-	// Annotations go into the manifest, but those without a value.
+	// Annotations go into the manifest, except those without a value.
 	Annotations map[string]string
 	// Created is the time of the image and its history. Zero: 1970.
 	Created time.Time
 }
 
-// Layer is a layer, and what it holds, for the history.
+// Layer is a layer with its description for the history.
 type Layer struct {
 	v1.Layer
 	Holds string
@@ -116,8 +115,8 @@ func New(s Spec) (v1.Image, error) {
 	return img, nil
 }
 
-// putOnto puts the image onto its base, whose config is baseConfig: the base's
-// layers as they are, called by OCI's media types, and its history.
+// putOnto adds the layers and history of the base, whose config is baseConfig. The
+// layers get OCI's media types.
 func (img *image) putOnto(s *Spec, baseConfig, config *v1.ConfigFile, manifest *v1.Manifest) error {
 	from, err := s.Base.Manifest()
 	if err != nil {
@@ -146,8 +145,8 @@ func (img *image) putOnto(s *Spec, baseConfig, config *v1.ConfigFile, manifest *
 	return nil
 }
 
-// baseHistory is the base's history, if it has an entry for each layer: config
-// validators count them.
+// baseHistory is the base's history if it has an entry for each layer, which
+// validators demand, or else one that has.
 func baseHistory(s *Spec, history []v1.History, layers int) []v1.History {
 	n := 0
 	for _, h := range history {
@@ -165,7 +164,7 @@ func baseHistory(s *Spec, history []v1.History, layers int) []v1.History {
 	return history
 }
 
-// foreign are the annotations that aren't OCI's: those of a layer tell lazy
+// foreign are the annotations that aren't OCI's. Those of a layer may tell lazy
 // snapshotters how to read it.
 func foreign(annotations map[string]string) map[string]string {
 	kept := maps.Clone(annotations)
@@ -176,7 +175,7 @@ func foreign(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// ociType is what OCI calls a layer of that Docker type.
+// ociType is OCI's media type for a layer of that Docker type.
 func ociType(t types.MediaType) types.MediaType {
 	switch t {
 	case types.DockerLayer:
@@ -191,8 +190,8 @@ func ociType(t types.MediaType) types.MediaType {
 	return t
 }
 
-// retype gives a layer another media type. One that can be mounted from its
-// repository stays so: only a *remote.MountableLayer is.
+// retype gives a layer another media type. A *remote.MountableLayer stays one, so that
+// it can be mounted.
 func retype(l v1.Layer, t types.MediaType) v1.Layer {
 	if m, ok := l.(*remote.MountableLayer); ok {
 		return &remote.MountableLayer{Layer: retyped{m.Layer, t}, Reference: m.Reference}
@@ -208,8 +207,8 @@ type retyped struct {
 func (r retyped) MediaType() (types.MediaType, error) { return r.media, nil }
 func (r retyped) Exists() (bool, error)               { return partial.Exists(r.Layer) }
 
-// image is an assembled image: its manifest and config are settled, so that
-// asking costs nothing and cannot fail. It implements v1.Image.
+// image is an assembled image, whose manifest and config are final. It implements
+// v1.Image.
 type image struct {
 	manifest, config []byte
 	digest           v1.Hash
@@ -256,17 +255,16 @@ func describe(media types.MediaType, blob []byte) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: media, Size: size, Digest: h}, err
 }
 
-// ociKeys start the keys by which an image tells what it is (OCI image spec,
+// ociKeys starts the keys of OCI's own annotations and labels (OCI image spec,
 // annotations.md).
 const ociKeys = "org.opencontainers."
 
-// defaultPath is the PATH of an image that has none from a base: what runtimes
-// assume anyway.
+// defaultPath is the PATH of an image without a base. Runtimes assume it anyway.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// config returns the config of the image but for its layers (OCI image spec,
-// config.md). Of the base's, nil for scratch, only what containers are run by is
-// kept, and not what tells of its build.
+// config returns the config of the image without its layers (OCI image spec,
+// config.md). From the base, nil for scratch, it takes only what matters for running
+// containers.
 func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 	from := v1.Config{Env: []string{defaultPath}}
 	if base != nil {
@@ -292,7 +290,7 @@ func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 		c.Cmd = from.Cmd
 	}
 	if s.Platform.OS == "windows" {
-		// One shell line, which Windows splits, and not a list of words.
+		// It is a single command line, which Windows splits.
 		c.ArgsEscaped = from.ArgsEscaped && (s.BaseEntrypoint || s.BaseCmd)
 	}
 	p := normalized(s.Platform)
@@ -308,8 +306,8 @@ func (s *Spec) config(base *v1.ConfigFile) *v1.ConfigFile {
 	}
 }
 
-// startInterval is that of the health check in a config, which v1.HealthConfig
-// leaves out.
+// startInterval returns the StartInterval of the health check in a config, which
+// v1.HealthConfig doesn't have.
 func startInterval(config []byte) (time.Duration, error) {
 	var c struct {
 		Config struct {
@@ -320,7 +318,7 @@ func startInterval(config []byte) (time.Duration, error) {
 	return c.Config.Healthcheck.StartInterval, err
 }
 
-// marshal is config as JSON, its health check with the start interval.
+// marshal is config as JSON, with the start interval in its health check.
 func marshal(config *v1.ConfigFile, interval time.Duration) ([]byte, error) {
 	data, err := json.Marshal(config)
 	if err != nil || interval == 0 || config.Config.Healthcheck == nil {
@@ -334,24 +332,24 @@ func marshal(config *v1.ConfigFile, interval time.Duration) ([]byte, error) {
 		return nil, err
 	}
 	without, err := json.Marshal(config.Config.Healthcheck)
-	key := []byte(`"Healthcheck":`) // in a text its quotes would be escaped
+	key := []byte(`"Healthcheck":`) // in a string its quotes would be escaped
 	return bytes.Replace(data, append(key, without...), slices.Concat(key, check), 1), err
 }
 
-// join joins variables, each KEY=VALUE, to the base's: one that the base has is
-// replaced where it is.
+// join adds variables, each KEY=VALUE, to the base's. Those that the base has are
+// replaced in place.
 func join(from, own []string, os string) []string {
 	list := slices.Clone(from)
 	at := map[string]int{}
 	name := func(kv string) string {
 		key, _, _ := strings.Cut(kv, "=")
 		if os == "windows" {
-			return strings.ToUpper(key) // which are one there: Path and PATH
+			return strings.ToUpper(key) // Path and PATH are the same there
 		}
 		return key
 	}
 	for i, kv := range list {
-		at[name(kv)] = i // of two, programs see the last
+		at[name(kv)] = i // if there are two, programs see the last
 	}
 	for _, kv := range own {
 		key := name(kv)
@@ -365,8 +363,8 @@ func join(from, own []string, os string) []string {
 	return list
 }
 
-// union has the keys of both; nil if there are none, as an empty map would show
-// in JSON.
+// union has the keys of both maps. It is nil if there are none: JSON would show an
+// empty map.
 func union[V any](from, own map[string]V) map[string]V {
 	if len(from)+len(own) == 0 {
 		return nil
@@ -377,9 +375,9 @@ func union[V any](from, own map[string]V) map[string]V {
 	return all
 }
 
-// labels joins the image's labels to the base's. What the base says of itself
-// by OCI's keys (its title, version, licenses, ...) isn't true of the image. An
-// empty one of the image takes away the base's.
+// labels adds the image's labels to the base's. OCI's own labels (title, version,
+// licenses, ...) of the base aren't true for the image. An empty label of the image
+// removes the base's.
 func labels(from, own map[string]string) map[string]string {
 	from = maps.Clone(from)
 	maps.DeleteFunc(from, func(k, _ string) bool {
@@ -389,16 +387,14 @@ func labels(from, own map[string]string) map[string]string {
 	return union(from, nonEmpty(own))
 }
 
-// nonEmpty are the labels or annotations that have a value: an empty one says
-// that there is to be none.
+// nonEmpty returns the labels or annotations that have a value.
 func nonEmpty(all map[string]string) map[string]string {
 	all = maps.Clone(all)
 	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
 	return all
 }
 
-// normalized is the platform as images spell it: arm64 is v8 unless it says
-// otherwise.
+// normalized is the platform as it is written in images: arm64 is v8 by default.
 func normalized(p v1.Platform) v1.Platform {
 	if p.Architecture == "arm64" && p.Variant == "v8" {
 		p.Variant = ""

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Child is the image of an index for one platform.
+// Child is an image of an index.
 type Child struct {
 	Platform v1.Platform
 	Image    v1.Image
@@ -20,10 +20,10 @@ type Child struct {
 	Descriptor v1.Descriptor
 }
 
-// Index joins images into one index, in their order (OCI image spec,
-// image-index.md). Each descriptor tells its platform, and no artifactType,
-// which is for what isn't an image. Annotations without a value are left out.
-// Two images for one platform, and no images, are errors.
+// Index makes an index of images, in their order (OCI image spec, image-index.md).
+// Each descriptor has a platform, and no artifactType, which is for what isn't an
+// image. Annotations without a value are left out. It is an error if there are no
+// images, or two for one platform.
 func Index(children []Child, annotations map[string]string) (v1.ImageIndex, error) {
 	if len(children) == 0 {
 		return nil, errors.New("index: no images")
@@ -87,7 +87,7 @@ func (i *index) IndexManifest() (*v1.IndexManifest, error) {
 	return v1.ParseIndexManifest(bytes.NewReader(i.manifest))
 }
 
-// Image returns the image of that digest, unless it is elsewhere.
+// Image returns the image of that digest. One that has only a Descriptor is an error.
 func (i *index) Image(h v1.Hash) (v1.Image, error) {
 	if img, ok := i.images[h]; ok {
 		return img, nil

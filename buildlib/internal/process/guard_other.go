@@ -4,6 +4,5 @@ package process
 
 import "os/exec"
 
-// Guard does nothing: the system ends what a killed process has started, or
-// can't be told to.
+// Guard does nothing: it needs the process groups of Unix.
 func Guard(*exec.Cmd) (release func()) { return func() {} }

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// Guard has the process group of cmd, which is not started yet, end with
-// this process, also if that is killed: what the kernel does for a child
-// (Pdeathsig) it doesn't do for the compilers that the child has started. The
-// group is led by a shell that waits for a pipe from here to close, which
-// nothing but the end of this process or release does, and then kills it.
+// Guard makes the process group of cmd, which is not started yet, end with this process
+// even if that is killed. The kernel does that for a child (Pdeathsig), but not for
+// the compilers that the child has started. The group is led by a shell that waits
+// until a pipe from here is closed, by release or the end of this process, and then
+// kills the group.
 //
-// Call release once cmd has ended or failed to start: it ends what is left in
-// the group. Where there is no shell, cmd stays as it was.
+// Call release once cmd has ended or failed to start. It kills what is left of the
+// group. Without a shell, cmd stays as it was.
 func Guard(cmd *exec.Cmd) (release func()) {
 	guard := exec.Command("sh", "-c", "read -r _; kill -KILL 0", "guard")
 	newGroup(guard)

@@ -1,5 +1,5 @@
-// Package process starts commands that end as a group: together with the processes
-// that they have started.
+// Package process runs commands that end together with the processes that they have
+// started.
 package process
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// killDelay is how long a killed command may hold its output open before the
-// rest is dropped.
+// killDelay is how long the output of a killed command may stay open before the rest is
+// dropped.
 const killDelay = time.Second
 
 // Command is exec.CommandContext with a process group of its own, which is
@@ -25,7 +25,7 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Failure is a command that ended with an error, and what it said.
+// Failure is the error of a command, with its messages.
 type Failure struct {
 	Err  error
 	Text string
@@ -43,22 +43,21 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Run runs cmd, which was made with ctx and whose messages go to said. The error
-// is ctx's cause once that has ended, because what a killed command said is not
-// true, and otherwise a *Failure.
-func Run(ctx context.Context, cmd *exec.Cmd, said *bytes.Buffer) error {
+// Run runs cmd, which was made with ctx and whose messages go to messages. The error is
+// a *Failure or, if ctx has ended, its cause: the messages of a killed command are
+// misleading.
+func Run(ctx context.Context, cmd *exec.Cmd, messages *bytes.Buffer) error {
 	err := cmd.Run()
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return &Failure{err, strings.TrimSpace(said.String())}
+		return &Failure{err, strings.TrimSpace(messages.String())}
 	}
 	return nil
 }
 
-// Output is Run for a command whose standard output is the result. It is also
-// returned beside a *Failure.
+// Output runs cmd as Run does and returns its standard output, also beside a *Failure.
 func Output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

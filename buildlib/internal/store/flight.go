@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Flights runs work once for all who want it at the same time. The zero value
-// is ready.
+// Flights runs work once for all callers at the same time. The zero value is ready
+// for use.
 type Flights struct{ group singleflight.Group }
 
-// Do runs work, or waits for who runs it for the same key. If whoever ran it
-// was stopped by its own context, those whose contexts are alive carry on.
+// Do runs work, or waits for the caller that runs it for the same key. If that one's
+// context ends, another caller runs it.
 func (f *Flights) Do(ctx context.Context, key string, work func() (any, error)) (any, error) {
 	for {
 		v, err, _ := f.group.Do(key, func() (any, error) {
@@ -38,8 +38,8 @@ type stopped struct{ err error }
 
 func (s *stopped) Error() string { return s.err.Error() }
 
-// Memo remembers the results of work by key, and runs work once for all who want
-// it at the same time. What failed is run again. The zero value is ready.
+// Memo remembers the results of work by key, and runs work once for all callers. What
+// failed is run again by the next. The zero value is ready for use.
 type Memo[T any] struct {
 	flights Flights
 	known   sync.Map // key to T

@@ -1,7 +1,7 @@
 // Package store is the content-addressed cache that outlives a build: the
 // blobs of bases and layers by digest, and small records by key. Several
-// processes may use one store at once. Nothing in it is indispensable: whatever is
-// missing, corrupt or trimmed is made again.
+// processes may use one store at the same time. Whatever is missing, corrupt or
+// trimmed is made again.
 package store
 
 import (
@@ -28,7 +28,7 @@ import (
 //	blobs/sha256/HEX          a blob, read-only
 //	seen/sha256/HEX           a record: the identity the blob had when it was last hashed
 //	records/KIND/HEX.json     a record, HEX being the sha256 of its key
-//	trimmed                   its time is that of the last look for what is old
+//	trimmed                   its time is that of the last trim
 //	tmp/                      what is being written, a folder per process
 type Store struct {
 	dir     string
@@ -37,17 +37,17 @@ type Store struct {
 
 	mu      sync.Mutex
 	ctx     context.Context
-	used    map[string]bool // the blobs' hex and records' paths that this process used
+	used    map[string]bool // the blobs, by hex, and records, by path, that this process used
 	grown   int64           // bytes put by this process
-	dropped int             // blobs whose content was found to have changed
+	dropped int             // blobs that were found to be corrupt
 	warned  bool
 	closed  bool
-	limit   int64 // bytes to keep, for tests; 0: most
+	limit   int64 // bytes to keep, for tests; 0: maxSize
 }
 
-// Open opens the store at dir, making it if needed, and sweeps what killed
-// processes left there. Hashing and writing end with ctx. warn is told once
-// what can't be kept; nil: nobody is. Close it.
+// Open opens the store at dir, making it if needed, and sweeps what killed processes
+// left there. Hashing and writing end with ctx. warn is called at most once, if
+// something can't be kept; it may be nil. Close the store.
 func Open(ctx context.Context, dir string, warn func(text string)) (*Store, error) {
 	s := &Store{dir: dir, ctx: ctx, warn: warn, used: map[string]bool{}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -66,9 +66,8 @@ func Open(ctx context.Context, dir string, warn func(text string)) (*Store, erro
 	return s, nil
 }
 
-// Close ends the use of the store: it removes this process's temporary files,
-// and what has not been used for a while if that is due.
-// Blobs can still be read then, as those of images that a later step publishes.
+// Close removes this process's temporary files, and trims the store if that is due.
+// Blobs can still be read: a later step may publish them.
 func (s *Store) Close() error {
 	s.trim(time.Now())
 	s.mu.Lock()
@@ -77,7 +76,7 @@ func (s *Store) Close() error {
 	return s.scratch.Remove()
 }
 
-// context is what ends hashing and writing.
+// context returns the context that ends hashing and writing.
 func (s *Store) context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,9 +86,9 @@ func (s *Store) context() context.Context {
 func (s *Store) blobPath(h v1.Hash) string { return filepath.Join(s.dir, "blobs", "sha256", h.Hex) }
 func (s *Store) seenPath(h v1.Hash) string { return filepath.Join(s.dir, "seen", "sha256", h.Hex) }
 
-// Blob returns the file that holds the blob h, after checking that it does: by
-// its identity if it is the file that was hashed before, else by hashing it. A
-// blob that isn't there, or was there and corrupt, is an fs.ErrNotExist.
+// Blob returns the file that holds the blob h. It is hashed, unless its identity shows
+// that it was hashed before. If it isn't there, or is corrupt, the error is an
+// fs.ErrNotExist.
 func (s *Store) Blob(h v1.Hash) (string, error) {
 	path := s.blobPath(h)
 	id, err := disk.Identify(path)
@@ -104,8 +103,8 @@ func (s *Store) Blob(h v1.Hash) (string, error) {
 	return path, s.Verify(h)
 }
 
-// Verify hashes the blob h, whatever is known of it. One that is corrupt is
-// dropped, and like one that isn't there an fs.ErrNotExist.
+// Verify hashes the blob h, also if it was hashed before, and drops it if it is
+// corrupt. The error is an fs.ErrNotExist then, or if it isn't there.
 func (s *Store) Verify(h v1.Hash) error {
 	path := s.blobPath(h)
 	id, err := disk.Identify(path)
@@ -131,10 +130,9 @@ func missing(h v1.Hash) error {
 	return fmt.Errorf("cache: blob %s: %w", h, fs.ErrNotExist)
 }
 
-// Open opens the blob h. What is read is hashed on the way, because a disk may
-// change a file and leave its identity: where the bytes turn out to be others,
-// the last Read is an error that is a disk.ErrContent, and the blob is dropped,
-// so that it is made again by whoever wants it next.
+// Open opens the blob h. What is read is hashed, because a disk may change a file but
+// not its identity. If the content is wrong, the last Read returns a disk.ErrContent,
+// and the blob is dropped, so that it is made again.
 func (s *Store) Open(h v1.Hash) (io.ReadCloser, error) {
 	path, err := s.Blob(h)
 	if err != nil {
@@ -142,7 +140,7 @@ func (s *Store) Open(h v1.Hash) (io.ReadCloser, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err // another process has trimmed it just now
+		return nil, err // perhaps another process has just trimmed it
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -151,7 +149,7 @@ func (s *Store) Open(h v1.Hash) (io.ReadCloser, error) {
 	return &reader{f: f, s: s, h: h, sum: sha256.New(), left: info.Size()}, nil
 }
 
-// reader reads a blob, and hides its file's other ways to be read.
+// reader reads and verifies a blob. It hides the other methods of its file.
 type reader struct {
 	f    *os.File
 	s    *Store
@@ -160,8 +158,8 @@ type reader struct {
 	left int64 // bytes
 }
 
-// Read withholds the last bytes of a blob that is corrupt: who sends a blob of
-// a known size doesn't ask for its end.
+// Read withholds the last bytes of a corrupt blob: whoever sends a blob of known size
+// doesn't read to the EOF.
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.f.Read(p)
 	r.sum.Write(p[:n])
@@ -176,7 +174,7 @@ func (r *reader) Read(p []byte) (int, error) {
 
 func (r *reader) Close() error { return r.f.Close() }
 
-// drop removes a blob whose content is another.
+// drop removes a corrupt blob.
 func (s *Store) drop(h v1.Hash) {
 	s.mu.Lock()
 	s.dropped++
@@ -217,8 +215,8 @@ func (s *Store) Link(h v1.Hash, dst, tmp string) error {
 	return nil
 }
 
-// see records that the file of identity id was hashed and is the blob h. It is
-// a note only: without it the blob is hashed again.
+// see records that the file with the identity id was hashed and is the blob h. If that
+// fails, the blob is hashed again.
 func (s *Store) see(h v1.Hash, id disk.Identity) {
 	_ = disk.WriteRecord(s.seenPath(h), s.scratch.Dir, id)
 }
@@ -228,9 +226,8 @@ func (s *Store) remove(h v1.Hash) {
 	os.Remove(s.seenPath(h))
 }
 
-// Put stores what r holds and returns its digest and size in bytes. A want
-// other than the zero Hash is the digest that it must have; other bytes are an
-// error, and nothing is stored.
+// Put stores the content of r and returns its digest and size in bytes. If it doesn't
+// have the digest want, nothing is stored; a zero want is any digest.
 func (s *Store) Put(want v1.Hash, r io.Reader) (v1.Hash, int64, error) {
 	w, err := s.Create()
 	if err != nil {
@@ -274,8 +271,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Commit puts the blob into the store, if it has the digest want or want is
-// the zero Hash, and returns its digest and size in bytes.
+// Commit puts the blob into the store, if it has the digest want or want is zero, and
+// returns its digest and size in bytes.
 func (w *Writer) Commit(want v1.Hash) (v1.Hash, int64, error) {
 	got := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(w.sum.Sum(nil))}
 	if want != (v1.Hash{}) && got != want {
@@ -300,7 +297,7 @@ func (w *Writer) Commit(want v1.Hash) (v1.Hash, int64, error) {
 
 // Close drops a blob that was not committed.
 func (w *Writer) Close() error {
-	w.f.Close() // an error of a second Close says nothing
+	w.f.Close() // Commit may have closed it
 	if err := os.Remove(w.f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -312,8 +309,8 @@ func (s *Store) recordPath(kind, key string) string {
 	return filepath.Join(s.dir, "records", kind, hex.EncodeToString(sum[:])+".json")
 }
 
-// Load reads the record of that kind and key into v. A record that isn't
-// there, or isn't what Save kept, is reported as not found.
+// Load reads the record of that kind and key into v, and reports whether it is there
+// and undamaged.
 func (s *Store) Load(kind, key string, v any) bool {
 	path := s.recordPath(kind, key)
 	if err := disk.ReadRecord(path, v); err != nil {
@@ -326,9 +323,8 @@ func (s *Store) Load(kind, key string, v any) bool {
 	return true
 }
 
-// Save keeps v, which is a JSON object, as the record of that kind and key. A
-// record that can't be kept, say on a full disk, is one to make again: who
-// looks after the machine is warned, and the work goes on.
+// Save keeps v, which is a JSON object, as the record of that kind and key. If it can't
+// be written, say to a full disk, that is only a warning: it can be made again.
 func (s *Store) Save(kind, key string, v any) {
 	_, err := disk.MakeFolder(s.dir, filepath.Join("records", kind))
 	if err == nil {
@@ -341,6 +337,6 @@ func (s *Store) Save(kind, key string, v any) {
 	defer s.mu.Unlock()
 	if !s.warned && s.warn != nil && s.ctx.Err() == nil {
 		s.warned = true
-		s.warn(fmt.Sprintf("cache: what is learnt now is learnt again in the next run: %v", err))
+		s.warn(fmt.Sprintf("cache: the next run will repeat work, because results can't be kept: %v", err))
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,28 +12,26 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// The store forgets what was not used for keep, and beyond most bytes what was
-// not used for the longest time. It looks for that once every trimEvery, and
-// after a run that added to it, which costs a stat for each blob; a run that
-// added nothing looks at one file. It notes a use at most once every useEvery.
-// The ages are the policy of the go command's build cache, with a longer memory
-// because a base costs a download.
+// The store removes what was not used for keep and, if it has more than maxSize bytes,
+// what was used least recently. It trims once every trimEvery, and after a run that
+// added to it, which costs a stat for each blob; a run that added nothing looks at
+// one file. It notes a use at most once every useEvery. This is the policy of the go
+// command's build cache, but it keeps things longer, because a base costs a download.
 const (
 	keep      = 30 * 24 * time.Hour
-	most      = 10 << 30
+	maxSize   = 10 << 30
 	trimEvery = 24 * time.Hour
 	useEvery  = time.Hour
-	// What was used so recently may be in use by another run, and stays
-	// however much there is.
+	// What was used so recently may be in use by another run, and stays,
+	// however large the store is.
 	inUse = 2 * useEvery
 )
 
-// use notes that the blob h was used, in the times of its seen file: the
-// blob's own are part of its identity.
+// use notes that the blob h was used, in the times of its seen record: the blob's own
+// times are part of its identity.
 func (s *Store) use(h v1.Hash) { s.touch(h.Hex, s.seenPath(h)) }
 
-// touch notes that what has that name was used, in the times of the file at
-// path.
+// touch notes that the blob or record name was used, in the times of the file at path.
 func (s *Store) touch(name, path string) {
 	s.mu.Lock()
 	known := s.used[name]
@@ -52,9 +51,8 @@ type item struct {
 	remove func()
 }
 
-// trim removes what is old or too much, but nothing that this run used. It is
-// best effort: what can't be removed stays, and what another process is about
-// to use is missing there and made again.
+// trim removes what is old or too much, but nothing that this run used. What can't be
+// removed stays. What another process is about to use is made again there.
 func (s *Store) trim(now time.Time) {
 	mark := filepath.Join(s.dir, "trimmed")
 	info, err := os.Lstat(mark)
@@ -75,9 +73,10 @@ func (s *Store) trim(now time.Time) {
 	for _, i := range all {
 		total += i.size
 	}
+	limit := cmp.Or(s.limit, maxSize)
 	for _, i := range all {
 		age := now.Sub(i.last)
-		if s.used[i.name] || age < inUse || (age <= keep && total <= s.most()) {
+		if s.used[i.name] || age < inUse || (age <= keep && total <= limit) {
 			continue
 		}
 		i.remove()
@@ -85,14 +84,7 @@ func (s *Store) trim(now time.Time) {
 	}
 }
 
-func (s *Store) most() int64 {
-	if s.limit > 0 {
-		return s.limit
-	}
-	return most
-}
-
-// blobs are the store's blobs, and the notes of those that are gone.
+// blobs returns the store's blobs, and the seen records of those that are gone.
 func (s *Store) blobs() []item {
 	var all []item
 	seen := map[string]time.Time{}
@@ -133,7 +125,7 @@ func (s *Store) records() []item {
 	return all
 }
 
-// files are the regular files and links in a folder.
+// files returns all but the folders in a folder.
 func files(dir string) []item {
 	var all []item
 	entries, _ := os.ReadDir(dir)
