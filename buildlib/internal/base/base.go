@@ -84,8 +84,7 @@ func (s *Source) tree(ctx context.Context, i *baseImage) (*filetree.Tree, error)
 		}
 	}
 	tree, err := s.scan(ctx, i)
-	var at *filetree.LayerError
-	if errors.As(err, &at) && ctx.Err() == nil {
+	if at, ok := errors.AsType[*filetree.LayerError](err); ok && ctx.Err() == nil {
 		layer := i.manifest.Layers[at.Layer]
 		// The cache's copy may be corrupt. Then it is downloaded again.
 		if gone := s.bases.Cache.Verify(layer.Digest); errors.Is(gone, fs.ErrNotExist) {

@@ -176,16 +176,15 @@ func (r *repository) host() string {
 
 // final reports whether a GET after a HEAD that failed with err would fail, too.
 func final(err error) bool {
-	var answer *transport.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		switch answer.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
 			return true
 		}
 		return answer.StatusCode >= 500
 	}
-	var lost *url.Error
-	return errors.As(err, &lost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	_, lost := errors.AsType[*url.Error](err)
+	return lost || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // registryError explains a registry's answer. It wraps the answer, but doesn't print
@@ -211,16 +210,16 @@ func (r *repository) explain(err error, missing string) error {
 	explained := func(format string, args ...any) error {
 		return &registryError{fmt.Sprintf(format, args...), err}
 	}
-	var answer *transport.Error
-	var lost *url.Error
+	answer, answered := errors.AsType[*transport.Error](err)
+	lost, isLost := errors.AsType[*url.Error](err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &answer):
+	case answered:
 		return &registryError{r.answer(answer, missing), err}
-	case errors.As(err, &lost) && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
+	case isLost && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
 		return explained("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
-	case errors.As(err, &lost):
+	case isLost:
 		reason := wording.Clip(lost.Err.Error())
 		if u, err := url.Parse(lost.URL); err == nil && u.Host != "" && u.Host != r.ref.Context().RegistryStr() {
 			return explained("registry %s sends the request to %s, which can't be reached: %s", r.host(), wording.Clip(u.Host), reason)
@@ -234,14 +233,12 @@ func (r *repository) explain(err error, missing string) error {
 
 // answer says what an answer with an error status means.
 func (r *repository) answer(a *transport.Error, missing string) string {
-	code := ""
+	var code, says string
 	status := fmt.Sprint(a.StatusCode, " ", http.StatusText(a.StatusCode))
-	if len(a.Errors) > 0 && a.Errors[0].Code != "" {
-		code = wording.Clip(string(a.Errors[0].Code))
-		status += ", " + code
-	}
-	says := ""
 	if len(a.Errors) > 0 {
+		if code = wording.Clip(string(a.Errors[0].Code)); code != "" {
+			status += ", " + code
+		}
 		if message := diagnosis(a.Errors[0]); message != "" {
 			says = "; it says: " + message
 		}

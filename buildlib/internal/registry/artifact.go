@@ -91,7 +91,7 @@ func (c *Client) Push(ctx context.Context, repo name.Repository, tag string, m M
 	if tag != "" {
 		what, id = "tag "+tag, tag
 	}
-	defer c.wire.expect(repo.RegistryStr())()
+	defer c.wire.announce(repo.RegistryStr())()
 	u, err := c.upload(ctx, repo, h)
 	if err != nil {
 		return digest, err

@@ -120,6 +120,6 @@ func (u *upload) missing(ctx context.Context, subject v1.Hash, list []*Attachmen
 // refused reports whether a registry refuses for good: it accepts no artifacts, or
 // no tag for them.
 func refused(err error) bool {
-	var terr *transport.Error
-	return errors.As(err, &terr) && terr.StatusCode >= 400 && terr.StatusCode < 500 && !transientStatus(terr.StatusCode)
+	terr, ok := errors.AsType[*transport.Error](err)
+	return ok && terr.StatusCode >= 400 && terr.StatusCode < 500 && !transientStatus(terr.StatusCode)
 }

@@ -51,8 +51,7 @@ func (x *explainer) failed(repo name.Repository, op *operation, err error) error
 
 // fix says what to do about err, if that is known.
 func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
-	var plain *plainError
-	if errors.As(err, &plain) {
+	if _, ok := errors.AsType[*plainError](err); ok {
 		return "" // the error says it
 	}
 	host := hostName(repo.RegistryStr())
@@ -62,8 +61,8 @@ func (x *explainer) fix(repo name.Repository, op *operation, err error) string {
 	if untrusted(err) {
 		return "make this machine trust the authority that signed the certificate (SSL_CERT_FILE names a file with its certificate)"
 	}
-	var terr *transport.Error
-	if !errors.As(err, &terr) || redirected(terr) {
+	terr, ok := errors.AsType[*transport.Error](err)
+	if !ok || redirected(terr) {
 		return ""
 	}
 	login := fmt.Sprintf("`docker login %s`", host)

@@ -48,8 +48,8 @@ func (f *failure) Unwrap() error { return f.cause }
 
 // isFailure reports whether err is, or wraps, a *failure.
 func isFailure(err error) bool {
-	var known *failure
-	return errors.As(err, &known)
+	_, ok := errors.AsType[*failure](err)
+	return ok
 }
 
 // plainError is the error of a request that would have been sent in plain HTTP.
@@ -75,8 +75,7 @@ func (e *Expired) StartOver() bool { return true }
 // all that single requests are retried for, and if the registry has lost an
 // upload's session.
 func transient(err error) bool {
-	var terr *transport.Error
-	if errors.As(err, &terr) {
+	if terr, ok := errors.AsType[*transport.Error](err); ok {
 		if incomplete(err) {
 			return false // not before the missing part is pushed
 		}
@@ -85,8 +84,8 @@ func transient(err error) bool {
 			has(terr, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
 				transport.TooManyRequestsErrorCode, transport.UnavailableErrorCode)
 	}
-	var nerr *netError
-	return errors.As(err, &nerr) && nerr.transient()
+	nerr, ok := errors.AsType[*netError](err)
+	return ok && nerr.transient()
 }
 
 // has reports whether the registry's answer has one of the codes.
@@ -112,8 +111,7 @@ func transientStatus(code int) bool {
 // reset, closed early, timed out. A host name that doesn't exist and an invalid
 // certificate won't have changed.
 func (e *netError) transient() bool {
-	var dns *net.DNSError
-	if errors.As(e, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](e); ok {
 		return dns.IsTemporary || dns.IsTimeout
 	}
 	for _, fault := range []error{errStalled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
@@ -121,13 +119,11 @@ func (e *netError) transient() bool {
 			return true
 		}
 	}
-	var op *net.OpError
-	if errors.As(e, &op) {
+	if op, ok := errors.AsType[*net.OpError](e); ok {
 		// The others ("remote error") are TLS alerts.
 		return slices.Contains([]string{"dial", "read", "write", "proxyconnect"}, op.Op)
 	}
-	var timeout net.Error
-	if errors.As(e, &timeout) && timeout.Timeout() {
+	if timeout, ok := errors.AsType[net.Error](e); ok && timeout.Timeout() {
 		return true
 	}
 	// net/http doesn't export these.
@@ -138,33 +134,31 @@ func (e *netError) transient() bool {
 
 // absent reports whether the registry answered 404.
 func absent(err error) bool {
-	var terr *transport.Error
-	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
+	terr, ok := errors.AsType[*transport.Error](err)
+	return ok && terr.StatusCode == http.StatusNotFound
 }
 
 // incomplete reports whether the registry lacks something that the manifest refers to.
 func incomplete(err error) bool {
-	var terr *transport.Error
-	return errors.As(err, &terr) && has(terr, transport.ManifestBlobUnknownErrorCode,
+	terr, ok := errors.AsType[*transport.Error](err)
+	return ok && has(terr, transport.ManifestBlobUnknownErrorCode,
 		transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode)
 }
 
 // untrusted reports whether err is about a certificate that this machine doesn't
 // trust.
 func untrusted(err error) bool {
-	var invalid *tls.CertificateVerificationError
-	return errors.As(err, &invalid)
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 // hostOf returns the host that err came from, perhaps after a redirect; empty if
 // that isn't known.
 func hostOf(err error) string {
-	var terr *transport.Error
-	var nerr *netError
-	switch {
-	case errors.As(err, &terr) && terr.Request != nil:
+	if terr, ok := errors.AsType[*transport.Error](err); ok && terr.Request != nil {
 		return terr.Request.URL.Host
-	case errors.As(err, &nerr):
+	}
+	if nerr, ok := errors.AsType[*netError](err); ok {
 		return nerr.host
 	}
 	return ""
@@ -194,20 +188,17 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // reason is err in a few words, without the address of the request, whose query may
 // hold a secret.
 func reason(err error) string {
-	var terr *transport.Error
-	if errors.As(err, &terr) {
+	if terr, ok := errors.AsType[*transport.Error](err); ok {
 		return strings.Join(append([]string{status(terr.StatusCode)}, diagnostics(terr)...), ": ")
 	}
 	text := err.Error()
-	var uerr *url.Error
-	if errors.As(err, &uerr) {
+	if uerr, ok := errors.AsType[*url.Error](err); ok {
 		text = uerr.Err.Error()
 	}
 	if text == io.EOF.Error() || text == io.ErrUnexpectedEOF.Error() {
 		text = "the connection was closed in the middle (" + text + ")"
 	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		text = "it doesn't speak TLS" // the error shows what it spoke
 	}
 	// ggcr adds the token server's answer, which may hold a token.
@@ -215,8 +206,7 @@ func reason(err error) string {
 		text = "the token server's answer has no token"
 	}
 	// ggcr tries TLS first, and reports both.
-	var plain *plainError
-	if errors.As(err, &plain) && !strings.Contains(text, plain.Error()) {
+	if plain, ok := errors.AsType[*plainError](err); ok && !strings.Contains(text, plain.Error()) {
 		text += "; " + plain.Error()
 	}
 	return wording.Clip(text)

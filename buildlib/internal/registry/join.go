@@ -70,7 +70,7 @@ func (p *publication) findChildren(ctx context.Context, check Check) error {
 // findChild checks that the repository has the image that d describes. It gets the
 // manifest: some registries answer a HEAD wrongly, and it doesn't show the content.
 func (p *publication) findChild(ctx context.Context, d v1.Descriptor, check Check) error {
-	found, err := p.expect(ctx, "look for image "+d.Digest.String(), d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent")
+	found, err := p.await(ctx, "look for image "+d.Digest.String(), d.Digest.String(), d.Digest, "the registry stores other bytes than it was sent")
 	if err != nil {
 		return err
 	}

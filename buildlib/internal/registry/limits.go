@@ -11,7 +11,7 @@ import (
 type slots struct {
 	mu      sync.Mutex
 	free    int
-	work    map[string]int // by registry, how often expect was called
+	work    map[string]int // by registry, how often announce was called
 	held    map[string]int // by registry
 	changed chan struct{}  // closed when those that wait should check again
 }
@@ -20,8 +20,8 @@ func newSlots(n int) *slots {
 	return &slots{free: n, work: map[string]int{}, held: map[string]int{}, changed: make(chan struct{})}
 }
 
-// expect announces work for a registry, until done is called.
-func (s *slots) expect(registry string) (done func()) {
+// announce announces work for a registry, until done is called.
+func (s *slots) announce(registry string) (done func()) {
 	s.change(s.work, registry, 1)
 	return func() { s.change(s.work, registry, -1) }
 }

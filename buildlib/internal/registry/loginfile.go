@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,30 +42,28 @@ type loginFile struct {
 // loginPaths returns the files in order of precedence.
 func loginPaths() []string {
 	var paths []string
-	add := func(folder string, rest ...string) {
+	add := func(folder, rest string) {
 		if folder != "" {
-			paths = append(paths, filepath.Join(append([]string{folder}, rest...)...))
+			paths = append(paths, filepath.Join(folder, rest))
 		}
 	}
 	home, _ := os.UserHomeDir()
-	add(os.Getenv("REGISTRY_AUTH_FILE"))
+	inHome := func(folder string) string {
+		if home == "" {
+			return ""
+		}
+		return filepath.Join(home, folder)
+	}
+	add(os.Getenv("REGISTRY_AUTH_FILE"), "")
 	if os.Getenv("DOCKER_AUTH_CONFIG") != "" {
 		paths = append(paths, inEnvironment)
 	}
-	if own := os.Getenv("DOCKER_CONFIG"); own != "" {
-		add(own, "config.json")
-	} else if home != "" {
-		add(home, ".docker", "config.json")
-	}
-	add(os.Getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
+	add(cmp.Or(os.Getenv("DOCKER_CONFIG"), inHome(".docker")), "config.json")
+	add(os.Getenv("XDG_RUNTIME_DIR"), "containers/auth.json")
 	if uid := os.Getuid(); uid >= 0 {
-		add(runContainers, fmt.Sprint(uid), "auth.json")
+		add(runContainers, fmt.Sprint(uid, "/auth.json"))
 	}
-	if own := os.Getenv("XDG_CONFIG_HOME"); own != "" {
-		add(own, "containers", "auth.json")
-	} else if home != "" {
-		add(home, ".config", "containers", "auth.json")
-	}
+	add(cmp.Or(os.Getenv("XDG_CONFIG_HOME"), inHome(".config")), "containers/auth.json")
 	return paths
 }
 
@@ -91,8 +90,7 @@ func readLogins(path string) *loginFile {
 	case errors.Is(err, fs.ErrPermission) && strings.HasPrefix(path, runContainers):
 		return nil // root's
 	case err != nil:
-		var p *fs.PathError
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*fs.PathError](err); ok {
 			err = p.Err
 		}
 		return broken("can't be read (%v), and may hold logins: make it a file that you can read, or remove it", err)
@@ -101,17 +99,18 @@ func readLogins(path string) *loginFile {
 	}
 	if err := json.Unmarshal(data, f); err != nil {
 		// The decoder's own message may quote a secret.
-		var at *json.SyntaxError
-		var field *json.UnmarshalTypeError
+		at, badSyntax := errors.AsType[*json.SyntaxError](err)
+		field, badType := errors.AsType[*json.UnmarshalTypeError](err)
+		problem := "is not as `docker login` writes it"
 		switch {
-		case errors.As(err, &at) && at.Offset >= int64(len(data)):
-			return broken("is cut off: fix it, or remove it and log in again")
-		case errors.As(err, &at):
-			return broken("is not valid JSON (at byte %d): fix it, or remove it and log in again", at.Offset)
-		case errors.As(err, &field) && field.Field != "":
-			return broken("is not as `docker login` writes it (%s): fix it, or remove it and log in again", wording.Clip(field.Field))
+		case badSyntax && at.Offset >= int64(len(data)):
+			problem = "is cut off"
+		case badSyntax:
+			problem = fmt.Sprintf("is not valid JSON (at byte %d)", at.Offset)
+		case badType && field.Field != "":
+			problem += " (" + wording.Clip(field.Field) + ")"
 		}
-		return broken("is not as `docker login` writes it: fix it, or remove it and log in again")
+		return broken("%s: fix it, or remove it and log in again", problem)
 	}
 	return f
 }

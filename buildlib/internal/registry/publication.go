@@ -56,7 +56,7 @@ func (c *Client) publish(ctx context.Context, repo name.Repository, idx v1.Image
 	if err != nil {
 		return Published{}, fmt.Errorf("%s: %w", displayName(repo), err)
 	}
-	defer c.wire.expect(repo.RegistryStr())()
+	defer c.wire.announce(repo.RegistryStr())()
 	p.upload, err = c.upload(ctx, repo, h)
 	p.out, p.written = out, make([]bool, len(out.Tags))
 	if err == nil {

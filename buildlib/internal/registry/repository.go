@@ -121,9 +121,9 @@ func (s *session) get(ctx context.Context, id string) (v1.Hash, Manifest, error)
 // error: some registries answer reads from a replica that lags behind.
 const readTries = 3
 
-// expect gets the manifest id until it has the digest want. why is the explanation
+// await gets the manifest id until it has the digest want. why is the explanation
 // if it has another one.
-func (s *session) expect(ctx context.Context, what, id string, want v1.Hash, why string) (Manifest, error) {
+func (s *session) await(ctx context.Context, what, id string, want v1.Hash, why string) (Manifest, error) {
 	op := s.operation(what)
 	for i := 1; ; i++ {
 		var got v1.Hash

@@ -14,7 +14,7 @@ import (
 // has, and reads them back. Tags that point there already are not written. h.Ready
 // is called before the first is written.
 func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.Hash, tags []string, h Hooks) (Published, error) {
-	defer c.wire.expect(repo.RegistryStr())()
+	defer c.wire.announce(repo.RegistryStr())()
 	u, err := c.upload(ctx, repo, h)
 	if err != nil {
 		return Published{}, err
@@ -27,7 +27,7 @@ func (c *Client) TagImage(ctx context.Context, repo name.Repository, digest v1.H
 	if _, err = t.look(ctx); err != nil || !slices.ContainsFunc(t.out.Tags, func(s TagState) bool { return s.Pushed }) {
 		return t.out, err
 	}
-	t.index, err = t.expect(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
+	t.index, err = t.await(ctx, "read image "+digest.String(), digest.String(), digest, "the registry stores other bytes than it was sent")
 	if err == nil {
 		err = call(ctx, u.hooks.Test)
 	}
@@ -101,7 +101,7 @@ func (t *tagging) readBack(ctx context.Context) error {
 		if !t.written[i] {
 			return nil
 		}
-		_, err := t.expect(ctx, "read back tag "+tag.Tag, tag.Tag, t.out.Digest,
+		_, err := t.await(ctx, "read back tag "+tag.Tag, tag.Tag, t.out.Digest,
 			"someone else moved it, or the registry stores other bytes than it was sent")
 		t.out.Tags[i].Current = err == nil
 		return err

@@ -77,9 +77,9 @@ func newWire(o Options) *wire {
 	return w
 }
 
-// expect announces work for a registry, until done is called.
-func (w *wire) expect(registry string) (done func()) {
-	uploads, requests := w.uploads.expect(registry), w.requests.expect(registry)
+// announce announces work for a registry, until done is called.
+func (w *wire) announce(registry string) (done func()) {
+	uploads, requests := w.uploads.announce(registry), w.requests.announce(registry)
 	return func() { uploads(); requests() }
 }
 
@@ -163,8 +163,7 @@ func (w *wire) send(req *http.Request) (*http.Response, error) {
 			return nil, local
 		}
 		// As http.Client does, which doesn't recognize it in a netError.
-		var record tls.RecordHeaderError
-		if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(record.RecordHeader[:]) == "HTTP/" {
 			err = http.ErrSchemeMismatch
 		}
 		return nil, &netError{req.URL.Host, err}

@@ -298,8 +298,7 @@ func (t *transfer) begin(ctx context.Context, from *name.Repository) (*url.URL, 
 		at.RawQuery = url.Values{"mount": {t.b.Digest.String()}, "from": {from.RepositoryStr()}}.Encode()
 	}
 	resp, err := t.u.ask(ctx, http.MethodPost, at, http.StatusAccepted, http.StatusCreated)
-	var terr *transport.Error
-	if from != nil && errors.As(err, &terr) && !transient(err) {
+	if _, ok := errors.AsType[*transport.Error](err); ok && from != nil && !transient(err) {
 		return t.begin(ctx, nil) // it may not read there, or knows no mounts
 	}
 	if err != nil {
