@@ -108,7 +108,7 @@ func (s *Source) children(ctx context.Context, index []v1.Descriptor, depth int,
 			continue
 		case d.MediaType.IsIndex():
 			if depth == maxNesting {
-				return fmt.Errorf("%s: more than %d indexes in one another", d.Digest, maxNesting)
+				return fmt.Errorf("%s: indexes nested more than %d deep", d.Digest, maxNesting)
 			}
 			if err := s.nested(ctx, d, depth, all); err != nil {
 				return err

@@ -89,7 +89,7 @@ func TestIndexesWithoutEnd(t *testing.T) {
 		deep = mutate.AppendManifests(empty.Index, addendum(t, deep, ""))
 	}
 	ref := reg.push(t, "deep", deep)
-	wantError(t, baseError(newResolver(t, t.TempDir()), ref, "linux/amd64"), "more than 4 indexes in one another")
+	wantError(t, baseError(newResolver(t, t.TempDir()), ref, "linux/amd64"), "indexes nested more than 4 deep")
 
 	b := newResolver(t, t.TempDir())
 	p := platformOf(t, "linux/amd64")

@@ -170,7 +170,7 @@ func (l *baseLayer) Exists() (bool, error) { return true, nil }
 // context in Resolver.Remote alone.
 func (l *baseLayer) Compressed() (io.ReadCloser, error) {
 	if !l.desc.MediaType.IsDistributable() {
-		return nil, fmt.Errorf("base %s: layer %s may not be distributed (%s): it is its owner's to hand out", l.source.ref, l.desc.Digest, l.desc.MediaType)
+		return nil, fmt.Errorf("base %s: layer %s (%s) may be distributed by its owner alone", l.source.ref, l.desc.Digest, l.desc.MediaType)
 	}
 	f, err := l.source.open(context.Background(), l.desc)
 	if err != nil {

@@ -218,7 +218,7 @@ func (r *repository) explain(err error, missing string) error {
 	case answered:
 		return &registryError{r.answer(answer, missing), err}
 	case isLost && strings.Contains(lost.Err.Error(), "server gave HTTP response to HTTPS client"):
-		return explained("registry %s speaks plain HTTP: add %[1]q to Insecure if it is to be trusted", r.host())
+		return explained("registry %s speaks plain HTTP: add %[1]q to Insecure if you trust it", r.host())
 	case isLost:
 		reason := wording.Clip(lost.Err.Error())
 		if u, err := url.Parse(lost.URL); err == nil && u.Host != "" && u.Host != r.ref.Context().RegistryStr() {
@@ -259,7 +259,7 @@ func (r *repository) answer(a *transport.Error, missing string) string {
 		// Docker Hub answers so for repositories that don't exist.
 		return fmt.Sprintf("registry %s wants a login, or has no such repository (%s): check the name, or %s%s", r.host(), status, login, says)
 	case a.StatusCode == http.StatusTooManyRequests:
-		return fmt.Sprintf("registry %s takes no more requests for now (%s): wait, or run docker login %[1]s for a higher limit%[3]s", r.host(), status, says)
+		return fmt.Sprintf("registry %s accepts no more requests for now (%s): wait, or run docker login %[1]s for a higher limit%[3]s", r.host(), status, says)
 	}
 	return fmt.Sprintf("registry %s fails (%s)%s", r.host(), status, says)
 }

@@ -189,7 +189,7 @@ func TestRegistryErrors(t *testing.T) {
 		{"login", at("/manifests/", status(401, answer("UNAUTHORIZED"))), "docker login " + reg.host, 401},
 		{"forbidden", at("/manifests/", status(403, answer("DENIED"))), "(403 Forbidden, DENIED): check the name, or run docker login " + reg.host, 403},
 		{"forbidden at once", at("/v2/", status(403, html)), "docker login " + reg.host, 403},
-		{"too many", at("/manifests/", status(429, answer("TOOMANYREQUESTS"))), "registry " + reg.host + " takes no more requests for now (429 Too Many Requests, TOOMANYREQUESTS)", 429},
+		{"too many", at("/manifests/", status(429, answer("TOOMANYREQUESTS"))), "registry " + reg.host + " accepts no more requests for now (429 Too Many Requests, TOOMANYREQUESTS)", 429},
 		{"broken", at("/manifests/", status(500, html)), "registry " + reg.host + " fails (500 Internal Server Error)", 500},
 		{"elsewhere", at("/manifests/", func(w http.ResponseWriter) {
 			w.Header().Set("Location", "http://nowhere.invalid/x?token=secret")
@@ -205,7 +205,7 @@ func TestRegistryErrors(t *testing.T) {
 		{"bad index", at("/manifests/", typed(string(types.OCIImageIndex), `{"schemaVersion":2,"manifests":[{"digest":"md5:1"}]}`)), "not a valid index", 0},
 		{"bad manifest", at("/manifests/", typed(string(types.OCIManifestSchema1), `{"schemaVersion":2,"config":7}`)), "not a valid image manifest", 0},
 		{"empty index", at("/manifests/", typed(string(types.OCIImageIndex), `{"schemaVersion":2,"manifests":[]}`)), "no linux/amd64 (has no image at all)", 0},
-		{"schema 1", at("/manifests/", typed(string(types.DockerManifestSchema1Signed), `{"schemaVersion":1,"fsLayers":[]}`)), "a Docker schema 1 image, a format given up in 2017", 0},
+		{"schema 1", at("/manifests/", typed(string(types.DockerManifestSchema1Signed), `{"schemaVersion":1,"fsLayers":[]}`)), "a Docker schema 1 image, a format deprecated in 2017", 0},
 		{"long manifest", at("/manifests/", typed(string(types.OCIImageIndex), `{"schemaVersion":2,"manifests":[]`+strings.Repeat(" ", 5<<20)+`}`)), "more than the 4194304", 0},
 		{"lost layer", at("/blobs/"+layer.String(), status(404, answer("BLOB_UNKNOWN"))), "layer " + layer.String() + ": not found in the registry " + reg.host + " (404 Not Found, BLOB_UNKNOWN): the base is incomplete", 404},
 		{"truncated layer", at("/blobs/"+layer.String(), func(w http.ResponseWriter) {

@@ -113,7 +113,7 @@ func manifestType(raw []byte) (types.MediaType, error) {
 		return "", fmt.Errorf("not an image manifest: %w", err)
 	}
 	if m.SchemaVersion == 1 || m.MediaType.IsSchema1() || given(m.FSLayers) {
-		return "", errors.New("a Docker schema 1 image, a format given up in 2017: use a newer tag, or push it again with a current engine")
+		return "", errors.New("a Docker schema 1 image, a format deprecated in 2017: use a newer tag, or push it again with a current engine")
 	}
 	index, image := given(m.Manifests), given(m.Config) || given(m.Layers)
 	switch {

@@ -128,7 +128,8 @@ func (u *upload) pushManifest(ctx context.Context, what, id string, m Manifest) 
 			return err
 		}
 		if layer := m.missingForeign(err); layer != nil {
-			return &failure{text: fmt.Sprintf("%s: %s is a layer that its owner alone may distribute, and the registry takes no image with one: allow its address %s there (validation.manifests.urls of distribution's configuration), or take a base without such layers", err, layer.Digest, strings.Join(layer.URLs, ", "))} // and not its cause, which would be tried again
+			// Without the cause, which would be tried again.
+			return &failure{text: fmt.Sprintf("%s: layer %s may be distributed by its owner alone, and the registry refuses images with such layers: allow its address %s there (validation.manifests.urls of distribution's configuration), or use a base without them", err, layer.Digest, strings.Join(layer.URLs, ", "))}
 		}
 		if err := op.again(ctx, err); err != nil {
 			return err
