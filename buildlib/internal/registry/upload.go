@@ -96,7 +96,7 @@ type upload struct {
 	out   Published
 	// refused are the attachments that the registry refused.
 	refused map[*Attachment]bool
-	seen    map[v1.Hash]int // the rounds in which each blob was pushed or found
+	seen    map[v1.Hash]int // in how many rounds each blob was pushed or found
 }
 
 func (c *Client) upload(ctx context.Context, repo name.Repository, h Hooks) (*upload, error) {

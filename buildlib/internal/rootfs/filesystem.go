@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -42,13 +43,12 @@ func (r *fileSystem) take() []change {
 			r.changes[d] = change{Path: d, Type: n.Type, Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
 		}
 	}
-	list := make([]change, 0, len(r.changes))
-	for _, p := range slices.Sorted(maps.Keys(r.changes)) {
-		list = append(list, r.changes[p])
-	}
+	list := slices.SortedFunc(maps.Values(r.changes), byPath)
 	r.changes, r.implied = map[string]change{}, map[string]bool{}
 	return list
 }
+
+func byPath(a, b change) int { return strings.Compare(a.Path, b.Path) }
 
 // mkdir makes sure that there is a directory at c.Path, and follows links. An
 // existing directory stays as it is, unless this layer has it only because something
@@ -90,16 +90,12 @@ func (r *fileSystem) dir(c change) (resolved string, was *filetree.Node, err err
 // already. A zero mode, or an owner of 0:0, then leaves the present one.
 func (r *fileSystem) setdir(c change) error {
 	want := c
-	if want.Mode == 0 {
-		want.Mode = 0o755
-	}
+	want.Mode = cmp.Or(c.Mode, 0o755)
 	resolved, was, err := r.dir(want)
 	if err != nil || was == nil || resolved == "/" {
 		return err
 	}
-	if want.Mode = was.Mode; c.Mode != 0 {
-		want.Mode = c.Mode
-	}
+	want.Mode = cmp.Or(c.Mode, was.Mode)
 	if c.UID == 0 && c.GID == 0 {
 		want.UID, want.GID = was.UID, was.GID
 	}

@@ -97,6 +97,6 @@ func forWindows(changes []change, seen map[string]string) ([]change, error) {
 		}
 		c.UID, c.GID, c.Xattrs, c.Security = 0, 0, nil, securityDescriptor(group)
 	}
-	slices.SortFunc(list, func(a, b change) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(list, byPath)
 	return list, nil
 }
