@@ -166,7 +166,7 @@ func TestBaseImage(t *testing.T) {
 	if _, err := remoteImg.LayerByDiffID(testenv.SHA256(nil)); err == nil {
 		t.Error("a diff ID that the image doesn't have")
 	}
-	// What a caller does to its copies is no one else's business.
+	// What a caller does to its copies doesn't affect the others.
 	m, _ := remoteImg.Manifest()
 	m.Layers = nil
 	if again, _ := remoteImg.Manifest(); len(again.Layers) != 2 {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Each change is one that a look at name, size and modification time alone
-// would miss, or might.
+// Name, size and modification time alone may not show these changes.
 func TestIdentityNoticesChanges(t *testing.T) {
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
 		t.Skipf("%s has no change times: nothing is ever the same", runtime.GOOS)

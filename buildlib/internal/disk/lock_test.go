@@ -106,7 +106,7 @@ func TestLockNamesItsHolder(t *testing.T) {
 			t.Errorf("waits for %q, want the holder's name", holder)
 		}
 	case <-time.After(5 * time.Second):
-		t.Fatal("nobody was told that there is waiting")
+		t.Fatal("waiting was not called")
 	}
 	select {
 	case err := <-got:
@@ -123,7 +123,7 @@ func TestLockNamesItsHolder(t *testing.T) {
 		t.Fatal("a killed process still holds the lock")
 	}
 	if len(waited) > 0 {
-		t.Error("told more than once that there is waiting")
+		t.Error("waiting was called more than once")
 	}
 }
 

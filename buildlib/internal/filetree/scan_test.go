@@ -347,7 +347,7 @@ func FuzzScan(f *testing.F) {
 				t.Errorf("a path %q", p)
 			}
 			if parent := path.Dir(p); parent != "/" && all[parent].Type != tar.TypeDir {
-				t.Errorf("%q in %q, which is no directory", p, parent)
+				t.Errorf("%q in %q, which is not a directory", p, parent)
 			}
 			if resolved, err := tree.Resolve(p + "/x"); err == nil && !path.IsAbs(resolved) {
 				t.Errorf("%q leads to %q", p, resolved)

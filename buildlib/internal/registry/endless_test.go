@@ -198,7 +198,7 @@ func TestDownloadWithoutRanges(t *testing.T) {
 
 // A tag that moves while its manifest is read is an error, and not a part of a
 // manifest; a server may send less of the rest than it was asked for.
-func TestRestsThatAreShorter(t *testing.T) {
+func TestShortenedRest(t *testing.T) {
 	manifest := bytes.Repeat([]byte("0123456789abcdef"), 2048)
 	shorter := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 20<<10, 20<<10+9, len(manifest)))
@@ -220,8 +220,7 @@ func TestRestsThatAreShorter(t *testing.T) {
 	}
 }
 
-// A login that was good for a short time is no reason to give up for whoever
-// can begin anew.
+// The error of a download whose login has expired says so: the caller can start over.
 func TestDownloadExpires(t *testing.T) {
 	blob := bytes.Repeat([]byte("0123456789abcdef"), 2048)
 	digest, _, _ := v1.SHA256(bytes.NewReader(blob))
@@ -282,27 +281,27 @@ type brokenKeychain struct{ err error }
 
 func (k brokenKeychain) Resolve(authn.Resource) (authn.Authenticator, error) { return nil, k.err }
 
-// The first failure is told at once, and what else fails meanwhile is not.
-func TestWaitsAreTold(t *testing.T) {
+// The first failure is reported at once, and others during the wait are not.
+func TestWaitsAreReported(t *testing.T) {
 	var mu sync.Mutex
-	var told []string
+	var reports []string
 	srv := newServer(t, &fault{"GET /v2/", 0, 3, answer(503)}, &fault{"POST /blobs/", 0, 5, reset})
 	c := client(t, Options{Wait: func(text string) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, text)
+		reports = append(reports, text)
 	}})
 	if _, err := c.Publish(t.Context(), repository(t, c, srv.host+"/a/b"), testenv.TwoPlatforms(t), []string{"v1"}, Hooks{}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "registry " + srv.host + ": 503 Service Unavailable: trying again, for up to 10s"; len(told) != 1 || told[0] != want {
-		t.Errorf("told %q, want %q", told, want)
+	if want := "registry " + srv.host + ": 503 Service Unavailable: trying again, for up to 10s"; len(reports) != 1 || reports[0] != want {
+		t.Errorf("reported %q, want %q", reports, want)
 	}
 	c.wire.reported[srv.host] = time.Now().Add(-reportEvery)
 	c.wire.report(srv.host, "still down")
 	c.wire.report(srv.host, "still down")
-	if len(told) != 2 || !strings.Contains(told[1], "still down") {
-		t.Errorf("told %q", told)
+	if len(reports) != 2 || !strings.Contains(reports[1], "still down") {
+		t.Errorf("reported %q", reports)
 	}
 }
 

@@ -73,8 +73,8 @@ func TestRegistryThatHangs(t *testing.T) {
 	}
 }
 
-// However many publications run, they don't ask a registry all at once; and
-// those that wait to ask again keep none from asking.
+// However many publications run, their requests to a registry are limited; and those
+// that wait for a retry don't count.
 func TestSmallRequests(t *testing.T) {
 	var now, most atomic.Int32
 	srv := newServer(t, &fault{"HEAD /manifests/", 0, 0, func(w http.ResponseWriter, r *http.Request, next http.Handler) {

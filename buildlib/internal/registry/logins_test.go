@@ -184,8 +184,8 @@ func TestHelperEndsWithTheRun(t *testing.T) {
 	}
 }
 
-// What may be missing is told where the registry wants a login.
-func TestRefusalTellsOfTheHelper(t *testing.T) {
+// If the registry wants a login, the error names the helper that is missing.
+func TestRefusalNamesTheHelper(t *testing.T) {
 	dir := machine(t, loginFiles{"docker": `{"credsStore":"gone"}`})
 	srv := newServer(t, &fault{"POST /blobs/", 0, 0, answer(401)})
 	c := NewClient(t.Context(), Options{})

@@ -145,7 +145,7 @@ func TestMountRefused(t *testing.T) {
 	pullBack(t, repo, "v1", out.Digest)
 }
 
-// A registry that knows no HEAD isn't one that accepts no pushes.
+// A registry that doesn't support HEAD may accept pushes.
 func TestNoHeadOfBlobs(t *testing.T) {
 	srv := newServer(t, &fault{"HEAD /blobs/", 0, 0, answer(http.StatusMethodNotAllowed)})
 	c := client(t, Options{})

@@ -179,7 +179,7 @@ func TestFilesRefuses(t *testing.T) {
 	})
 }
 
-// A file of the user's own goes over one that the library adds.
+// The user's files replace those that the library adds.
 func TestFilesOverrideRuntimeFiles(t *testing.T) {
 	dir := project(t, map[string]string{"company.pem": "ours"})
 	img := mustBuild(t, newBuilder(t), Spec{

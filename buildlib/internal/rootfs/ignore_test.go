@@ -95,7 +95,7 @@ func TestFilesRefuseWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-// Where the file system has no modes, what git says of a file counts.
+// Where the file system has no modes, git's count.
 func TestFilesModesOfTheIndex(t *testing.T) {
 	dir := project(t, map[string]string{"web/run.sh": "", "web/a.txt": ""})
 	if err := os.Chmod(filepath.Join(dir, "web", "a.txt"), 0o777); err != nil {

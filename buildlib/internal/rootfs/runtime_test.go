@@ -66,7 +66,7 @@ func TestRuntimeFiles(t *testing.T) {
 		}
 	}
 	if !strings.HasPrefix(contentOf(t, img, "/usr/share/zoneinfo/Europe/Berlin"), "TZif") {
-		t.Error("Berlin is no time zone")
+		t.Error("Berlin is not a time zone")
 	}
 }
 
