@@ -71,13 +71,11 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 			return nil, err
 		}
 		return w.publish(ctx, all, dirty, func(ctx context.Context, at name.Repository, b *built, _ func(registry.Event)) (registry.Published, error) {
-			h := registry.Hooks{Check: m.check, Pushed: w.keyless(at, b, signer)}
-			if len(b.statements) > 0 {
-				if h.Attach, err = attachments(b.statements[:1]); err != nil {
-					return registry.Published{}, err
-				}
+			attached, err := attachments(b.statements[:min(1, len(b.statements))])
+			if err != nil {
+				return registry.Published{}, err
 			}
-			done, err := w.client.Join(ctx, at, b.index, b.Tags, h)
+			done, err := w.client.Join(ctx, at, b.index, b.Tags, registry.Hooks{Check: m.check, Pushed: w.keyless(at, b, signer), Attach: attached})
 			if err == nil {
 				err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{})
 			}
