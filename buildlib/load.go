@@ -76,11 +76,10 @@ func (p *Plan) onlyPlatform() (only Platform, ok bool) {
 // an engine of platform at runs best, and what they need of the binaries.
 func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 	only := platforms.Only(platforms.Normalize(platforms.Platform{OS: at.OS, Architecture: at.Architecture, Variant: at.Variant}))
-	limited := &Plan{
-		Dir: p.Dir, Output: p.Output, Cache: p.Cache,
-		Version: p.Version, Revision: p.Revision, Dirty: p.Dirty, Epoch: p.Epoch,
-		Go: p.Go, Insecure: p.Insecure, Compression: p.Compression, BuildCache: p.BuildCache, AllowDirty: p.AllowDirty,
-	}
+	limited := *p
+	limited.ImagePlans = nil
+	limited.Checkout = Checkout{} // only what is published has to match the commit
+	limited.Evidence = nil        // an engine takes none
 	needed := map[on]bool{}
 	for _, ip := range p.ImagePlans {
 		var best *PlatformPlan
@@ -103,7 +102,7 @@ func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
 		}
 	}
 	limited.Compiles = compilesFor(p.Compiles, needed)
-	return limited, nil
+	return &limited, nil
 }
 
 // load pipes the images into the engine.

@@ -8,6 +8,24 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// What is loaded is built as what is published: with its bases from Dockerfiles, and
+// with a build cache only if that is signed.
+func TestLimitedPlan(t *testing.T) {
+	p := plan(t, project(t, oneMain()), Project{}, Overrides{})
+	p.Bases, p.Dockerfiles = "ghcr.io/acme/bases", []DockerfilePlan{{Base: "dockerfile:base"}}
+	p.BuildCache, p.Sign = "ghcr.io/acme/cache", "env://KEY"
+	limited, err := p.limitedTo(v1.Platform{OS: "linux", Architecture: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limited.Bases != p.Bases || len(limited.Dockerfiles) != 1 {
+		t.Errorf("the bases from Dockerfiles are %v in %q, want %v in %q", limited.Dockerfiles, limited.Bases, p.Dockerfiles, p.Bases)
+	}
+	if limited.BuildCache != p.BuildCache || limited.Sign != p.Sign {
+		t.Errorf("build cache %q is checked with key %q, want %q with %q", limited.BuildCache, limited.Sign, p.BuildCache, p.Sign)
+	}
+}
+
 // An engine gets the image that it runs best, and nothing else is compiled.
 func TestLimitedTo(t *testing.T) {
 	p := plan(t, project(t, oneMain()), Project{Platforms: []string{"linux/amd64", "linux/amd64/v3", "linux/arm64", "linux/arm/v6", "linux/arm/v7"}}, Overrides{})
