@@ -129,13 +129,9 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 	}
 	r.Revision, r.Version = m.Annotations[ociKeys+"revision"], m.Annotations[ociKeys+"version"]
 	plan := r.w.plan
-	i := slices.IndexFunc(plan.ImagePlans, func(ip ImagePlan) bool {
-		return slices.Contains(ip.Repositories, r.at.Context().Name()) || ip.Name == m.Annotations[ociKeys+"title"]
-	})
-	if i < 0 {
+	if r.Image = plan.imageOf(r.at.Context().Name(), m.Annotations[ociKeys+"title"]); r.Image == "" {
 		return fmt.Errorf("%s: the project has no image that goes to this repository, or is called %q", r.Ref, m.Annotations[ociKeys+"title"])
 	}
-	r.Image = plan.ImagePlans[i].Name
 	if d, err := r.attached(ctx); err != nil || d != nil {
 		r.differ(d)
 		return err
@@ -197,6 +193,27 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 		return fmt.Errorf("%s: %w", r.Ref, err)
 	}
 	return r.compare(ctx, b)
+}
+
+// imageOf is the name of the image that goes to a repository and has the title. Of
+// several in one repository the title decides; an image of either is enough, as an
+// index may have been copied or its title changed. Empty: there is none.
+func (p *Plan) imageOf(repository, title string) string {
+	var best string
+	most := 0
+	for _, ip := range p.ImagePlans {
+		score := 0
+		if slices.Contains(ip.Repositories, repository) {
+			score += 2
+		}
+		if title == ip.Name || title != "" && title == ip.Annotations[ociKeys+"title"] {
+			score++
+		}
+		if score > most {
+			best, most = ip.Name, score
+		}
+	}
+	return best
 }
 
 // pins are the bases that the index was built on. Where its platforms' images have

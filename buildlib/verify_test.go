@@ -144,6 +144,30 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+// Images may share a repository: then the title tells which one an index is of.
+func TestImageOf(t *testing.T) {
+	p := plan(t, project(t, oneMain()), Project{Registries: []string{"ghcr.io/acme"}, Images: []Image{
+		{Name: "server"},
+		{Name: "server-alpine", Repository: "server", Binaries: []string{"server"}, Tags: []string{"alpine"}},
+		{Name: "titled", Repository: "server", Binaries: []string{"server"}, Tags: []string{"titled"}, Labels: map[string]string{ociKeys + "title": "Acme"}},
+		{Name: "other", Binaries: []string{"server"}},
+	}}, Overrides{})
+	for _, tt := range []struct{ repository, title, want string }{
+		{"ghcr.io/acme/server", "server", "server"},
+		{"ghcr.io/acme/server", "server-alpine", "server-alpine"},
+		{"ghcr.io/acme/server", "Acme", "titled"},
+		{"ghcr.io/acme/server", "", "server"},
+		{"ghcr.io/acme/other", "server", "other"},
+		{"docker.io/copy/server", "server-alpine", "server-alpine"},
+		{"docker.io/copy/server", "gone", ""},
+		{"docker.io/copy/server", "", ""},
+	} {
+		if got := p.imageOf(tt.repository, tt.title); got != tt.want {
+			t.Errorf("%s, titled %q, is of image %q, want %q", tt.repository, tt.title, got, tt.want)
+		}
+	}
+}
+
 func check(t *testing.T, dir string, p Project, ref string, status int, want string) {
 	t.Helper()
 	p.Dir = dir
