@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ type parametersGo struct {
 }
 
 // parameters are what decided how a platform's image was made, as provenance
-// says it: nothing of this machine.
+// says it, without the project's folder on this machine.
 func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 	type call struct {
 		Args     []string `json:"args"`
@@ -77,8 +78,13 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		Builds []call       `json:"builds,omitempty"`
 		Image  PlatformPlan `json:"image"`
 	}
-	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.Go.Flags, p.Go.Experiment, p.Go.FIPS140}
+	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.portable(p.Go.Flags), p.Go.Experiment, p.Go.FIPS140}
 	all.Image.Tags = nil // they say nothing of how it was made
+	all.Image.Base = p.portable(pp.Base)
+	if pp.Lock != nil {
+		lock := *pp.Lock
+		lock.Base, all.Image.Lock = all.Image.Base, &lock
+	}
 	for _, c := range p.Compiles {
 		used := func(m Main) bool {
 			return slices.ContainsFunc(pp.Binaries, func(b PlacedBinary) bool { return b.Binary == m.Binary })
@@ -86,7 +92,13 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		if c.Platform != pp.Platform || !slices.ContainsFunc(c.Mains, used) {
 			continue
 		}
-		made := call{Args: c.Args, Env: c.Env}
+		var made call
+		for _, arg := range c.Args {
+			made.Args = append(made.Args, p.portable(arg))
+		}
+		for _, variable := range c.Env {
+			made.Env = append(made.Env, p.portable(variable))
+		}
 		for _, m := range c.Mains {
 			if used(m) {
 				made.Packages = append(made.Packages, m.Package)
@@ -94,12 +106,29 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		}
 		all.Builds = append(all.Builds, made)
 	}
-	data, err := json.Marshal(all)
-	if err != nil {
-		return nil, err
+	return json.Marshal(all)
+}
+
+var (
+	pathStart  = regexp.MustCompile(`(^|[\s=,:;"'])(//|-[A-Za-z]+)?$`) // before a path: file://PATH, -IPATH
+	nameGoesOn = regexp.MustCompile(`^[\w.-]`)
+)
+
+// portable replaces the project's folder by a dot, where a path in an argument or a
+// variable begins with it.
+func (p *Plan) portable(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		rest, ok := strings.CutPrefix(text[i:], p.Dir)
+		if ok && pathStart.MatchString(text[:i]) && !nameGoesOn.MatchString(rest) {
+			b.WriteByte('.')
+			i += len(p.Dir)
+		} else {
+			b.WriteByte(text[i])
+			i++
+		}
 	}
-	quoted, err := json.Marshal(p.Dir)
-	return bytes.ReplaceAll(data, bytes.Trim(quoted, `"`), []byte(".")), err
+	return b.String()
 }
 
 // contents finds out what a platform's image is made of, for its evidence.

@@ -227,6 +227,35 @@ func TestRefusedArtifacts(t *testing.T) {
 	}
 }
 
+// The project's folder isn't in provenance, and what only resembles it stays.
+func TestParameters(t *testing.T) {
+	p := &Plan{Dir: "/app", Go: Toolchain{Flags: "-modfile=/app/other.mod"}, Compiles: []Compile{{
+		Args:  []string{"-ldflags=-X example.com/app/version.Name=x", "-overlay=/app/overlay.json"},
+		Env:   []string{"CC=/app/cc", "CGO_CFLAGS=-I/app/include -I/app-data", "GOPROXY=file:///app/proxy", "LIST=/app:/app/app"},
+		Mains: []Main{{Binary: "server", Package: "example.com/app/cmd/server"}},
+	}}}
+	pp := PlatformPlan{
+		Base: "oci:/app/base", Lock: &PackageLock{Base: "oci:/app/base"},
+		Binaries: []PlacedBinary{{Binary: "server", Path: "/app/server"}}, Smoke: []string{"/app/check"},
+	}
+	data, err := p.parameters(pp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"flags":"-modfile=./other.mod"`, `"-ldflags=-X example.com/app/version.Name=x"`, `"-overlay=./overlay.json"`,
+		`"CC=./cc"`, `"CGO_CFLAGS=-I./include -I/app-data"`, `"GOPROXY=file://./proxy"`, `"LIST=.:./app"`,
+		`"example.com/app/cmd/server"`, `"path":"/app/server"`, `"/app/check"`,
+	} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("parameters lack %s:\n%s", want, data)
+		}
+	}
+	if n := strings.Count(string(data), `"base":"oci:./base"`); n != 2 || pp.Lock.Base != "oci:/app/base" {
+		t.Errorf("the base is there %d times, and in the plan's lock %s:\n%s", n, pp.Lock.Base, data)
+	}
+}
+
 // Several machines say the same as one.
 func TestEvidenceOfFleet(t *testing.T) {
 	dir := project(t, oneMain())
