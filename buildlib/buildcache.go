@@ -26,15 +26,15 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// buildCache brings what go compiled on other machines into GOCACHE, and the modules
-// that it fetched there into GOMODCACHE, and takes there what is of this machine. Nothing in it is needed: whatever goes wrong is a
-// warning. The nil buildCache has nothing.
+// buildCache restores the packages that go compiled on other machines to GOCACHE, and
+// the modules that it fetched there to GOMODCACHE, and adds this machine's. No build
+// needs it, so whatever goes wrong is a warning. A nil buildCache is empty.
 type buildCache struct {
 	w       *workspace
 	repo    name.Repository
-	key     *evidence.Key // signs the cache, and must have; nil: the project signs nothing
+	key     *evidence.Key // signs the cache and verifies it; nil: the project signs nothing
 	parts   []*cachePart
-	modules *cachePart // nil: none are looked for
+	modules *cachePart // nil: go needs none
 	folder  gocache.Folder
 	packs   chan struct{} // slots of packs being restored
 	warning sync.Once
@@ -44,16 +44,15 @@ type buildCache struct {
 }
 
 const (
-	// cachePatience bounds the wait for a registry of which nobody knows whether it
-	// has anything.
+	// cachePatience bounds the wait for a registry that may not even have a cache.
 	cachePatience = 5 * time.Second
-	// cachePacks is how many packs are fetched and unpacked at once: one keeps
-	// a processor busy, and several a line.
+	// cachePacks is how many packs are fetched and unpacked at once: a single one
+	// keeps a processor busy, but not the network.
 	cachePacks = 4
 )
 
-// cacheTag names what go compiles for c: all that the go command makes its
-// action IDs of, but the source.
+// cacheTag names the packages that go compiles for c, by all that goes into the go
+// command's action IDs except the source.
 func (p *Plan) cacheTag(c Compile) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q", p.Go.Version, p.Go.Experiment, p.Go.FIPS140, p.Go.Flags, c.Env, c.PackageFlags))
 	version := strings.Map(func(r rune) rune {
@@ -65,8 +64,8 @@ func (p *Plan) cacheTag(c Compile) string {
 	return fmt.Sprintf("%.60s-%s-%x", version, strings.ReplaceAll(c.Platform.String(), "/", "-"), sum[:6])
 }
 
-// restoreBuildCache begins to restore what the plan's Compiles will use, in
-// their order. It ends with ctx.
+// restoreBuildCache begins to restore what the plan's Compiles need, in their order.
+// It stops when ctx ends.
 func (w *workspace) restoreBuildCache(ctx context.Context, g *errgroup.Group) *buildCache {
 	if w.plan.BuildCache == "" {
 		return nil
@@ -99,7 +98,7 @@ func (w *workspace) restoreBuildCache(ctx context.Context, g *errgroup.Group) *b
 	return c
 }
 
-// platformPart is a part for what call compiles.
+// platformPart makes the part for the packages that call compiles.
 func (c *buildCache) platformPart(call Compile) *cachePart {
 	p := newCachePart(c.w.plan.cacheTag(call), "go compiles what is missing")
 	p.platform, p.spec = call.Platform.String(), call.Platform.spec()
@@ -113,7 +112,7 @@ func (c *buildCache) platformPart(call Compile) *cachePart {
 	return p
 }
 
-// part is the one that call's packages are in; nil: none.
+// part is the part with call's packages; nil if there is none.
 func (c *buildCache) part(call Compile) *cachePart {
 	if c == nil {
 		return nil
@@ -127,20 +126,23 @@ func (c *buildCache) part(call Compile) *cachePart {
 	return nil
 }
 
-// warn says once that the cache is of less use than it might be.
+// warn reports a problem that makes a build slower: the first as a warning, further
+// ones in the log.
 func (c *buildCache) warn(p *cachePart, err error) {
 	if c.w.ctx.Err() != nil {
 		return
 	}
 	text := fmt.Sprintf("build cache %s:%s: %v: %s", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err), p.without)
-	said := false
-	c.warning.Do(func() { said = true; c.w.tell(StepWarn, text) })
-	if !said {
+	first := false
+	c.warning.Do(func() { first = true })
+	if first {
+		c.w.tell(StepWarn, text)
+	} else {
 		c.w.log("%s", text)
 	}
 }
 
-// restore restores all parts. Whichever has what it needs is ready.
+// restore restores all parts. Each is ready as soon as it is complete.
 func (c *buildCache) restore(ctx context.Context) {
 	parts := c.parts
 	if c.modules != nil { // first, because go asks what to compile when they are there
@@ -174,8 +176,8 @@ func (c *buildCache) restore(ctx context.Context) {
 	wait.Wait()
 }
 
-// restorePart restores a part: when turn is closed, and it calls begun when it
-// needs no more of the slots.
+// restorePart restores a part once turn is closed. It calls begun when its last pack
+// has a slot.
 func (c *buildCache) restorePart(ctx context.Context, p *cachePart, turn <-chan struct{}, begun func()) {
 	defer begun()
 	x, err := c.index(ctx, p)
@@ -246,34 +248,34 @@ func (c *buildCache) restorePack(ctx context.Context, p *cachePart, pack gocache
 		return 0, err
 	}
 	defer r.Close()
-	from := &remembering{r: r}
+	from := &errorReader{r: r}
 	n, err = p.unpack(ctx, pack, from)
 	if err != nil && from.err == nil && ctx.Err() == nil && !errors.As(err, new(*fs.PathError)) {
-		p.lose(pack.Digest) // it is not the line, nor this machine's disk
+		p.lose(pack.Digest) // neither the network nor this machine's disk is to blame
 	}
 	return n, err
 }
 
-// remembering remembers why it ended, if that was no end of what it reads.
-type remembering struct {
+// errorReader keeps the error that ended it early.
+type errorReader struct {
 	r   io.Reader
 	err error
 }
 
-func (m *remembering) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
+func (e *errorReader) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
 	if err != nil && err != io.EOF {
-		m.err = err
+		e.err = err
 	}
 	return n, err
 }
 
-// errForeign is the error of an image that is no build cache's.
+// errForeign is the error of an image that isn't a build cache of this project.
 type errForeign struct{ error }
 
 func (e errForeign) Unwrap() error { return e.error }
 
-// index reads what the part's image has.
+// index reads the index of the part's image.
 func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, err error) {
 	short, cancel := context.WithTimeout(ctx, cachePatience)
 	defer cancel()
@@ -283,7 +285,7 @@ func (c *buildCache) index(ctx context.Context, p *cachePart) (x gocache.Index, 
 	}
 	d, signature, err := gocache.Config(m.Raw)
 	if err == nil {
-		err = c.trusts(d.Digest, signature)
+		err = c.checkSignature(d.Digest, signature)
 	}
 	if err != nil {
 		return x, errForeign{err}
@@ -308,8 +310,8 @@ func isNotFound(err error) bool {
 	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
 }
 
-// before waits until what call needs is restored, its executables included. after is
-// to be called with what go has built.
+// before waits until what call needs is restored, including executables. after must
+// be called with the executables that go has built.
 func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (after func([]gotool.Executable), err error) {
 	p := c.part(call)
 	if p == nil {
@@ -318,8 +320,8 @@ func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (
 	if err := p.await(ctx); err != nil {
 		return nil, err
 	}
-	travels := c.folder != "" && executablesTravel(call)
-	if travels {
+	portable := c.folder != "" && portableExecutables(call)
+	if portable {
 		if err := adoptExecutables(ctx, c.folder, call, b); err != nil {
 			c.w.log("build cache: an executable is left out: %v", err)
 		}
@@ -329,7 +331,7 @@ func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (
 	}
 	since := c.folder.Rest(time.Now())
 	return func(executables []gotool.Executable) {
-		if travels {
+		if portable {
 			if err := keepExecutables(c.folder, call, executables, c.room); err != nil {
 				c.w.log("build cache: an executable is left out: %v", err)
 			}
@@ -346,7 +348,7 @@ func (c *buildCache) before(ctx context.Context, call Compile, b gotool.Build) (
 	}, nil
 }
 
-// awaitModules waits until modules are restored.
+// awaitModules waits until the modules are restored.
 func (c *buildCache) awaitModules(ctx context.Context) error {
 	if c == nil || c.modules == nil {
 		return nil
@@ -354,7 +356,7 @@ func (c *buildCache) awaitModules(ctx context.Context) error {
 	return c.modules.await(ctx)
 }
 
-// room reports whether an executable of the size may be added, and if so, counts it.
+// room reports whether an executable of that size may be added, and counts it if so.
 func (c *buildCache) room(size int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -365,27 +367,27 @@ func (c *buildCache) room(size int64) bool {
 	return true
 }
 
-// write adds to the part's image what go used and it lacks.
+// write adds to the part's image what go has used and the image lacks.
 func (c *buildCache) write(ctx context.Context, p *cachePart) {
 	step := c.w.begin(StepKeep, p.tag, p.platform)
-	said, err := c.tryWrite(ctx, p, step)
+	summary, err := c.tryWrite(ctx, p, step)
 	for range 3 {
 		lost, ok := errors.AsType[*gocache.Lost](err)
 		if !ok {
 			break
 		}
 		p.lose(lost.Digest)
-		said, err = c.tryWrite(ctx, p, step)
+		summary, err = c.tryWrite(ctx, p, step)
 	}
 	if err != nil {
 		step.Failed(err)
 		c.w.tell(StepWarn, fmt.Sprintf("build cache %s:%s: not written: %v", c.w.plan.BuildCache, p.tag, c.w.client.Clean(err)))
 		return
 	}
-	step.Done(said)
+	step.Done(summary)
 }
 
-func (c *buildCache) tryWrite(ctx context.Context, p *cachePart, step *Running) (said string, err error) {
+func (c *buildCache) tryWrite(ctx context.Context, p *cachePart, step *Running) (summary string, err error) {
 	// Another run may have written it meanwhile.
 	x, err := c.index(ctx, p)
 	if errors.As(err, new(errForeign)) {

@@ -440,7 +440,7 @@ func TestBuildCacheSignature(t *testing.T) {
 		{"an image's", ours, config, string(image), false},
 		{"no signature", ours, config, "{}", false},
 	} {
-		if err := test.c.trusts(test.config, test.signature); (err == nil) != test.good {
+		if err := test.c.checkSignature(test.config, test.signature); (err == nil) != test.good {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}

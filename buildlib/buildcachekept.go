@@ -15,25 +15,27 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// Executables travel with the build cache, too, as outputs of actions of our own,
-// so that mains which didn't change aren't linked on a machine that is new. They
-// are large, and with a version in them each commit's are others. So of each main
-// a note of its digest travels, and itself only when a second build made the same.
+// The build cache also has executables, as outputs of actions of our own, so that a
+// new machine doesn't link mains that didn't change. They are large, and if they
+// contain a version, each commit's differ. So a build adds a note of each executable's
+// digest, and the executable itself only if an earlier build noted the same.
 
 const (
-	// maxKept is how many bytes of executables a build adds to the cache, or it is one.
+	// maxKept bounds the executables that a build adds to the cache, in bytes. A single
+	// one may be larger.
 	maxKept = 32 << 20
-	// maxExecutable is how large one may be, in bytes. They compress to about half.
+	// maxExecutable bounds each one, in bytes. They compress to about half.
 	maxExecutable = 128 << 20
 )
 
-// executablesTravel reports whether they are the same wherever the call runs: a C
-// linker is this machine's.
-func executablesTravel(call Compile) bool { return !slices.Contains(call.Env, "CGO_ENABLED=1") }
+// portableExecutables reports whether a call's executables are the same wherever it
+// runs: a C linker is this machine's.
+func portableExecutables(call Compile) bool { return !slices.Contains(call.Env, "CGO_ENABLED=1") }
 
-// executableAction names what the cache has of one of the call's mains.
-func executableAction(what string, call Compile, m Main) gocache.ID {
-	return sha256.Sum256(fmt.Appendf(nil, "multimage %s 1 %q %q %q", what, call.Platform, call.Folder, m.Package))
+// executableAction is the action ID of the digest or the executable of one of the
+// call's mains.
+func executableAction(kind string, call Compile, m Main) gocache.ID {
+	return sha256.Sum256(fmt.Appendf(nil, "multimage %s 1 %q %q %q", kind, call.Platform, call.Folder, m.Package))
 }
 
 // noteOf is the entry that notes an executable's digest.
@@ -41,7 +43,7 @@ func noteOf(call Compile, m Main, digest v1.Hash) gocache.Entry {
 	return gocache.Entry{Action: executableAction("digest", call, m), Output: sha256.Sum256([]byte(digest.String())), Size: int64(len(digest.String()))}
 }
 
-// adoptExecutables puts those that folder has of the last build into b's kept folder.
+// adoptExecutables puts the last build's executables from folder into b's kept folder.
 func adoptExecutables(ctx context.Context, folder gocache.Folder, call Compile, b gotool.Build) error {
 	for _, m := range call.Mains {
 		e, path, ok := folder.Find(executableAction("executable", call, m))
@@ -51,7 +53,7 @@ func adoptExecutables(ctx context.Context, folder gocache.Folder, call Compile, 
 		digest := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(e.Output[:])}
 		last, _, ok := folder.Find(executableAction("digest", call, m))
 		if !ok || last != noteOf(call, m, digest) {
-			continue // it was another by then
+			continue // a later build made another
 		}
 		if err := b.Adopt(ctx, m.File, path, digest); err != nil {
 			return err
@@ -60,9 +62,8 @@ func adoptExecutables(ctx context.Context, folder gocache.Folder, call Compile, 
 	return nil
 }
 
-// keepExecutables adds to folder notes of the executables, in the order of the call's
-// mains, and those that are as they were noted before, if room says that there is
-// room for so many bytes more.
+// keepExecutables adds notes of the executables to folder, in the order of the call's
+// mains, and the executables that were noted before, if room has room for their bytes.
 func keepExecutables(folder gocache.Folder, call Compile, executables []gotool.Executable, room func(size int64) bool) error {
 	for i, m := range call.Mains {
 		e := executables[i]
@@ -79,7 +80,7 @@ func keepExecutables(folder gocache.Folder, call Compile, executables []gotool.E
 			return err
 		}
 		if had, _, ok := folder.Find(entry.Action); (!ok || had != entry) && !room(e.Size) {
-			continue // it is a later build's turn
+			continue // a later build may add it
 		}
 		if err := keepFile(folder, entry, e.Path); err != nil {
 			return err

@@ -14,18 +14,18 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/modcache"
 )
 
-// Modules travel with the build cache, too, as outputs of actions of our own: one for
-// each line of go.sum. So the project says what to look for, and whether what is found
+// The build cache also has modules, as outputs of actions of our own, one for each
+// line of go.sum. So the project says what to look for, and whether what is found
 // is right: the cache has only bytes. go would fetch zips, hash and unpack them.
 
-// modulesTag is of the image that has modules. They are the same for each Go and
-// each platform.
+// modulesTag is the tag of the image with modules, which are the same for every Go and
+// platform.
 const modulesTag = "modules"
 
-// modules are those that go.sum names, by the actions that stand for them.
+// modules are those that go.sum names.
 type modules struct {
 	folder modcache.Folder
-	sums   map[gocache.ID]modcache.Sum
+	sums   map[gocache.ID]modcache.Sum // by their actions
 	log    func(format string, args ...any)
 }
 
@@ -41,8 +41,8 @@ func modulesPart(ctx context.Context, p *Plan, log func(format string, args ...a
 	return part
 }
 
-// newModules reads what go.sum names, which is nothing of use outside of a module, or
-// if the modules are in vendor.
+// newModules reads the plan's go.sum files. There are no modules to cache outside of a
+// module, or if they are vendored.
 func newModules(ctx context.Context, p *Plan, log func(format string, args ...any)) *modules {
 	m := &modules{modcache.Folder{Path: p.Go.ModCache}, map[gocache.ID]modcache.Sum{}, log}
 	m.folder.Writable = slices.ContainsFunc(gotool.SplitFlags(p.Go.Flags), func(flag string) bool { return gotool.FlagName(flag) == "modcacherw" })
@@ -58,7 +58,7 @@ func newModules(ctx context.Context, p *Plan, log func(format string, args ...an
 	return m
 }
 
-// sumFiles are the plan's go.sum files, be they there or not.
+// sumFiles are the plan's go.sum files, whether they exist or not.
 func sumFiles(ctx context.Context, p *Plan, log func(format string, args ...any)) []string {
 	files := []string{filepath.Join(filepath.Dir(p.Go.Module), "go.sum")}
 	for _, call := range p.Compiles {
@@ -77,7 +77,7 @@ func sumFiles(ctx context.Context, p *Plan, log func(format string, args ...any)
 	return files
 }
 
-// lacks reports whether the action stands for something that isn't here.
+// lacks reports whether the action is that of a module that isn't here.
 func (m *modules) lacks(action gocache.ID) bool {
 	s, ok := m.sums[action]
 	return ok && !m.folder.Has(s)
@@ -102,7 +102,7 @@ func (m *modules) unpack(ctx context.Context, pack gocache.Pack, layer io.Reader
 	return n, errors.Join(append(wrong, err)...)
 }
 
-// update adds to the index what is here of go.sum: go fetches what it needs.
+// update adds to the index those modules of go.sum that go has fetched.
 func (m *modules) update(ctx context.Context, x gocache.Index, temp string) (gocache.Index, bool, error) {
 	known := map[gocache.ID]bool{}
 	for _, pack := range x.Packs {

@@ -10,23 +10,23 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gocache"
 )
 
-// cachePart is an image of the cache: for what is compiled by one Go for one
-// platform in one way, or for modules.
+// cachePart is an image of the cache: packages that one Go compiled for one platform
+// with the same settings, or modules.
 type cachePart struct {
 	tag      string
 	platform string
 	spec     v1.Platform   // of the image
-	without  string        // what go does where the part doesn't help
-	ready    chan struct{} // closed when it is restored, as far as it will be
+	without  string        // what go does without the part
+	ready    chan struct{} // closed when it is restored, as far as that is possible
 
-	// missing are the packs that have something which isn't here; unpack restores
-	// one of them, and returns how many entries that were; update is the index's Update.
+	// missing lists the packs with entries that this machine lacks; unpack restores a
+	// pack, and returns the number of its entries; update is as gocache.Index.Update.
 	missing func(x gocache.Index) []gocache.Pack
 	unpack  func(ctx context.Context, pack gocache.Pack, layer io.Reader) (int, error)
 	update  func(ctx context.Context, x gocache.Index, temp string) (gocache.Index, bool, error)
 
 	mu    sync.Mutex
-	lost  map[v1.Hash]bool // packs that were found to be of no use
+	lost  map[v1.Hash]bool // packs that are damaged or gone
 	calls int              // of go build that have yet to end
 	used  []gocache.Entry
 }
@@ -45,7 +45,7 @@ func (p *cachePart) await(ctx context.Context) error {
 	}
 }
 
-// lose notes a pack that is of no use.
+// lose notes that a pack is damaged or gone.
 func (p *cachePart) lose(pack v1.Hash) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

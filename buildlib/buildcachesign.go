@@ -8,12 +8,12 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/evidence"
 )
 
-// cacheType is of what is signed of a build cache, so that no other signature of the
-// same key will do.
+// cacheType is the predicate type of a build cache's signature, so that no other
+// signature by the same key will do.
 const cacheType = "https://github.com/multimage/multimage/build-cache/v1"
 
-// sign returns what signs the configuration of an image of the cache; nil: the
-// project signs nothing.
+// sign returns a function that signs the configuration of an image of the cache; nil
+// if the project signs nothing.
 func (c *buildCache) sign() func(v1.Hash) (string, error) {
 	if c.key == nil {
 		return nil
@@ -31,9 +31,9 @@ func (c *buildCache) sign() func(v1.Hash) (string, error) {
 	}
 }
 
-// trusts is an error unless the project's key, if there is one, has signed the
-// configuration.
-func (c *buildCache) trusts(config v1.Hash, signature string) error {
+// checkSignature is an error unless the project's key, if there is one, has signed
+// the configuration.
+func (c *buildCache) checkSignature(config v1.Hash, signature string) error {
 	if c.key == nil {
 		return nil
 	}

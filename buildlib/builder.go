@@ -30,7 +30,7 @@ type Options struct {
 	// Engine is where Load puts images: docker, podman, nerdctl, or a cluster of kind,
 	// k3d or minikube. Zero: Docker or Podman, whichever answers. If it is one that can,
 	// docker, podman or buildah, it also builds bases and runs the tests of images that
-	// need an engine; else the first that answers does.
+	// need an engine; otherwise the first that answers does.
 	Engine string
 	// Keychain finds the credentials of registries. Nil: those of
 	// REGISTRY_AUTH_FILE, Docker and Podman, in this order, then GITHUB_TOKEN
@@ -56,13 +56,15 @@ type Builder struct {
 	ctx   context.Context // ends with Open's, and with Close
 	close context.CancelFunc
 
-	pins map[Platform]pinnedBase // of the bases of a plan's one image; nil: what their references name now counts
+	// pins replace the bases of the plan's only image, for Verify. Nil: the bases are
+	// what their references lead to now.
+	pins map[Platform]pinnedBase
 
 	mu  sync.Mutex // held by the stage that runs
 	run runState
 }
 
-// pinnedBase is a base as an image says that it was.
+// pinnedBase is a base that a published image names.
 type pinnedBase struct {
 	ref    string
 	digest v1.Hash
@@ -79,7 +81,7 @@ type runState struct {
 	smoked      sync.Map // by image: *smokeRun
 }
 
-// once is a stage's result, kept for the second call of it.
+// once keeps a stage's result for later calls.
 type once[T any] struct {
 	done  bool
 	value T
@@ -94,7 +96,7 @@ func (o *once[T]) do(f func() (T, error)) (T, error) {
 	return o.value, o.err
 }
 
-// errClosed is the cause of a stage's end that Close ended.
+// errClosed is the cause of the context of a stage that Close ended.
 var errClosed = errors.New("the builder is closed")
 
 // Open makes a Builder for a plan: Project.Plan's, or one read from its JSON. It
@@ -120,8 +122,8 @@ func Open(ctx context.Context, plan *Plan, o Options) (*Builder, error) {
 // Plan returns the plan that the Builder carries out.
 func (b *Builder) Plan() *Plan { return b.plan }
 
-// Close ends the stage that is running, if any, and waits for its end. No stage can
-// run after it.
+// Close stops the stage that is running, if any, and waits until it has ended. No
+// stage can run afterwards.
 func (b *Builder) Close() error {
 	b.close()
 	b.mu.Lock()
@@ -129,12 +131,12 @@ func (b *Builder) Close() error {
 	return nil
 }
 
-// with returns a Builder for a part of b's plan, and with a memory of its own.
+// with returns a Builder for a part of b's plan. It shares no results with b.
 func (b *Builder) with(part *Plan) *Builder {
 	return &Builder{plan: part, options: b.options, progress: b.progress, ctx: b.ctx}
 }
 
-// within runs a stage in the output folder, locked, and with the cache.
+// within runs a stage with the output folder locked and the cache open.
 func within[T any](ctx context.Context, b *Builder, stage func(context.Context, *workspace) (T, error)) (result T, err error) {
 	w, ctx, err := b.open(ctx)
 	if err != nil {
@@ -157,8 +159,8 @@ type Workspace struct {
 	Cache string // as in Options, absolute
 }
 
-// Within runs a step of the caller's as a stage: with the output folder locked,
-// and no other stage running.
+// Within runs the caller's step as a stage: the output folder is locked, and no
+// other stage runs.
 func (b *Builder) Within(ctx context.Context, step func(context.Context, Workspace) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +170,8 @@ func (b *Builder) Within(ctx context.Context, step func(context.Context, Workspa
 	return err
 }
 
-// Begin reports to Options.Progress that a step of the caller's begins. Running's
-// Done or Failed reports its end.
+// Begin reports to Options.Progress that a step of the caller's begins. Its end is
+// reported by Done or Failed.
 func (b *Builder) Begin(e Event) *Running { return b.beginEvent(e) }
 
 // Report passes an event to Options.Progress.
@@ -179,7 +181,7 @@ func (b *Builder) Report(e Event) {
 	}
 }
 
-// built is an image as the stages hand it on.
+// built is an image as stages pass it on.
 type built struct {
 	plan   ImagePlan
 	index  v1.ImageIndex
@@ -191,8 +193,8 @@ type built struct {
 	ImageResult
 }
 
-// compilation is the running of a plan's Compiles. Each ends by itself, so
-// that images of one platform are assembled while the next one compiles.
+// compilation is a plan's Compiles while they run. Each ends by itself, so that
+// images of one platform are assembled while the next one compiles.
 type compilation struct {
 	calls []compiled // as Plan.Compiles
 }
@@ -205,16 +207,16 @@ type compiled struct {
 
 	mu          sync.Mutex
 	executables []gotool.Executable
-	again       map[string]bool // the paths of those that were built again
+	rebuilt     map[string]bool // by path: damaged ones that were built again
 }
 
-// statement is what there is to say of an index, or of one platform's image.
+// statement is the evidence of an index, or of one platform's image.
 type statement struct {
-	name      string        // of the files: index, linux-arm64
+	name      string        // starts the files' names: index, linux-arm64
 	of        v1.Descriptor // what it is about
 	subject   evidence.Subject
 	documents []evidence.Document
-	// bundles are the signed statements, once they are signed; the first is the
-	// signature of the image itself.
+	// bundles are the signed statements; none before they are signed. The first is
+	// the signature of the image itself.
 	bundles []evidence.Document
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// checkInputs refuses what can't be built well, and warns of what the version
-// doesn't tell.
+// checkInputs is an error if the output folder or the cache would be embedded, and
+// warns of files that are left out because cgo is off.
 func (w *workspace) checkInputs(all []gotool.Inputs) error {
 	p := w.plan
 	for _, in := range all {
@@ -33,7 +34,7 @@ func (w *workspace) checkInputs(all []gotool.Inputs) error {
 	return nil
 }
 
-// withoutCgo are the packages that lack files because cgo is off.
+// withoutCgo lists the packages that lack files because cgo is off.
 func withoutCgo(all []gotool.Inputs) []string {
 	var names []string
 	for _, in := range all {
@@ -43,7 +44,8 @@ func withoutCgo(all []gotool.Inputs) []string {
 	return slices.Compact(names)
 }
 
-// warnOfSources names what is compiled in, and the revision says nothing of.
+// warnOfSources warns of files that are compiled in and that the revision doesn't
+// cover.
 func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) error {
 	p, top := w.plan, w.plan.Checkout.Folder
 	if top == "" || p.Revision == "" {
@@ -68,40 +70,35 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 		}
 	}
 	if len(outside) > 0 {
-		var names []string
-		for name := range outside {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		w.tell(StepWarn, fmt.Sprintf("compiled in from outside the repository, so the version does not cover it: %s", wording.List(names, 5)))
+		w.tell(StepWarn, "compiled in from outside the repository, so the version does not cover it: "+wording.List(slices.Sorted(maps.Keys(outside)), 5))
 	}
-	for _, silent := range []struct {
-		look func(context.Context, string, []string) ([]string, error)
-		does string
+	for _, unseen := range []struct {
+		find func(context.Context, string, []string) ([]string, error)
+		text string
 	}{
 		{git.Excluded, "git ignores what go compiles in"},
 		{git.Unwatched, "git is told not to look at what go compiles in (assume-unchanged, skip-worktree)"},
 	} {
-		files, err := silent.look(ctx, top, own)
+		files, err := unseen.find(ctx, top, own)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			w.log("can't tell whether %s: %v", silent.does, err)
+			w.log("can't tell whether %s: %v", unseen.text, err)
 		}
 		if len(files) > 0 {
 			for i, file := range files {
 				files[i] = p.relative(file)
 			}
-			w.tell(StepWarn, fmt.Sprintf("%s, so the version does not cover it: %s", silent.does, wording.List(files, 5)))
+			w.tell(StepWarn, fmt.Sprintf("%s, so the version does not cover it: %s", unseen.text, wording.List(files, 5)))
 		}
 	}
 	return nil
 }
 
-// unchanged is an error if what is built was changed since the plan was made,
-// or since go began to read it: then one platform's binaries may be of other
-// source than the next one's, and none of the commit.
+// unchanged is an error if the source has changed since the plan was made, or since
+// go began to read it: then the binaries may differ in source from one platform to
+// the next, and from the commit.
 func (w *workspace) unchanged(ctx context.Context) error {
 	changed, err := w.changes(ctx)
 	if err != nil || len(changed) == 0 {
@@ -124,7 +121,7 @@ func (b *Builder) Stale(ctx context.Context) (bool, error) {
 	return len(changed) > 0, err
 }
 
-// changes are what unchanged and Stale look for, sorted.
+// changes lists what has changed, for unchanged and Stale, sorted.
 func (b *Builder) changes(ctx context.Context) ([]string, error) {
 	p := b.plan
 	var changed []string

@@ -143,7 +143,7 @@ func cgoHint(err error, in gotool.Inputs) string {
 func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.again[path] {
+	if c.rebuilt[path] {
 		return nil // for another image that has it
 	}
 	w.log("%s is damaged: it is built again", path)
@@ -155,10 +155,10 @@ func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) er
 		return fmt.Errorf("%s: go build %s: %w", c.Platform, packagesOf(c.Mains), err)
 	}
 	c.executables = executables
-	if c.again == nil {
-		c.again = map[string]bool{}
+	if c.rebuilt == nil {
+		c.rebuilt = map[string]bool{}
 	}
-	c.again[path] = true
+	c.rebuilt[path] = true
 	return nil
 }
 

@@ -17,8 +17,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/evidence"
 )
 
-// statements are what is said of b: first of the index, then of each platform's
-// image.
+// statements are the evidence of b: first of the index, then of each platform's image.
 func (p *Plan) statements(b *built) ([]statement, error) {
 	if len(p.Evidence) == 0 && p.Sign == "" {
 		return nil, nil
@@ -57,7 +56,7 @@ func (p *Plan) statements(b *built) ([]statement, error) {
 // platformFile is a platform as a part of a file's name.
 func platformFile(platform string) string { return strings.ReplaceAll(platform, "/", "-") }
 
-// parametersGo is the toolchain, as parameters say it.
+// parametersGo is the toolchain in parameters.
 type parametersGo struct {
 	Version    string `json:"version"`
 	Flags      string `json:"flags,omitempty"`
@@ -65,8 +64,8 @@ type parametersGo struct {
 	FIPS140    string `json:"fips140,omitempty"`
 }
 
-// parameters are what decided how a platform's image was made, as provenance
-// says it, without the project's folder on this machine.
+// parameters, in provenance, are what decided how a platform's image was made. They
+// don't name the project's folder on this machine.
 func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 	type call struct {
 		Args     []string `json:"args"`
@@ -79,7 +78,7 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		Image  PlatformPlan `json:"image"`
 	}
 	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.portable(p.Go.Flags), p.Go.Experiment, p.Go.FIPS140}
-	all.Image.Tags = nil // they say nothing of how it was made
+	all.Image.Tags = nil // which have no part in how it was made
 	all.Image.Base = p.portable(pp.Base)
 	if pp.Lock != nil {
 		lock := *pp.Lock
@@ -131,7 +130,7 @@ func (p *Plan) portable(text string) string {
 	return b.String()
 }
 
-// contents finds out what a platform's image is made of, for its evidence.
+// contents lists what a platform's image is made of, for its evidence.
 func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image, from *RecordBase, binaries []evidence.Executable) (evidence.Contents, error) {
 	if len(w.plan.Evidence) == 0 {
 		digest, err := img.Digest()
@@ -158,8 +157,8 @@ func (p *Plan) evidenceDir(image string) string {
 	return filepath.Join(p.Output, "evidence", filepath.FromSlash(image))
 }
 
-// writeEvidence writes what is said of the images into OUTPUT/evidence, and
-// removes what an earlier run said there of other platforms.
+// writeEvidence writes the images' evidence to OUTPUT/evidence, and removes what an
+// earlier run wrote there for other platforms.
 func (w *workspace) writeEvidence(all []built) error {
 	for _, b := range all {
 		dir := w.plan.evidenceDir(b.Name)
@@ -176,7 +175,7 @@ func (w *workspace) writeEvidence(all []built) error {
 	return nil
 }
 
-// writeFiles makes those in dir that end as evidence does the given ones.
+// writeFiles writes files to dir, and removes other evidence from it.
 func (w *workspace) writeFiles(dir string, files map[string][]byte) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !os.IsNotExist(err) {

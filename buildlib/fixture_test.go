@@ -77,6 +77,14 @@ func project(t *testing.T, f files) string {
 	return dir
 }
 
+// escape makes of a path a pattern that matches it (filepath.Match).
+func escape(path string) string {
+	if filepath.Separator == '\\' {
+		return path // there, nothing can be escaped
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What a run doesn't use of the kept folders stays for the runs that will: those
-// last used, within these bounds together.
+// Kept folders that a run doesn't use stay for later runs: those last used, within
+// these bounds.
 const (
 	keptAge   = 30 * 24 * time.Hour
 	keptCount = 16
@@ -24,16 +24,17 @@ type keptFolder struct {
 	used time.Time
 }
 
-// sweepKept removes the kept folders that are beyond the bounds, but none of
-// this plan's. What can't be removed stays.
+// sweepKept removes the kept folders that are beyond the bounds, except for this
+// plan's. Those that can't be removed stay.
 func (w *workspace) sweepKept(now time.Time) {
 	used := map[string]bool{}
 	for _, c := range w.plan.Compiles {
 		used[w.plan.kept(c)] = true
 	}
 	var list []keptFolder
-	matches, _ := filepath.Glob(filepath.Join(escape(w.private("kept")), "*", "*"))
-	for _, path := range matches {
+	names, _ := fs.Glob(os.DirFS(w.private("kept")), "*/*")
+	for _, name := range names {
+		path := filepath.Join(w.private("kept"), filepath.FromSlash(name))
 		folder, isRecord := strings.CutSuffix(path, ".json")
 		folder = strings.TrimSuffix(folder, ".inputs")
 		if isRecord {
@@ -45,7 +46,7 @@ func (w *workspace) sweepKept(now time.Time) {
 		if used[path] {
 			continue
 		}
-		list = append(list, lookKept(path))
+		list = append(list, lookAt(path))
 	}
 	slices.SortFunc(list, func(a, b keptFolder) int { return b.used.Compare(a.used) })
 	var size int64
@@ -61,9 +62,9 @@ func (w *workspace) sweepKept(now time.Time) {
 	}
 }
 
-// lookKept looks at a kept folder: its record is written by each run that uses
-// it.
-func lookKept(path string) keptFolder {
+// lookAt finds the size of a kept folder and when it was used: each run that uses it
+// writes its record.
+func lookAt(path string) keptFolder {
 	f := keptFolder{path: path}
 	if info, err := os.Lstat(path + ".json"); err == nil {
 		f.used = info.ModTime()
@@ -79,12 +80,4 @@ func lookKept(path string) keptFolder {
 		return nil
 	})
 	return f
-}
-
-// escape makes of a path a pattern that matches it (filepath.Match).
-func escape(path string) string {
-	if filepath.Separator == '\\' {
-		return path // there, nothing can be escaped
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }

@@ -187,7 +187,7 @@ func (m *merger) sort(f found) {
 			m.mistake("%s: image %s: was not pushed to %s (but to %q): push and merge with the same registries", f.path, f.subject(), repo, f.Repositories)
 		}
 	}
-	if err := f.tested(pp); err != nil {
+	if err := f.checkSmoke(pp); err != nil {
 		if m.plan.Smoke.Unrunnable == unrunnableFail {
 			m.mistake("%s: image %s: %w, which Smoke.Unrunnable makes an error: run Builder.Push for %s where its programs run", f.path, f.subject(), err, f.Platform)
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/base"
 )
 
-// Record says that the image for one platform is in registries, by digest, and
-// holds what the index will say about it. Builder.Push writes records as JSON files
+// Record describes the image for one platform, which Push has pushed by digest,
+// with all that goes into the index. Builder.Push writes records as JSON files
 // and Builder.Merge reads them; the keys containerimage.* are those of docker
 // buildx's metadata file. A record holds no secrets, and nothing that identifies the
 // machine that wrote it.
@@ -40,26 +40,26 @@ type Record struct {
 	Created      time.Time     `json:"created"`         // the epoch
 	Base         *RecordBase   `json:"base,omitempty"`
 	Go           RecordGo      `json:"go"`
-	// Repositories are the ones that have the image.
+	// Repositories are those that the image was pushed to.
 	Repositories []string `json:"repositories"`
-	// Smoke says that the image was tested. Nil: it has no Smoke.
+	// Smoke is the image's test. Nil: the image has no Smoke.
 	Smoke *RecordSmoke `json:"smoke,omitempty"`
 	// Contents describe the image for the evidence of the index. Empty without
 	// evidence.
 	Contents json.RawMessage `json:"contents,omitempty"`
 }
 
-// RecordBase is the base of an image. Nil: scratch.
+// RecordBase is the base of an image; nil is scratch.
 type RecordBase struct {
 	Name  string  `json:"name,omitempty"` // in full; empty for an oci:PATH
-	Index v1.Hash `json:"digest"`         // what Name named: the index of all platforms, or a single image
+	Index v1.Hash `json:"digest"`         // what Name led to: the index of all platforms, or a single image
 	Child v1.Hash `json:"child"`          // the platform's image in it
 }
 
-// RecordSmoke says that the image's program was run.
+// RecordSmoke is the test of an image's program.
 type RecordSmoke struct {
-	Args   []string `json:"args"` // as PlatformPlan.Smoke
-	Passed bool     `json:"passed"`
+	Args   []string `json:"args"`   // as PlatformPlan.Smoke
+	Passed bool     `json:"passed"` // false: the machine couldn't run it
 }
 
 // RecordGo is what the binaries' bytes depend on besides their source; it must be
@@ -82,8 +82,8 @@ const (
 	recordLimit = 16 << 20
 )
 
-// recordName is the record's file. Names of images have no +, those of
-// platforms no + or -, so that no two have one name; and it has no character
+// recordName is the name of a record's file. Names of images have no +, and those
+// of platforms no + or -, so each record has a name of its own. It has no character
 // that a file system or GitHub's artifacts refuse.
 func recordName(of on) string {
 	return strings.ReplaceAll(of.name, "/", "+") + "+" + strings.ReplaceAll(of.platform.String(), "/", "-") + ".json"
@@ -91,8 +91,8 @@ func recordName(of on) string {
 
 var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+(linux|windows)-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
 
-// isRecord reports whether a JSON file is a record, whole or damaged: by what
-// it holds or, if nothing of that is left, by its name.
+// isRecord reports whether a JSON file is a record, whole or damaged: by its
+// content or, if nothing of that is left, by its name.
 func isRecord(path string, data []byte) bool {
 	return bytes.Contains(data, []byte(recordKey)) || recordFile.MatchString(filepath.Base(path))
 }
@@ -102,8 +102,7 @@ func (r *Record) encode() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// decodeRecord reads a record and checks that it is whole and agrees with
-// itself.
+// decodeRecord reads a record, and checks that it is complete and consistent.
 func decodeRecord(data []byte) (Record, error) {
 	var r Record
 	if len(data) > recordLimit {
@@ -129,7 +128,7 @@ func decodeRecord(data []byte) (Record, error) {
 		return r, errors.New("image, version or created is missing")
 	case d.MediaType != types.OCIManifestSchema1:
 		return r, fmt.Errorf("its image is a %q", d.MediaType)
-	case d.Platform == nil || !of(*d.Platform).Equals(r.Platform.spec()):
+	case d.Platform == nil || !withoutOSVersion(*d.Platform).Equals(r.Platform.spec()):
 		return r, fmt.Errorf("its descriptor is not for %s", r.Platform)
 	case d.Digest != r.Digest:
 		return r, errors.New("its digest and that of its descriptor differ")
@@ -138,7 +137,7 @@ func decodeRecord(data []byte) (Record, error) {
 	case d.Size <= 0 || r.Size <= d.Size:
 		return r, errors.New("its sizes can't be right")
 	case r.Go.Version == "" || r.Go.Settings == "" || r.Go.Build == "":
-		return r, errors.New("what Go built it with is missing")
+		return r, errors.New("the Go that built it is missing")
 	case r.Base != nil && (!isSHA256(r.Base.Index) || !isSHA256(r.Base.Child)):
 		return r, errors.New("its base lacks a sha256 digest")
 	}
@@ -154,12 +153,12 @@ func decodeRecord(data []byte) (Record, error) {
 	return r, nil
 }
 
-// maxWord bounds a name in a record, in bytes. That of a repository has at most
-// 255 and the registry's.
+// maxWord bounds a name in a record, in bytes. A repository's has at most 255
+// besides the registry's.
 const maxWord = 1000
 
-// uniqueKeys refuses a value that has a key twice, of which readers take one or
-// the other. Keys that differ in case are one to encoding/json.
+// uniqueKeys is an error if an object has a key twice: readers differ in which of
+// the two they take. To encoding/json, keys that differ only in case are equal.
 func uniqueKeys(d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {
@@ -192,14 +191,14 @@ func uniqueKeys(d *json.Decoder) error {
 
 func isSHA256(h v1.Hash) bool { return h.Algorithm == "sha256" && len(h.Hex) == 64 }
 
-// of is a platform without the version and features of its system, which are the
-// base's.
-func of(p v1.Platform) v1.Platform {
+// withoutOSVersion drops the version and features of the system, which the base
+// decides.
+func withoutOSVersion(p v1.Platform) v1.Platform {
 	p.OSVersion, p.OSFeatures = "", nil
 	return p
 }
 
-// subject is what the record is of.
+// subject is the image and the platform that the record describes.
 func (r *Record) subject() on { return on{r.Image, r.Platform} }
 
 func recordBase(b *base.Base) *RecordBase {
@@ -209,7 +208,7 @@ func recordBase(b *base.Base) *RecordBase {
 	return &RecordBase{Name: b.Name, Index: b.Index, Child: b.Digest}
 }
 
-// readLimited reads a file, and no more than a byte over limit.
+// readLimited reads a file up to one byte beyond limit, which shows that it is longer.
 func readLimited(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -219,9 +218,9 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
-// tested is an error if the record doesn't say that the image's program passed the
-// test that the plan has for it.
-func (r *Record) tested(pp *PlatformPlan) error {
+// checkSmoke is an error unless the image's program passed the test that the plan has
+// for it.
+func (r *Record) checkSmoke(pp *PlatformPlan) error {
 	switch {
 	case pp.Smoke == nil:
 		return nil

@@ -21,10 +21,10 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// environment is of what Sign names, and of others' identities.
+// environment has the key that Sign may name, and identities. Tests replace it.
 var environment = os.Getenv
 
-// key is what Sign names; nil: it names none.
+// key reads the key that Sign names; nil if it names none.
 func (p *Plan) key() (*evidence.Key, error) {
 	if p.Sign == "" || p.Sign == signKeyless {
 		return nil, nil
@@ -47,16 +47,17 @@ func (p *Plan) key() (*evidence.Key, error) {
 	return k, nil
 }
 
-// identities are the variables that cosign has one from.
+// identities are the variables from which cosign takes an identity.
 var identities = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN", "GOOGLE_SERVICE_ACCOUNT_NAME", "BUILDKITE_AGENT_ACCESS_TOKEN"}
 
-// signer signs images; the zero value doesn't.
+// signer is how images are signed. The zero value: they aren't.
 type signer struct {
 	key    *evidence.Key
 	cosign string // the program that signs without a key
 }
 
-// signer finds out, before anything is built, whether what is to be signed can be.
+// signer finds out, before anything is built, whether images can be signed as Sign
+// demands.
 func (p *Plan) signer() (s signer, err error) {
 	if s.key, err = p.key(); err != nil || p.Sign != signKeyless {
 		if err == nil && s.key != nil && !s.key.CanSign() {
@@ -67,7 +68,7 @@ func (p *Plan) signer() (s signer, err error) {
 	if s.cosign, err = exec.LookPath("cosign"); err != nil {
 		return s, errors.New("Sign: keyless: the program cosign isn't in PATH: install it (sigstore.dev), or name a key")
 	}
-	// Without one, cosign would open a browser and wait.
+	// Without an identity, cosign would open a browser and wait.
 	for _, identity := range identities {
 		if environment(identity) != "" {
 			return s, nil
@@ -76,8 +77,8 @@ func (p *Plan) signer() (s signer, err error) {
 	return s, errors.New("Sign: keyless: there is no identity here: in GitHub's jobs give the permission id-token: write, in GitLab's id_tokens: SIGSTORE_ID_TOKEN, or name a key")
 }
 
-// sign signs what is said of the images with the key, if there is one, and keeps
-// it in OUTPUT/evidence.
+// sign signs the images and their evidence with the key, if there is one, and keeps
+// the signatures in OUTPUT/evidence.
 func (w *workspace) sign(all []built, s signer) error {
 	if s.key == nil {
 		return nil
@@ -117,7 +118,7 @@ func (s *statement) sign(k *evidence.Key, suffix, predicateType string, about []
 	return err
 }
 
-// attachments are what is said, as registries take it.
+// attachments makes the artifacts that registries get of statements.
 func attachments(list []statement) ([]registry.Attachment, error) {
 	var all []registry.Attachment
 	for _, s := range list {
@@ -144,8 +145,8 @@ func attachments(list []statement) ([]registry.Attachment, error) {
 	return all, nil
 }
 
-// keyless returns what has cosign sign an index that was pushed, and what is said
-// of it, but for what an identity has signed before. Nil: it isn't wanted.
+// keyless returns a function that has cosign sign an index that was pushed, and its
+// evidence, unless an identity has signed them before. Nil: nothing is signed so.
 func (w *workspace) keyless(at name.Repository, b *built, s signer) func(context.Context) error {
 	if s.cosign == "" {
 		return nil
@@ -180,18 +181,18 @@ func (w *workspace) keyless(at name.Repository, b *built, s signer) func(context
 			calls = append(calls, []string{"attest", "--yes", "--predicate", file, "--type", kind, ref.String()})
 		}
 		for _, args := range calls {
-			var said bytes.Buffer
+			var output bytes.Buffer
 			cmd := process.Command(ctx, s.cosign, args...)
-			cmd.Stdout, cmd.Stderr = &said, &said
+			cmd.Stdout, cmd.Stderr = &output, &output
 			if err := cmd.Run(); err != nil {
-				return fmt.Errorf("cosign %s: %w: %s", args[0], err, withoutIdentity(w.client.Scrub(strings.TrimSpace(said.String()))))
+				return fmt.Errorf("cosign %s: %w: %s", args[0], err, withoutIdentity(w.client.Scrub(strings.TrimSpace(output.String()))))
 			}
 		}
 		return nil
 	}
 }
 
-// withoutIdentity hides what proves an identity.
+// withoutIdentity hides the secrets that prove an identity.
 func withoutIdentity(text string) string {
 	for _, variable := range identities {
 		if secret := environment(variable); secret != "" {
@@ -201,9 +202,9 @@ func withoutIdentity(text string) string {
 	return text
 }
 
-// signedKeyless are the types of what an identity, and not a key, has signed of an
-// index. Whose identity it is, who verifies asks. A run that failed midway has
-// signed a part.
+// signedKeyless are the types of statements about an index that an identity, and not
+// a key, has signed. A run that failed midway has signed some of them. Whose identity
+// it is matters only to those who verify.
 func (w *workspace) signedKeyless(ctx context.Context, ref name.Digest, index v1.Hash) (map[string]bool, error) {
 	list, err := w.client.Referrers(ctx, ref, "")
 	if err != nil {
@@ -211,7 +212,7 @@ func (w *workspace) signedKeyless(ctx context.Context, ref name.Digest, index v1
 	}
 	signed := map[string]bool{}
 	for _, d := range list {
-		// Some registries give the config's type in place of the artifact's.
+		// Some registries report the config's type instead of the artifact's.
 		if !slices.Contains([]string{string(evidence.BundleType), evidence.EmptyType, ""}, d.ArtifactType) {
 			continue
 		}
@@ -229,7 +230,8 @@ func (w *workspace) signedKeyless(ctx context.Context, ref name.Digest, index v1
 	return signed, nil
 }
 
-// content gets what an artifact holds; nothing of one that isn't like ours.
+// content gets an artifact's only layer, and its media type. Both are empty if the
+// artifact isn't like ours.
 func (w *workspace) content(ctx context.Context, repo name.Repository, d v1.Descriptor) (data []byte, media string, err error) {
 	_, m, err := w.client.Manifest(ctx, repo.Digest(d.Digest.String()))
 	if err != nil {
@@ -239,8 +241,8 @@ func (w *workspace) content(ctx context.Context, repo name.Repository, d v1.Desc
 	if err := json.Unmarshal(m.Raw, &manifest); err != nil || len(manifest.Layers) != 1 {
 		return nil, "", nil // someone else's
 	}
-	const most = 64 << 20
-	if manifest.Layers[0].Size > most {
+	const maxSize = 64 << 20
+	if manifest.Layers[0].Size > maxSize {
 		return nil, "", nil
 	}
 	rc, err := w.client.Blob(ctx, repo, manifest.Layers[0])

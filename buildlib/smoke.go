@@ -156,7 +156,7 @@ func (w *workspace) runProgram(ctx context.Context, pp PlatformPlan, img v1.Imag
 		return err
 	}
 	err = p.Run(ctx)
-	w.leave(os.RemoveAll(p.Dir))
+	w.logLeftovers(os.RemoveAll(p.Dir))
 	return err
 }
 

@@ -96,7 +96,7 @@ func (w *workspace) build(ctx context.Context) ([]built, error) {
 	a := w.newAssembly(gctx, c, ignore)
 	join := a.assemble(gctx, g)
 	err = g.Wait()
-	w.leave(a.close())
+	w.logLeftovers(a.close())
 	if err != nil {
 		return nil, err
 	}

@@ -19,12 +19,12 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// workspace is what a running stage holds: the output folder, locked, the
-// cache, and the client that registries see. What is private to multimage lies in OUTPUT/.multimage:
+// workspace is what a running stage has: the locked output folder, the cache, and
+// the client of registries. Files private to multimage lie in OUTPUT/.multimage:
 //
 //	lock          held by the run that writes to OUTPUT
 //	kept/         what go build made, by platform and way of building
-//	layouts/      what is known of the layouts' blobs
+//	layouts/      which blobs the layouts have
 //	cache/        the cache, if its own folder can't be written to
 //	tmp/          files on their way to OUTPUT
 type workspace struct {
@@ -33,13 +33,13 @@ type workspace struct {
 	scratch *disk.Scratch
 	store   *store.Store
 	client  *registry.Client
-	ctx     context.Context // the work's
-	later   sync.WaitGroup  // what goes on beside the stage, and ends before close
+	ctx     context.Context // the stage's, for what runs in later
+	later   sync.WaitGroup  // goroutines beside the stage, which close waits for
 	end     context.CancelFunc
 }
 
-// open locks the output folder and opens the cache. The context it returns is
-// the work's, and ends with close.
+// open locks the output folder and opens the cache. The context that it returns is
+// the stage's, and ends with close.
 func (b *Builder) open(ctx context.Context) (_ *workspace, _ context.Context, err error) {
 	w := &workspace{Builder: b}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -83,9 +83,8 @@ func holder() string {
 	return fmt.Sprintf("process %d (%s)", os.Getpid(), strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "))
 }
 
-// openStore opens the cache. One that this run can't write to, say another
-// user's, one of a read-only or of a full disk, is no reason to build nothing:
-// then the cache is in OUTPUT.
+// openStore opens the cache. If this run can't write to it (another user's folder, a
+// read-only or full disk), it uses one in OUTPUT instead.
 func (w *workspace) openStore(ctx context.Context) (*store.Store, error) {
 	warn := func(text string) { w.tell(StepWarn, text) }
 	s, err := store.Open(ctx, w.options.Cache, warn)
@@ -109,10 +108,10 @@ func (w *workspace) close() error {
 		w.client.Close()
 	}
 	if w.store != nil {
-		w.leave(w.store.Close())
+		w.logLeftovers(w.store.Close())
 	}
 	if w.scratch != nil {
-		w.leave(w.scratch.Remove())
+		w.logLeftovers(w.scratch.Remove())
 	}
 	if w.lock != nil {
 		errs = append(errs, w.lock.Unlock())
@@ -121,9 +120,9 @@ func (w *workspace) close() error {
 	return errors.Join(errs...)
 }
 
-// leave tells of temporary files that couldn't be removed: the next run sweeps
-// them, and what this one was for is done.
-func (w *workspace) leave(err error) {
+// logLeftovers logs that temporary files couldn't be removed. That is no failure: the
+// next run sweeps them.
+func (w *workspace) logLeftovers(err error) {
 	if err != nil {
 		w.log("temporary files stay: %v", err)
 	}
@@ -131,9 +130,9 @@ func (w *workspace) leave(err error) {
 
 func (w *workspace) goTool(c Compile) gotool.Go { return gotool.Go{Dir: w.plan.ModuleDir(c)} }
 
-// ignore keeps what is written to OUTPUT, itself included, out of git, so that
-// it neither makes the next version "dirty" nor gets committed. It names that
-// and nothing else: OUTPUT may have files of the project's own.
+// ignore keeps what multimage writes to OUTPUT out of git, this file included: it
+// neither makes the next version "dirty" nor gets committed. It names nothing else,
+// as OUTPUT may have files of the project's own.
 const ignore = `# What multimage writes here is built, and no source.
 /.gitignore
 /.multimage/
@@ -146,8 +145,8 @@ const ignore = `# What multimage writes here is built, and no source.
 /oci/
 `
 
-// makeOutput makes the output folder, which may be a link of the user's, and in
-// it what keeps the rest out of git.
+// makeOutput makes the output folder, which may be a link of the user's, and the
+// .gitignore in it.
 func (w *workspace) makeOutput(ctx context.Context) error {
 	out := w.plan.Output
 	if err := os.MkdirAll(out, 0o755); err != nil {
@@ -204,10 +203,10 @@ func (w *workspace) writeOnce(path, content string) error {
 	return err
 }
 
-// sweep removes the temporary files that killed runs left beside tmp: those of
-// makeOutput, and of layouts, perhaps of images that this run doesn't make. The
-// folder of the latter stays, for it tells that the layout was not finished.
-// What can't be removed, as another user's, is in nobody's way.
+// sweep removes the temporary files that killed runs left outside of tmp: those of
+// makeOutput, and those of layouts, perhaps of images that this run doesn't make.
+// A layout's tmp itself stays: it shows that the layout is unfinished. A file that
+// can't be removed, say another user's, does no harm.
 func (w *workspace) sweep() {
 	for _, pattern := range []string{"write-*", "layouts/*/tmp/*"} {
 		left, _ := fs.Glob(os.DirFS(w.private("")), pattern)
@@ -219,8 +218,8 @@ func (w *workspace) sweep() {
 	}
 }
 
-// remove removes what has that name in the private folder, unless a link leads
-// there.
+// remove removes a file or folder below the private folder, unless the way there
+// leads through a link.
 func (w *workspace) remove(name string) error {
 	dir := w.private("")
 	for parent := range strings.SplitSeq(filepath.Dir(filepath.FromSlash(name)), string(filepath.Separator)) {
@@ -234,7 +233,7 @@ func (w *workspace) remove(name string) error {
 
 func (w *workspace) private(name string) string { return w.plan.private(name) }
 
-// folder makes a folder in OUTPUT, following no link there.
+// folder makes a folder below OUTPUT. It follows no link there.
 func (w *workspace) folder(path string) error {
 	name, err := filepath.Rel(w.plan.Output, path)
 	if err == nil {
