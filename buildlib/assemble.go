@@ -33,9 +33,9 @@ type assembly struct {
 	modes    func() (map[string]bool, error) // as git.Executables
 	compiled *compilation
 	slots    chan struct{} // of images being assembled: each takes memory
-	unpacked store.Flights // packages by what they are of
+	unpacked store.Flights // packages that are being unpacked
 	closers  sync.Map      // their *packages.Contents
-	reported sync.Map      // what was said: of a base, its reference and platform; warnings
+	reported sync.Map      // bases (reference and platform) and warnings, which are reported once
 }
 
 func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore rootfs.Ignore) *assembly {
@@ -50,7 +50,7 @@ func (w *workspace) newAssembly(ctx context.Context, c *compilation, ignore root
 	}
 }
 
-// assemble makes every image of the plan in g: after g.Wait, the function it
+// assemble makes every image of the plan in g. After g.Wait, the function that it
 // returns joins them into indexes.
 func (a *assembly) assemble(ctx context.Context, g *errgroup.Group) func() ([]built, error) {
 	plans := a.w.plan.ImagePlans
@@ -97,8 +97,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 		p.OSVersion, p.OSFeatures = from.Platform.OSVersion, from.Platform.OSFeatures
 	}
 	a.warn(ip, pp, from)
-	executables, err := a.compiled.binaries(ctx, pp)
-	if err != nil {
+	if _, err := a.compiled.binaries(ctx, pp); err != nil {
 		return part{}, err
 	}
 	select {
@@ -116,13 +115,7 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	if spec.Packages, err = a.packages(ctx, pp, from); err != nil {
 		return part{}, err
 	}
-	if err := placeBinaries(&spec, pp, executables); err != nil {
-		return part{}, err
-	}
-	made, err := a.layers.Build(ctx, spec)
-	if damaged, ok := errors.AsType[*rootfs.Changed](err); ok {
-		made, err = a.mend(ctx, pp, spec, damaged)
-	}
+	made, executables, err := a.buildLayers(ctx, pp, spec)
 	if err == nil {
 		err = a.w.checkNeeds(made.Tree, ip, pp, executables)
 	}
@@ -148,57 +141,56 @@ func (a *assembly) part(ctx context.Context, ip ImagePlan, pp PlatformPlan) (_ p
 	return part{image.Child{Platform: p, Image: img}, recordBase(from), contents, step.Done(digest.String())}, nil
 }
 
-// warn says once what a base brings along, or doesn't, that nobody asked for.
+// warn warns once of a base's ONBUILD triggers, and of a base without a user.
 func (a *assembly) warn(ip ImagePlan, pp PlatformPlan, from *base.Base) {
 	if from == nil {
 		return
 	}
 	config := from.Config.Config
 	triggers := strings.Join(config.OnBuild, "; ")
-	if most := 300; len(triggers) > most {
-		triggers = strings.ToValidUTF8(triggers[:most], "") + "..."
+	if limit := 300; len(triggers) > limit {
+		triggers = strings.ToValidUTF8(triggers[:limit], "") + "..."
 	}
 	for _, w := range []struct {
-		is   bool
+		when bool
 		text string
 	}{
 		{len(config.OnBuild) > 0, fmt.Sprintf("base %s: its ONBUILD triggers are not run, only docker build does that: %s", pp.Base, triggers)},
 		{config.User == "" && pp.User == User{} && !isWindows(pp.Platform), fmt.Sprintf("image %s runs as root, because its base %s names no user: set User (Name: \"root\" if that is meant)", ip.Name, pp.Base)},
 	} {
-		if !w.is {
+		if !w.when {
 			continue
 		}
-		if _, said := a.reported.LoadOrStore(w.text, nil); !said {
+		if _, reported := a.reported.LoadOrStore(w.text, nil); !reported {
 			a.w.tell(StepWarn, w.text)
 		}
 	}
 }
 
-// mend makes the layers again, with executables built anew instead of damaged
-// ones.
-func (a *assembly) mend(ctx context.Context, pp PlatformPlan, spec rootfs.Spec, damaged *rootfs.Changed) (*rootfs.Rootfs, error) {
-	for range pp.Binaries {
-		ours, err := a.w.repair(ctx, a.compiled, damaged.Source)
-		if err != nil {
-			return nil, err
-		}
-		if !ours {
-			return nil, damaged
-		}
+// buildLayers makes the layers. Executables that were damaged since go built them are built
+// again.
+func (a *assembly) buildLayers(ctx context.Context, pp PlatformPlan, spec rootfs.Spec) (*rootfs.Rootfs, map[string]gotool.Executable, error) {
+	for repairs := 0; ; repairs++ {
 		executables, err := a.compiled.binaries(ctx, pp)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := placeBinaries(&spec, pp, executables); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		made, err := a.layers.Build(ctx, spec)
-		var ok bool
-		if damaged, ok = errors.AsType[*rootfs.Changed](err); !ok {
-			return made, err
+		damaged, ok := errors.AsType[*rootfs.Changed](err)
+		if !ok || repairs == len(pp.Binaries) {
+			return made, executables, err
+		}
+		ours, err := a.w.repair(ctx, a.compiled, damaged.Source)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ours {
+			return nil, nil, damaged
 		}
 	}
-	return nil, damaged
 }
 
 // placeBinaries puts the executables into the image.
@@ -218,7 +210,7 @@ func placeBinaries(spec *rootfs.Spec, pp PlatformPlan, executables map[string]go
 	return nil
 }
 
-// base resolves a base once for all images that stand on it, and says so once.
+// base resolves a base, and reports the step once for all images on it.
 func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *base.Base, err error) {
 	if ref == scratch {
 		return nil, nil
@@ -248,7 +240,7 @@ func (a *assembly) base(ctx context.Context, ref string, p v1.Platform) (found *
 	return found, nil
 }
 
-// rootfs is what the layers of a PlatformPlan are made of, but the binaries.
+// rootfs describes the layers of a PlatformPlan, without packages and binaries.
 func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error) {
 	spec := rootfs.Spec{
 		User: rootfs.User(pp.User), WorkDir: pp.Config.WorkingDir, Volumes: slices.Sorted(maps.Keys(pp.Config.Volumes)),
@@ -283,7 +275,7 @@ func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error)
 	return spec, nil
 }
 
-// image is what an image is made of, once it has its layers.
+// image describes an image, once it has its layers.
 func (a *assembly) image(pp PlatformPlan, p v1.Platform, from *base.Base, made *rootfs.Rootfs) image.Spec {
 	spec := image.Spec{
 		Platform: p, Config: pp.Config, BaseEntrypoint: pp.BaseEntrypoint, BaseCmd: pp.BaseCmd,
@@ -301,7 +293,7 @@ func (a *assembly) image(pp PlatformPlan, p v1.Platform, from *base.Base, made *
 	return spec
 }
 
-// join makes an image's index of its parts.
+// join makes an image's index from its parts.
 func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 	b := built{plan: ip}
 	children := make([]image.Child, len(parts))
@@ -325,7 +317,7 @@ func (p *Plan) join(ip ImagePlan, parts []part) (built, error) {
 	return b, err
 }
 
-// finish makes the index of b and says what it is.
+// finish makes the index of b, and its evidence.
 func (p *Plan) finish(b *built, children []image.Child) (err error) {
 	annotations := b.plan.Annotations
 	if one := sharedBase(b.bases); one != nil {
@@ -343,7 +335,7 @@ func (p *Plan) finish(b *built, children []image.Child) (err error) {
 	return err
 }
 
-// pullSize is what a puller that has nothing fetches, in bytes.
+// pullSize is how many bytes a pull of the whole image fetches.
 func pullSize(img v1.Image) (int64, error) {
 	m, err := img.Manifest()
 	if err != nil {
@@ -356,7 +348,7 @@ func pullSize(img v1.Image) (int64, error) {
 	return size + contentSize(m), nil
 }
 
-// contentSize is what a manifest's config and layers take, in bytes.
+// contentSize is the size of a manifest's config and layers, in bytes.
 func contentSize(m *v1.Manifest) int64 {
 	size := m.Config.Size
 	for _, l := range m.Layers {
@@ -365,8 +357,8 @@ func contentSize(m *v1.Manifest) int64 {
 	return size
 }
 
-// withBase adds the keys that name the base to labels or annotations, which are
-// stronger. A base of an image layout has no name.
+// withBase adds the keys that name the base to labels or annotations, which win over
+// them. A base from an image layout has no name.
 func withBase(name string, digest v1.Hash, own map[string]string) map[string]string {
 	all := map[string]string{ociKeys + "base.digest": digest.String()}
 	if name != "" {
@@ -376,7 +368,7 @@ func withBase(name string, digest v1.Hash, own map[string]string) map[string]str
 	return all
 }
 
-// sharedBase is the one base of all platforms' images, or nil.
+// sharedBase is the base that all platforms' images share, or nil.
 func sharedBase(bases []*RecordBase) *RecordBase {
 	first := bases[0]
 	for _, b := range bases {
