@@ -15,22 +15,22 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
-// PackageChange is a package that Lock chose anew, or that Outdated would.
+// PackageChange is a package that Lock has changed in multimage.lock, or would.
 type PackageChange struct {
 	Image    string   `json:"image"`
 	Platform Platform `json:"platform"`
 	Name     string   `json:"name"`
-	// Old and New are versions. An empty Old is a new package, an empty New one that
-	// is gone.
+	// Old and New are versions. Old is empty for a new package, New for one that is
+	// gone.
 	Old string `json:"old,omitempty"`
 	New string `json:"new,omitempty"`
 }
 
 // Lock chooses the packages of all images from the repositories of their bases,
 // checks the signatures of these repositories' indexes, and writes the choice to
-// multimage.lock in Plan.Dir. It returns what changed there. Only a plan made
-// afterwards has the new choice.
-// Entries of images and platforms that the plan leaves out stay.
+// multimage.lock in Plan.Dir. It returns what changed there. Entries of images and
+// platforms that Overrides leave out stay. Only a plan made afterwards has the new
+// choice.
 func (b *Builder) Lock(ctx context.Context) ([]PackageChange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,8 +54,8 @@ func (b *Builder) Lock(ctx context.Context) ([]PackageChange, error) {
 	})
 }
 
-// choose chooses the packages of all images but those on the bases without, and
-// compares them with the locks that are there.
+// choose chooses the packages of all images, except for those whose bases are in
+// without, and compares them with the existing locks.
 func (w *workspace) choose(ctx context.Context, without []string) ([]packages.Lock, []PackageChange, error) {
 	old, err := readLocks(w.plan.Dir)
 	if err != nil && !strings.Contains(err.Error(), packages.LockFile) {

@@ -18,12 +18,13 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// jobs is how many go builds run at once. One of them keeps all cores busy
-// while it compiles, but neither while it loads packages nor while it links the
-// last main: with two on two cores a relink took a fifth less, an unchanged
-// build too. More need more memory, hence the bound.
+// jobs is how many go builds run at once. One keeps all cores busy while it compiles,
+// but not while it loads packages or links the last main: two on two cores took a
+// fifth less time to relink, and as much less if nothing had changed. More need more
+// memory, hence the bound.
 //
-// With two at once nobody could say which used what of GOCACHE.
+// A build that writes the build cache runs alone, so that what it uses of GOCACHE
+// can be told.
 func (b *Builder) jobs() int {
 	if b.options.WriteBuildCache && b.plan.BuildCache != "" {
 		return 1
@@ -34,8 +35,8 @@ func (b *Builder) jobs() int {
 	return min(4, runtime.NumCPU())
 }
 
-// compile starts the plan's calls of go build in g, in plan order. If they ran
-// before, it returns what came of them.
+// compile starts the plan's calls of go build in g, in plan order. If they have run
+// before, it returns their results.
 func (w *workspace) compile(ctx context.Context, g *errgroup.Group) *compilation {
 	if done := w.run.compilation; done != nil {
 		return done
@@ -124,8 +125,8 @@ func (w *workspace) compileOne(ctx context.Context, c *compiled, cache *buildCac
 	return nil
 }
 
-// cgoHint explains what the compiler can't know: a dependency without cgo may
-// have no files, or lack the names that its cgo files declare.
+// cgoHint explains what the compiler can't know: without cgo, a dependency may have no
+// files, or lack the names that its cgo files declare.
 func cgoHint(err error, in gotool.Inputs) string {
 	text := err.Error()
 	if strings.Contains(text, "C compiler ") && strings.Contains(text, " not found") {
@@ -137,9 +138,8 @@ func cgoHint(err error, in gotool.Inputs) string {
 	return "\nmultimage compiles with CGO_ENABLED=0, which leaves out files of " + strings.Join(in.Cgo, ", ") + ": what they declare is missing; look for a pure Go alternative, or name C compilers in Go.CGO"
 }
 
-// buildAgain builds once more what comes of the call c, without the executable
-// at path: it isn't what it was when it was hashed. go would keep it, for it
-// looks at no more than the build ID.
+// buildAgain removes the executable at path, which has changed since it was hashed,
+// and runs the call c again. go would keep it, as it looks only at the build ID.
 func (w *workspace) buildAgain(ctx context.Context, c *compiled, path string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,8 +173,7 @@ func (w *workspace) repair(ctx context.Context, c *compilation, path string) (bo
 	return false, nil
 }
 
-// binaries returns the executables of an image's binaries for a platform, and waits
-// for their end.
+// binaries waits for an image's binaries for a platform, and returns the executables.
 func (c *compilation) binaries(ctx context.Context, pp PlatformPlan) (map[string]gotool.Executable, error) {
 	found := map[string]gotool.Executable{}
 	for i := range c.calls {
@@ -199,8 +198,8 @@ func (c *compilation) binaries(ctx context.Context, pp PlatformPlan) (map[string
 	return found, nil
 }
 
-// publishBinaries puts what was compiled into OUTPUT/bin: links to the kept
-// files, made beside first, so that a full disk leaves bin as it was.
+// publishBinaries links the kept executables into OUTPUT/bin. The links are made
+// elsewhere first, so that a full disk leaves bin as it was.
 func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]BinaryResult, error) {
 	w.sweepKept(time.Now())
 	var results []BinaryResult
@@ -244,8 +243,8 @@ func (w *workspace) publishBinaries(ctx context.Context, c *compilation) ([]Bina
 	return results, nil
 }
 
-// link makes at the executable j of the call: where it can't be a link, a copy,
-// whose bytes are looked at.
+// link links the executable j of the call to at. Where links aren't possible it copies
+// it, and builds it again if its content is wrong.
 func (w *workspace) link(ctx context.Context, call *compiled, j int, at string) error {
 	e := call.executables[j]
 	err := disk.Link(ctx, e.Path, at, w.scratch.Dir, e.Digest)

@@ -12,10 +12,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// checkNeeds is an error if a binary wants a dynamic loader that nothing brings:
-// neither the base, nor Packages, nor Files. It could not start. Shared libraries
-// that aren't where loaders look are a warning: how an image is set up may have them
-// look elsewhere.
+// checkNeeds is an error if a binary needs a dynamic loader that the image lacks: it
+// could not start. Shared libraries that aren't where loaders look are a warning, as
+// the image may be set up to find them elsewhere.
 func (w *workspace) checkNeeds(tree *filetree.Tree, ip ImagePlan, pp PlatformPlan, executables map[string]gotool.Executable) error {
 	has := func(p string) bool {
 		_, n, ok := tree.Lookup(p)
@@ -42,8 +41,8 @@ func (w *workspace) checkNeeds(tree *filetree.Tree, ip ImagePlan, pp PlatformPla
 	return nil
 }
 
-// libraryFolders are where dynamic loaders look without being told (ld.so(8)), those
-// of Debian's multiarch among them.
+// libraryFolders are where dynamic loaders look by default (ld.so(8)), including
+// Debian's multiarch folders.
 func libraryFolders(p Platform) []string {
 	all := []string{"/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"}
 	triplets := map[string]string{

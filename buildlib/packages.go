@@ -19,7 +19,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
-// packagesFormat is counted up when other files come of the same packages.
+// packagesFormat is increased when the same packages would give other files.
 const packagesFormat = 2
 
 // manager finds the package manager of a base.
@@ -57,7 +57,7 @@ func (a *assembly) choosePackages(ctx context.Context, pp PlatformPlan) ([]packa
 	return list, from.Digest.String(), err
 }
 
-// checkLock is an error if the lock isn't of what the plan wants.
+// checkLock is an error if the lock isn't for the plan's packages and base.
 func (pp PlatformPlan) checkLock(from *base.Base) error {
 	again := func(why string) error {
 		return fmt.Errorf("%s %s: run Builder.Lock, and commit the file", packages.LockFile, why)
@@ -75,8 +75,8 @@ func (pp PlatformPlan) checkLock(from *base.Base) error {
 	return nil
 }
 
-// packages returns what the locked packages bring. What they hold is fetched
-// and unpacked only if it isn't known from an earlier run.
+// packages returns the files of the locked packages. The packages are fetched and
+// unpacked only if the files aren't known from an earlier run.
 func (a *assembly) packages(ctx context.Context, pp PlatformPlan, from *base.Base) ([]rootfs.Entry, error) {
 	if len(pp.Packages) == 0 {
 		return nil, nil
@@ -151,8 +151,8 @@ func (a *assembly) close() (err error) {
 	return err
 }
 
-// packageSet is what a set of packages holds: known from an earlier run, or
-// unpacked, at the latest when the bytes are needed.
+// packageSet is the files of a set of packages. It is known from an earlier run, or
+// unpacked; at the latest when the bytes are needed.
 type packageSet struct {
 	known struct {
 		Entries []packages.Entry  `json:"entries"`

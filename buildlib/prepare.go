@@ -27,11 +27,10 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/store"
 )
 
-// baseFormat is counted up when another base comes of the same Dockerfile.
+// baseFormat is increased when the same Dockerfile would give another base.
 const baseFormat = 1
 
-// preparer finds the bases that are built from Dockerfiles, and builds those that
-// are not there.
+// preparer finds the bases that are built from Dockerfiles, and builds missing ones.
 type preparer struct {
 	w       *workspace
 	bases   *base.Resolver
@@ -40,7 +39,7 @@ type preparer struct {
 	mu      sync.Mutex // held while one is built
 }
 
-// prepared is a base from a Dockerfile, and where it is to be.
+// prepared is a base from a Dockerfile, and where it is kept.
 type prepared struct {
 	DockerfilePlan
 	context    *dockerfile.Context
@@ -48,12 +47,12 @@ type prepared struct {
 	digest     string                                   // of the context
 	names      map[Platform]map[dockerfile.Image]string // by digest
 	tls        bool                                     // an image's registry speaks HTTPS
-	key        string                                   // of all that it is made of
+	key        string                                   // hash of all that it is made of
 	ref        string                                   // as base.Resolver takes it
-	folder     string                                   // the layout that keeps it; empty: Plan.Bases does
+	folder     string                                   // the layout that it is kept in; empty: it is in Plan.Bases
 }
 
-// reference is where the base is, which is built if need be.
+// reference returns where the base is, and builds it if need be.
 func (p *preparer) reference(ctx context.Context, base string) (string, error) {
 	found, err := p.flights.Do(ctx, base, func() (any, error) {
 		if ref, ok := p.known.Load(base); ok {
@@ -75,7 +74,7 @@ func (p *preparer) reference(ctx context.Context, base string) (string, error) {
 	return found.(string), nil
 }
 
-// find says where the base is to be, and whether it is there.
+// find returns where the base is kept, and whether it is there.
 func (p *preparer) find(ctx context.Context, base string) (prepared, bool, error) {
 	made, err := p.describe(ctx, base)
 	if err != nil {
@@ -85,7 +84,7 @@ func (p *preparer) find(ctx context.Context, base string) (prepared, bool, error
 	return made, there, err
 }
 
-// look reports whether the base is there: one HEAD if it was there before.
+// look reports whether the base is there: with one HEAD if it was there before.
 func (p *preparer) look(ctx context.Context, made prepared) (bool, error) {
 	_, err := p.bases.Resolve(ctx, made.ref, v1.Hash{})
 	switch {
@@ -96,7 +95,7 @@ func (p *preparer) look(ctx context.Context, made prepared) (bool, error) {
 	case made.folder != "" || isNotFound(err):
 		return false, nil
 	case isRefused(err):
-		// So do some registries answer for a repository that the first push makes.
+		// Some registries answer so for a repository that the first push creates.
 		repo, parseErr := p.w.client.Repository(p.w.plan.Bases)
 		if parseErr == nil && p.w.client.MayPush(ctx, repo) == nil {
 			return false, nil
@@ -105,7 +104,7 @@ func (p *preparer) look(ctx context.Context, made prepared) (bool, error) {
 	return false, err
 }
 
-// isRefused reports whether a registry let nobody, or not us, read.
+// isRefused reports whether a registry refused access.
 func isRefused(err error) bool {
 	terr, ok := errors.AsType[*transport.Error](err)
 	return ok && (terr.StatusCode == http.StatusUnauthorized || terr.StatusCode == http.StatusForbidden)
@@ -154,8 +153,8 @@ func (p *preparer) describe(ctx context.Context, base string) (made prepared, er
 	return made, nil
 }
 
-// pin is the reference of an image for its platform by its digest now. Docker can't
-// have images for two platforms under the digest of one index.
+// pin is the reference of an image by the digest that it has now for its platform:
+// Docker can't have images for two platforms under the digest of one index.
 func (p *preparer) pin(ctx context.Context, img dockerfile.Image) (pinned string, plain bool, err error) {
 	s, err := p.bases.Resolve(ctx, img.Ref, v1.Hash{})
 	if err != nil {
@@ -180,8 +179,7 @@ func (p *preparer) pin(ctx context.Context, img dockerfile.Image) (pinned string
 	return repo + "@" + digest.String(), ref.Context().Scheme() == "http", nil
 }
 
-// build builds the base, unless another run on this machine does so first, and
-// keeps it.
+// build builds the base and keeps it, unless another run on this machine was faster.
 func (p *preparer) build(ctx context.Context, made prepared) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -271,7 +269,7 @@ func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prep
 	if err != nil {
 		return image.Child{}, err
 	}
-	// It becomes an OCI image, and loses what tells of its build.
+	// It becomes an OCI image, without traces of its build.
 	spec := image.Spec{Platform: platform.spec(), Base: img, BaseEntrypoint: true, BaseCmd: true, Created: p.w.plan.Epoch}
 	spec.Config.User = config.Config.User
 	out, err := image.New(spec)
@@ -282,7 +280,7 @@ func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prep
 	return image.Child{Platform: platform.spec(), Image: out}, nil
 }
 
-// BaseResult is a base from a Dockerfile, as BuildBases leaves it.
+// BaseResult is a base from a Dockerfile that BuildBases has built or found.
 type BaseResult struct {
 	Base      string // as the Project has it
 	Ref       string // where it is kept

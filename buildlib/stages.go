@@ -73,7 +73,7 @@ func (w *workspace) images(ctx context.Context) ([]built, error) {
 	})
 }
 
-// hasImages is an error if there is nothing to make an image of.
+// hasImages is an error if the plan has no image.
 func (p *Plan) hasImages() error {
 	if len(p.ImagePlans) > 0 {
 		return nil
@@ -142,8 +142,7 @@ func (w *workspace) layoutOptions(image string, tags []string, platforms []Platf
 	}
 }
 
-// checkLayouts is an error if a layout can't be written because its folder is
-// in use for something else.
+// checkLayouts is an error if a layout's folder is in use for something else.
 func (w *workspace) checkLayouts(ctx context.Context) error {
 	var errs []error
 	for _, ip := range w.plan.ImagePlans {
