@@ -19,9 +19,9 @@ type found struct {
 }
 
 // gather reads all records below dir, however deep: CI systems unpack each
-// artifact into a folder of its own. JSON files that are no records are left
-// alone; of links, only dir itself is followed. Records that
-// can't be used are in damaged, in the order of their files.
+// artifact into a folder of its own. Other JSON files are ignored, and links, except
+// for dir itself, aren't followed. Records that can't be used are in damaged, in the
+// order of their files.
 func gather(ctx context.Context, dir string) (list []found, damaged []error, err error) {
 	const gathered = "name the folder that the records (dist/digests) of all runners were gathered in"
 	if dir == "" {

@@ -67,9 +67,9 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	var m Matrix
 	for _, platform := range order {
 		if !published[platform] {
-			continue // or has a job
+			continue
 		}
-		published[platform] = false
+		delete(published, platform) // it has its job
 		m.Include = append(m.Include, MatrixJob{
 			Platform: platform,
 			Runner:   cmp.Or(p.Runners[platform], defaultRunner),
@@ -79,7 +79,7 @@ func (b *Builder) Matrix(ctx context.Context) (Matrix, error) {
 	return m, nil
 }
 
-// cacheKey is a MatrixJob's.
+// cacheKey is MatrixJob.CacheKey.
 func (p *Plan) cacheKey(platform Platform, modules string) string {
 	var ways []string
 	for _, c := range p.Compiles {
@@ -95,7 +95,7 @@ func (p *Plan) cacheKey(platform Platform, modules string) string {
 	}, "-")
 }
 
-// settings is a RecordGo's Settings.
+// settings is RecordGo.Settings.
 func (t Toolchain) settings() string {
 	flags := slices.DeleteFunc(fields(t.Flags), func(flag string) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
@@ -104,12 +104,12 @@ func (t Toolchain) settings() string {
 	return shortHash(fmt.Sprintf("%q %q %q", flags, t.Experiment, t.FIPS140))
 }
 
-// neutralFlags are flags of go build that say how it works or what it prints, and
-// nothing of what it makes (go help build).
+// neutralFlags are flags of go build that change how it works or what it prints, but
+// not what it makes (go help build).
 var neutralFlags = []string{"p", "v", "x", "a", "work", "modcacherw"}
 
-// keyWord is the start of a version in characters that a key may have: one of
-// a toolchain of somebody's own may have others.
+// keyWord is the start of a version, in characters that a key may have: the version of
+// a custom toolchain may have others.
 func keyWord(version string) string {
 	word := strings.Map(func(c rune) rune {
 		if c == '.' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
@@ -120,8 +120,8 @@ func keyWord(version string) string {
 	return word[:min(len(word), 40)]
 }
 
-// fields splits flags as the go command does GOFLAGS: at white space, but for
-// that within quotes around a whole flag (go help environment).
+// fields splits flags as the go command splits GOFLAGS: at white space, except within
+// quotes around a whole flag (go help environment).
 func fields(flags string) []string {
 	var list []string
 	for {
@@ -141,10 +141,10 @@ func fields(flags string) []string {
 	}
 }
 
-// modules names the versions of the modules that a build needs, and their sums.
-// What else go.mod files say changes no compiled package of another module.
+// modules is a hash of the versions and sums of the modules that a build needs. Nothing
+// else in go.mod files changes compiled packages of other modules.
 func (p *Plan) modules(ctx context.Context) (string, error) {
-	var said []string
+	var lines []string
 	t, g := p.Go, gotool.Go{Dir: p.Dir}
 	mods := []string{t.Module}
 	for _, c := range p.Compiles {
@@ -157,12 +157,12 @@ func (p *Plan) modules(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		said = append(said, work.Replaces...)
+		lines = append(lines, work.Replaces...)
 		mods = nil
 		for _, dir := range work.Dirs {
 			mods = append(mods, filepath.Join(dir, "go.mod"))
 		}
-		if err := addLines(&said, t.Workspace+".sum", filepath.Join(filepath.Dir(t.Workspace), "vendor", "modules.txt")); err != nil {
+		if err := addLines(&lines, t.Workspace+".sum", filepath.Join(filepath.Dir(t.Workspace), "vendor", "modules.txt")); err != nil {
 			return "", err
 		}
 	}
@@ -174,16 +174,16 @@ func (p *Plan) modules(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		said = append(said, requirements...)
-		if err := addLines(&said, strings.TrimSuffix(mod, ".mod")+".sum", filepath.Join(filepath.Dir(mod), "vendor", "modules.txt")); err != nil {
+		lines = append(lines, requirements...)
+		if err := addLines(&lines, strings.TrimSuffix(mod, ".mod")+".sum", filepath.Join(filepath.Dir(mod), "vendor", "modules.txt")); err != nil {
 			return "", err
 		}
 	}
-	slices.Sort(said)
-	return shortHash(fmt.Sprintf("%q", slices.Compact(said))), nil
+	slices.Sort(lines)
+	return shortHash(fmt.Sprintf("%q", slices.Compact(lines))), nil
 }
 
-// addLines adds the lines of those of the files that exist.
+// addLines adds the lines of the files that exist.
 func addLines(to *[]string, files ...string) error {
 	for _, file := range files {
 		data, err := os.ReadFile(file)

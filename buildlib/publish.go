@@ -63,7 +63,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 				return done, err
 			})
 			if w.store.Dropped() > 0 {
-				// What was corrupt in the cache is so in layouts that link it.
+				// Layouts link to blobs of the cache that were corrupt.
 				err = errors.Join(err, w.writeLayouts(ctx, all))
 			}
 			return list, err
@@ -71,7 +71,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 	})
 }
 
-// publishable is an error if there is nothing to publish, or no name for it.
+// publishable is an error if there is nothing to publish, or no version to name it by.
 func (p *Plan) publishable() error {
 	if p.Unversioned && p.publishes() {
 		return errors.New("version: there is no git commit to name what is published, or git can't tell it, and \"dev\" is pushed nowhere: set Overrides.Version or the Project's Version")
@@ -81,21 +81,16 @@ func (p *Plan) publishable() error {
 
 // publishes reports whether an image goes to a registry.
 func (p *Plan) publishes() bool {
-	for _, ip := range p.ImagePlans {
-		if len(ip.Repositories) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.ImagePlans, func(ip ImagePlan) bool { return len(ip.Repositories) > 0 })
 }
 
-// publisher takes an image to one of its repositories.
+// publisher publishes an image to one of its repositories.
 type publisher func(ctx context.Context, at name.Repository, b *built, sent func(registry.Event)) (registry.Published, error)
 
-// publish takes the images to all their repositories and, if that worked, says
-// so in OUTPUT/images.json. dirty is whether they are of a changed checkout.
+// publish publishes the images to all their repositories and, if that worked, writes
+// OUTPUT/images.json. dirty is whether the checkout had changes.
 func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by publisher) ([]ImageResult, error) {
-	all = slices.Clone(all) // the layouts' stay as they are
+	all = slices.Clone(all) // the layouts keep all tags
 	w.withhold(all, dirty)
 	var wait sync.WaitGroup
 	for i := range all {
@@ -132,7 +127,7 @@ func (w *workspace) publish(ctx context.Context, all []built, dirty bool, by pub
 	return list, w.render(list)
 }
 
-// render writes the files that deployments read.
+// render writes the files of Project.Render.
 func (w *workspace) render(list []ImageResult) error {
 	files, skipped, err := w.plan.renderAll(list)
 	if err != nil {
@@ -193,8 +188,8 @@ func (w *workspace) publishOne(ctx context.Context, b *built, repo string, by pu
 	return result
 }
 
-// tagPlatforms makes the tags that lead to one platform's image, which the
-// repository has by now.
+// tagPlatforms writes the tags of single platforms' images, which the repository
+// already has.
 func (w *workspace) tagPlatforms(ctx context.Context, at name.Repository, b *built, done *registry.Published, h registry.Hooks) error {
 	var failed []error
 	for _, p := range b.Platforms {
@@ -208,8 +203,8 @@ func (w *workspace) tagPlatforms(ctx context.Context, at name.Repository, b *bui
 	return errors.Join(failed...)
 }
 
-// refs are what tags lead to in a repository: the index or, if only images of
-// platforms have tags, these.
+// refs are what tags lead to in a repository: the index or, if it has no tags, the
+// images of single platforms that have some.
 func (r *ImageResult) refs(repo string) []Ref {
 	var plain []Ref
 	for _, p := range r.Platforms {
@@ -223,7 +218,7 @@ func (r *ImageResult) refs(repo string) []Ref {
 	return plain
 }
 
-// describe says what a publication did.
+// describe summarizes a publication.
 func describe(done registry.Published) string {
 	var pushed []string
 	for _, t := range done.Tags {
@@ -236,7 +231,7 @@ func describe(done registry.Published) string {
 	}
 	tags := strings.Join(pushed, ", ")
 	switch {
-	case done.Children == 0: // all were there
+	case done.Children == 0: // all images were there
 		return tags
 	case done.Uploaded == 0:
 		return tags + ": no blob was missing"
@@ -244,7 +239,7 @@ func describe(done registry.Published) string {
 	return tags + ": " + blobs(done)
 }
 
-// blobs says what was uploaded.
+// blobs summarizes what was uploaded.
 func blobs(done registry.Published) string {
 	noun := "blobs"
 	if done.Uploaded == 1 {
@@ -253,7 +248,7 @@ func blobs(done registry.Published) string {
 	return fmt.Sprintf("%d %s, %.1f MB", done.Uploaded, noun, float64(done.Bytes)/1e6)
 }
 
-// withhold takes from the images the tags that registries don't get.
+// withhold removes the tags that registries don't get from the images.
 func (w *workspace) withhold(all []built, dirty bool) {
 	for i := range all {
 		b := &all[i]

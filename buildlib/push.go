@@ -20,8 +20,8 @@ import (
 // Push is one machine's share of Manifest: it runs Images for the plan's
 // platforms (Overrides limit them) and pushes each platform's image to each of
 // its repositories by digest, without a tag or an index. Once all its repositories
-// have an image, and its Smoke has passed, Push writes a record of it into OUTPUT/digests. Builder.Merge makes
-// the index from the records of all machines.
+// have an image, and its Smoke has passed, Push writes a record of it into
+// OUTPUT/digests. Builder.Merge makes the index from the records of all machines.
 //
 // Push first removes earlier records of the images to be pushed, and all records of
 // another version or commit, so that OUTPUT/digests holds records of one commit only
@@ -58,21 +58,21 @@ func (b *Builder) Push(ctx context.Context) ([]Record, error) {
 	})
 }
 
-// mergeable is an error if there is nothing to push for a later Merge.
+// mergeable is an error if there is nothing to push and merge.
 func (p *Plan) mergeable() error {
 	if err := p.publishable(); err != nil {
 		return err
 	}
 	if !p.publishes() {
-		return errors.New("registries: none is configured, and a build on several machines needs one to meet at: set Registries in the Project, or Overrides.Registries")
+		return errors.New("registries: none is configured, and a build on several machines needs one in common: set Registries in the Project, or Overrides.Registries")
 	}
 	return nil
 }
 
 func (p *Plan) recordDir() string { return filepath.Join(p.Output, "digests") }
 
-// push pushes the images and records them. With an error it returns the records
-// that were written all the same.
+// push pushes the images and records them. It returns the records that were written,
+// also with an error.
 func (w *workspace) push(ctx context.Context, all []built) ([]Record, error) {
 	records := make([][]Record, len(all))
 	for i := range all {
@@ -85,22 +85,23 @@ func (w *workspace) push(ctx context.Context, all []built) ([]Record, error) {
 	var wait sync.WaitGroup
 	for i := range all {
 		wait.Go(func() {
-			if failed[i] = w.pushImage(ctx, &all[i]); failed[i] == nil {
-				var tested []SmokeResult
-				if tested, failed[i] = w.smoke(ctx, &all[i]); failed[i] != nil {
-					failed[i] = fmt.Errorf("image %s: %w", all[i].Name, failed[i])
-					return
-				}
-				recordSmoke(records[i], tested, all[i].plan)
-				written[i], failed[i] = w.writeRecords(records[i])
+			if failed[i] = w.pushImage(ctx, &all[i]); failed[i] != nil {
+				return
 			}
+			tested, err := w.smoke(ctx, &all[i])
+			if err != nil {
+				failed[i] = fmt.Errorf("image %s: %w", all[i].Name, err)
+				return
+			}
+			recordSmoke(records[i], tested, all[i].plan)
+			written[i], failed[i] = w.writeRecords(records[i])
 		})
 	}
 	wait.Wait()
 	return slices.Concat(written...), errors.Join(failed...)
 }
 
-// records are those of an image's platforms.
+// records makes the records of an image's platforms.
 func (p *Plan) records(b *built) ([]Record, error) {
 	list := make([]Record, len(b.images))
 	index, err := b.index.IndexManifest()
@@ -150,12 +151,9 @@ func (w *workspace) pushImage(ctx context.Context, b *built) error {
 }
 
 func (w *workspace) pushTo(ctx context.Context, at name.Repository, repo string, b *built) error {
-	var attach []registry.Attachment
-	if len(b.statements) > 0 {
-		var err error
-		if attach, err = attachments(b.statements[1:]); err != nil {
-			return err
-		}
+	attach, err := attachments(b.statements[min(1, len(b.statements)):])
+	if err != nil {
+		return err
 	}
 	step := w.begin(StepPush, repo, "")
 	done, err := w.client.PushImages(ctx, at, b.index, registry.Hooks{Attach: attach, Progress: func(e registry.Event) { step.bytes(e.Sent, e.Total) }})
@@ -178,9 +176,8 @@ func describePush(done registry.Published) string {
 	return what
 }
 
-// removeStale removes the records in OUTPUT/digests that are not of this
-// version, and those of the plan's images. One that is damaged is removed, what
-// isn't a record is not.
+// removeStale removes records from OUTPUT/digests: those of the plan's images, those
+// of other versions, and damaged ones. Other files stay.
 func (w *workspace) removeStale() error {
 	planned := map[string]bool{} // by file
 	for _, ip := range w.plan.ImagePlans {
@@ -208,7 +205,7 @@ func (w *workspace) removeStale() error {
 			if !isRecord(at, data) {
 				continue
 			}
-			if r, err := decodeRecord(data); err == nil && w.plan.made(&r) {
+			if r, err := decodeRecord(data); err == nil && w.plan.matches(&r) {
 				continue
 			}
 		}
@@ -219,13 +216,12 @@ func (w *workspace) removeStale() error {
 	return nil
 }
 
-// made reports whether the record is of the version, commit and time of this
-// plan.
-func (p *Plan) made(r *Record) bool {
+// matches reports whether the record has the plan's version, commit and time.
+func (p *Plan) matches(r *Record) bool {
 	return r.Version == p.Version && r.Revision == p.Revision && r.Created.Equal(p.Epoch)
 }
 
-// writeRecords returns the records that it has written.
+// writeRecords writes records, and returns those that it has written.
 func (w *workspace) writeRecords(list []Record) ([]Record, error) {
 	for i := range list {
 		r := &list[i]

@@ -19,12 +19,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// SmokeResult is a platform's image that Smoke ran.
+// SmokeResult is the test of a platform's image.
 type SmokeResult struct {
 	Image    string
 	Platform Platform
 	Digest   v1.Hash       // of the manifest
-	Skipped  string        // why it couldn't be run here; empty: it ran, and exited with 0
+	Skipped  string        // why it couldn't run here; empty: it ran, and exited with 0
 	Elapsed  time.Duration // unpacking it and running it
 }
 
@@ -54,7 +54,7 @@ func (b *Builder) Smoke(ctx context.Context) ([]SmokeResult, error) {
 	})
 }
 
-// hasSmoke is an error if there is nothing to run.
+// hasSmoke is an error if no image has a Smoke.
 func (p *Plan) hasSmoke() error {
 	for _, ip := range p.ImagePlans {
 		if ip.smoked() {
@@ -68,16 +68,17 @@ func (ip *ImagePlan) smoked() bool {
 	return slices.ContainsFunc(ip.Platforms, func(pp PlatformPlan) bool { return pp.Smoke != nil })
 }
 
-// smokeRun is an image's test, which runs once however many repositories wait for
+// smokeRun is an image's test, which runs once, however many repositories wait for
 // it.
 type smokeRun struct {
 	sync.Mutex
 	once[[]SmokeResult]
-	told bool // why it failed
+	reported bool // its failure
 }
 
-// smoke runs the program of an image on all platforms. What can't be run here is
-// a warning, or an error if the Project says so. A failure is told in full once.
+// smoke runs the program of an image on all platforms. A platform that can't run here
+// is a warning, or an error if the Project says so. Only the first error of an image
+// has all details.
 func (w *workspace) smoke(ctx context.Context, b *built) ([]SmokeResult, error) {
 	if !b.plan.smoked() {
 		return nil, nil
@@ -86,8 +87,8 @@ func (w *workspace) smoke(ctx context.Context, b *built) ([]SmokeResult, error) 
 	run := kept.(*smokeRun)
 	run.Lock()
 	defer run.Unlock()
-	if run.told {
-		return run.value, errors.New("its Smoke failed, as is told above")
+	if run.reported {
+		return run.value, errors.New("its Smoke failed, as reported above")
 	}
 	list, err := run.do(func() ([]SmokeResult, error) {
 		list, failed := make([]SmokeResult, len(b.images)), make([]error, len(b.images))
@@ -101,14 +102,14 @@ func (w *workspace) smoke(ctx context.Context, b *built) ([]SmokeResult, error) 
 				})
 			}
 		}
-		_ = g.Wait() // they return none: one that fails doesn't stop the others
+		_ = g.Wait() // their errors are in failed: one doesn't stop the others
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		list = slices.DeleteFunc(list, func(r SmokeResult) bool { return r.Image == "" })
 		return list, errors.Join(failed...)
 	})
-	run.told = err != nil
+	run.reported = err != nil
 	return list, err
 }
 
@@ -118,13 +119,13 @@ func (w *workspace) smokeOn(ctx context.Context, pp PlatformPlan, b *built, i in
 	defer func() { step.Failed(err) }()
 	err = w.runProgram(ctx, pp, b.images[i])
 	r = SmokeResult{Image: b.Name, Platform: pp.Platform, Digest: b.Platforms[i].Digest}
-	var no *runtime.Unavailable
+	unavailable, ok := errors.AsType[*runtime.Unavailable](err)
 	switch {
-	case errors.As(err, &no) && w.plan.Smoke.Unrunnable == unrunnableFail:
+	case ok && w.plan.Smoke.Unrunnable == unrunnableFail:
 		return r, fmt.Errorf("%s: its Smoke can't be run here, which Smoke.Unrunnable makes an error: %w", pp.Platform, err)
-	case errors.As(err, &no):
-		w.tell(StepWarn, fmt.Sprintf("image %s: %s: its Smoke was not run: %s", b.Name, pp.Platform, wording.Clip(no.Reason)))
-		r.Skipped, err = no.Reason, nil
+	case ok:
+		w.tell(StepWarn, fmt.Sprintf("image %s: %s: its Smoke was not run: %s", b.Name, pp.Platform, wording.Clip(unavailable.Reason)))
+		r.Skipped, err = unavailable.Reason, nil
 		r.Elapsed = step.Done("skipped")
 		return r, nil
 	case err != nil:
@@ -135,11 +136,11 @@ func (w *workspace) smokeOn(ctx context.Context, pp PlatformPlan, b *built, i in
 }
 
 // runProgram runs an image's entrypoint with its Smoke. The error is a
-// *runtime.Unavailable if nothing runs it here.
+// *runtime.Unavailable if nothing here can run it.
 func (w *workspace) runProgram(ctx context.Context, pp PlatformPlan, img v1.Image) error {
 	p := runtime.Program{Image: img, Args: pp.Smoke, Limit: cmp.Or(w.plan.Smoke.Timeout, time.Minute), Engine: w.options.Engine}
 	if goruntime.GOOS == "linux" { // elsewhere an engine has a Linux of its own
-		how, err := emulate.Find(ctx, pp.Platform.spec())
+		emulator, err := emulate.Find(ctx, pp.Platform.spec())
 		var missing *emulate.Missing
 		var crash *emulate.Crash
 		switch {
@@ -147,8 +148,8 @@ func (w *workspace) runProgram(ctx context.Context, pp PlatformPlan, img v1.Imag
 			return &runtime.Unavailable{Reason: err.Error()}
 		case err != nil:
 			return err
-		case how.Kind == emulate.Direct:
-			p.Interpreter = how.Path
+		case emulator.Kind == emulate.Direct:
+			p.Interpreter = emulator.Path
 		}
 	}
 	var err error
@@ -160,7 +161,7 @@ func (w *workspace) runProgram(ctx context.Context, pp PlatformPlan, img v1.Imag
 	return err
 }
 
-// smokeLocal tests the images that no registry gets, whose layouts are written.
+// smokeLocal tests the images that go to no registry, but only to a layout.
 func (w *workspace) smokeLocal(ctx context.Context, all []built) error {
 	var failed []error
 	for i := range all {
@@ -173,7 +174,7 @@ func (w *workspace) smokeLocal(ctx context.Context, all []built) error {
 	return errors.Join(failed...)
 }
 
-// recordSmoke notes in the records of an image what became of its test.
+// recordSmoke adds the test of an image to its records.
 func recordSmoke(records []Record, results []SmokeResult, ip ImagePlan) {
 	for i := range records {
 		r := &records[i]
