@@ -14,7 +14,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/layout"
 )
 
-// ArchiveResult is an image in one file.
+// ArchiveResult is an image in an archive.
 type ArchiveResult struct {
 	Name string
 	Path string   // of the archive, absolute
@@ -37,7 +37,7 @@ func (b *Builder) Archive(ctx context.Context) ([]ArchiveResult, error) {
 			return nil, err
 		}
 		results := make([]ArchiveResult, len(all))
-		for i := range all { // one after the other: it is the disk that they wait for
+		for i := range all { // one after the other, as they wait for the disk
 			if results[i], err = w.archive(ctx, &all[i]); err != nil {
 				return nil, fmt.Errorf("archive: image %s: %w", all[i].Name, err)
 			}
@@ -81,7 +81,7 @@ func (w *workspace) archive(ctx context.Context, b *built) (r ArchiveResult, err
 	return r, err
 }
 
-// fullName is the name of an image as Docker and containerd keep it.
+// fullName is the name under which Docker and containerd keep an image.
 func fullName(t name.Tag) string {
 	host := t.RegistryStr()
 	if host == name.DefaultRegistry {

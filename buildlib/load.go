@@ -16,8 +16,9 @@ import (
 )
 
 // Load loads each image into the engine of this machine (Options.Engine), for the
-// engine's platform, or for the one that Overrides.Platforms leaves, under each name that Manifest would push, or NAME:TAG without
-// registries. It compiles for that platform only.
+// engine's platform, or for the only one that Overrides.Platforms leaves. There the
+// image has each name that Manifest would push, or NAME:TAG without registries. Load
+// compiles for that platform only.
 func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +59,8 @@ func (b *Builder) engine(ctx context.Context) (runtime.Engine, error) {
 	return e, err
 }
 
-// onlyPlatform is the one that Overrides leave: it is loaded though the engine may
-// run it by emulation only.
+// onlyPlatform is the single platform that Overrides leave, if they do. It is loaded
+// even if the engine needs emulation to run it.
 func (p *Plan) onlyPlatform() (only Platform, ok bool) {
 	for _, ip := range p.ImagePlans {
 		for _, pp := range ip.Platforms {
@@ -72,10 +73,10 @@ func (p *Plan) onlyPlatform() (only Platform, ok bool) {
 	return only, ok && p.Limits.Platforms
 }
 
-// limitedTo returns a plan of the images for the one of their platforms that
-// an engine of platform at runs best, and what they need of the binaries.
-func (p *Plan) limitedTo(at v1.Platform) (*Plan, error) {
-	only := platforms.Only(platforms.Normalize(platforms.Platform{OS: at.OS, Architecture: at.Architecture, Variant: at.Variant}))
+// limitedTo returns a plan with only one platform of each image, the one that an
+// engine of the platform runs best, and with only the binaries for that.
+func (p *Plan) limitedTo(engine v1.Platform) (*Plan, error) {
+	only := platforms.Only(platforms.Normalize(platforms.Platform{OS: engine.OS, Architecture: engine.Architecture, Variant: engine.Variant}))
 	limited := *p
 	limited.ImagePlans = nil
 	limited.Checkout = Checkout{} // only what is published has to match the commit
@@ -141,7 +142,7 @@ func (w *workspace) load(ctx context.Context, engine runtime.Engine, all []built
 	return loaded, g.Wait()
 }
 
-// names are what the image is called, with each of its tags.
+// names are the names that the image gets, one for each repository and tag.
 func (ip ImagePlan) names() ([]name.Tag, error) {
 	repos := ip.Repositories
 	if len(repos) == 0 {

@@ -19,9 +19,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/registry"
 )
 
-// Merge publishes what Push has pushed from several machines: it reads their
-// records, wherever they are below dir, and makes from them the same indexes that
-// Manifest makes on one machine, with the same digests, tags and images.json.
+// Merge publishes what Push has pushed from several machines. From their records,
+// wherever they are below dir, it makes the same indexes that Manifest makes on one
+// machine, with the same digests, tags and images.json.
 // It compiles nothing, and needs neither bases nor cache. dir is relative to
 // the current folder.
 //
@@ -47,7 +47,7 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		return nil, err
 	}
 	return within(ctx, b, func(ctx context.Context, w *workspace) ([]ImageResult, error) {
-		// dir may be the one that a run of ci:push here is writing to.
+		// The output folder is locked: a run of ci:push here may be writing to dir.
 		list, damaged, err := gather(ctx, dir)
 		if err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
@@ -79,15 +79,16 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 			if err == nil {
 				err = w.tagPlatforms(ctx, at, b, &done, registry.Hooks{})
 			}
-			return done, collected(b, done, err)
+			return done, explainMissing(b, done, err)
 		})
 	})
 }
 
-// collected says what to do about images that Push pushed and that are gone.
-func collected(b *built, done registry.Published, err error) error {
-	var missing *registry.Missing
-	if !errors.As(err, &missing) {
+// explainMissing adds to the error of images that Push pushed and that are gone what
+// to do about them.
+func explainMissing(b *built, done registry.Published, err error) error {
+	missing, ok := errors.AsType[*registry.Missing](err)
+	if !ok {
 		return err
 	}
 	var again []string
@@ -106,12 +107,12 @@ func collected(b *built, done registry.Published, err error) error {
 	return fmt.Errorf("%w: the registry may have collected %s since Builder.Push%s: run Builder.Push for %s again", err, it, why, strings.Join(again, ","))
 }
 
-// merger joins records into images, and notes all that is wrong with them.
+// merger joins records into images, and collects all that is wrong with them.
 type merger struct {
 	plan     *Plan
-	parts    map[on][]found // by image, a space and platform
+	parts    map[on][]found
 	mistakes []error
-	untested []string // whose Smoke wasn't run
+	untested []string // warnings of images whose Smoke wasn't run
 }
 
 func (m *merger) mistake(format string, args ...any) {
@@ -120,7 +121,7 @@ func (m *merger) mistake(format string, args ...any) {
 
 func (m *merger) merge(dir string, list []found) []built {
 	for _, f := range list {
-		m.sort(f)
+		m.assign(f)
 	}
 	var all []built
 	for _, ip := range m.plan.ImagePlans {
@@ -157,9 +158,9 @@ func paths(records []found) string {
 	return strings.Join(list, ", ")
 }
 
-// sort puts a record to the image and platform that it is for, and notes where
-// it differs from the plan.
-func (m *merger) sort(f found) {
+// assign adds a record to the parts of its image and platform, and notes where it
+// differs from the plan.
+func (m *merger) assign(f found) {
 	ip, pp := m.plan.find(f.Image, f.Platform)
 	if pp == nil {
 		switch {
@@ -202,8 +203,8 @@ func (m *merger) sort(f found) {
 	}
 }
 
-// baseName is what a record calls the base. The key of one from a Dockerfile is
-// the record's: who merges doesn't look at registries' bases.
+// baseName is the name of a base in records. For a base from a Dockerfile it takes the
+// key from the record, as Merge doesn't look for bases in registries.
 func (m *merger) baseName(ref string, has *RecordBase) (string, error) {
 	if ref == scratch || strings.HasPrefix(ref, fromDockerfile) && m.plan.Bases == "" {
 		return "", nil
@@ -218,8 +219,7 @@ func (m *merger) baseName(ref string, has *RecordBase) (string, error) {
 	return base.Name(ref)
 }
 
-// find returns an image of the plan and its share for a platform, nil if it has
-// none.
+// find returns an image of the plan and its part for a platform; nil if there is none.
 func (p *Plan) find(image string, platform Platform) (*ImagePlan, *PlatformPlan) {
 	for i := range p.ImagePlans {
 		ip := &p.ImagePlans[i]
@@ -232,8 +232,7 @@ func (p *Plan) find(image string, platform Platform) (*ImagePlan, *PlatformPlan)
 	return nil, nil
 }
 
-// check compares an image that a registry has with the records of it: the index
-// takes over what they say.
+// check compares an image in a registry with its records, which the index relies on.
 func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	size := d.Size + contentSize(manifest)
 	for _, ip := range m.plan.ImagePlans {
@@ -251,15 +250,15 @@ func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.Config
 	return nil
 }
 
-// check compares an image, which takes size bytes, with the record of it.
+// check compares an image, which takes size bytes, with its record.
 func (f *found) check(size int64, manifest *v1.Manifest, config *v1.ConfigFile, pp PlatformPlan) error {
-	switch is := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion, OSFeatures: config.OSFeatures}); {
+	switch platform := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion, OSFeatures: config.OSFeatures}); {
 	case f.ConfigDigest != manifest.Config.Digest:
 		return fmt.Errorf("its config is %s, but %s in %s", manifest.Config.Digest, f.ConfigDigest, f.path)
 	case f.Size != size:
 		return fmt.Errorf("it takes %d bytes, but %d in %s", size, f.Size, f.path)
-	case !is.Equals(*f.Descriptor.Platform):
-		return fmt.Errorf("it is for %q, but %s says for %s", is, f.path, f.Platform)
+	case !platform.Equals(*f.Descriptor.Platform):
+		return fmt.Errorf("it is for %q, but %s says for %s", platform, f.path, f.Platform)
 	}
 	for _, key := range []string{"title", "version", "revision"} {
 		key = ociKeys + key
@@ -270,8 +269,8 @@ func (f *found) check(size int64, manifest *v1.Manifest, config *v1.ConfigFile, 
 	return nil
 }
 
-// joinRecords makes an image's index of its records, in plan order, as join
-// does of images.
+// joinRecords makes an image's index from its records, in plan order, as join does
+// from images.
 func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 	b := built{plan: ip}
 	children := make([]image.Child, len(parts))
@@ -282,7 +281,7 @@ func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 			}
 		}
 		children[i] = image.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
-		contents, err := p.recorded(f)
+		contents, err := p.recordedContents(f)
 		if err != nil {
 			return b, err
 		}
@@ -293,8 +292,8 @@ func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 	return b, err
 }
 
-// agree notes what was not the same on all machines, though it is on one: then
-// the index is not the one that one machine would make.
+// agree notes what differs between the machines. With it, the index would not be the
+// one that a single machine makes.
 func (m *merger) agree() {
 	var refs []string
 	bases := map[string]*variants{} // by reference
@@ -332,8 +331,8 @@ func (m *merger) agree() {
 	}
 }
 
-// variants are what records say of something that ought to be one, in the order
-// found. The zero value is of no record.
+// variants are the values that records have for something that should be the same in
+// all of them, in the order found.
 type variants []variant
 
 func (v *variants) add(value, file string) {
@@ -346,7 +345,7 @@ func (v *variants) add(value, file string) {
 
 func (v variants) differ() bool { return len(v) > 1 }
 
-// String lists each value with the files that say it.
+// String lists each value with the files that have it.
 func (v variants) String() string {
 	list := make([]string, len(v))
 	for i, o := range v {
@@ -360,8 +359,8 @@ type variant struct {
 	files []string
 }
 
-// recorded are the contents of a record's image.
-func (p *Plan) recorded(f found) (c evidence.Contents, err error) {
+// recordedContents are the contents of a record's image.
+func (p *Plan) recordedContents(f found) (c evidence.Contents, err error) {
 	if len(p.Evidence) == 0 {
 		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
 	}

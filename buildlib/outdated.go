@@ -10,13 +10,13 @@ import (
 )
 
 // BaseChange is a base whose reference now leads to another image than when its
-// packages were locked, or one from a Dockerfile that isn't built.
+// packages were locked, or a base from a Dockerfile that isn't built yet.
 type BaseChange struct {
 	Image    string   `json:"image"`
 	Platform Platform `json:"platform"`
 	Base     string   `json:"base"`
-	// Old and New are digests of the base's manifest for the platform. With an empty
-	// Old, New is where BuildBases would put the base that it has to build.
+	// Old and New are digests of the base's manifest for the platform. If Old is empty,
+	// New is the reference that BuildBases would give the base.
 	Old string `json:"old,omitempty"`
 	New string `json:"new"`
 }
@@ -27,9 +27,9 @@ type Outdated struct {
 	Packages []PackageChange `json:"packages"`
 }
 
-// Outdated finds the bases that have moved to another digest since Lock, those from
-// Dockerfiles that are to be built, because the Dockerfile or an image in its FROM
-// has changed, and the packages that Lock would choose now. It builds and writes
+// Outdated finds the bases that have moved to another digest since Lock; bases from
+// Dockerfiles that have to be built, because the Dockerfile or an image in its FROM
+// has changed; and the packages that Lock would choose now. It builds and writes
 // nothing.
 func (b *Builder) Outdated(ctx context.Context) (Outdated, error) {
 	b.mu.Lock()
@@ -59,8 +59,8 @@ func (b *Builder) Outdated(ctx context.Context) (Outdated, error) {
 	})
 }
 
-// unbuilt are the bases from Dockerfiles that are not built, and where they would
-// be.
+// unbuilt are the bases from Dockerfiles that are not built yet, and the references
+// that they would have.
 func (w *workspace) unbuilt(ctx context.Context) (map[string]string, error) {
 	missing := map[string]string{}
 	p := w.newPreparer()

@@ -17,18 +17,18 @@ import (
 // Pinned is an image reference that Pin found in a file.
 type Pinned struct {
 	Line     int    // of the file, from 1
-	From, To string // the same if it was pinned already
+	From, To string // equal if it was pinned already
 }
 
 // Pin writes the digests in OUTPUT/images.json into a YAML file, relative to the
 // current folder: image: REFERENCE becomes REPOSITORY:TAG@DIGEST, and beside
-// repository: are set tag: and digest:, as far as they are there. A tag that was
-// published stays; another becomes the image's first. All else stays as it is, byte
-// for byte.
+// repository:, tag: and digest: are set where they exist. A tag that was published
+// stays; any other becomes the image's first. Everything else stays as it is, byte for
+// byte.
 //
-// An image that was not published, beside ones that were, and one that is written in
-// another way are errors that name the line; then the file stays as it is. Images of
-// other registries are left alone.
+// An image that was not published, though others of its registry were, and one that
+// is written in another way are errors that name the line; then the file stays as it
+// is. Images of other registries are left alone.
 func (b *Builder) Pin(_ context.Context, file string) ([]Pinned, error) {
 	images, err := b.plan.publishedImages()
 	if err != nil {
@@ -70,7 +70,7 @@ func (b *Builder) Pin(_ context.Context, file string) ([]Pinned, error) {
 	return list, nil
 }
 
-// publishedImages are those in images.json, once for each repository.
+// publishedImages are the images in images.json, once for each repository.
 func (p *Plan) publishedImages() ([]pin.Image, error) {
 	at := filepath.Join(p.Output, "images.json")
 	data, err := os.ReadFile(at)

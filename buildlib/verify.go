@@ -25,10 +25,10 @@ import (
 const (
 	Same    = "same"
 	Differs = "differs"
-	Unknown = "unknown" // can't be decided here: another Go, or a base or commit that is gone
+	Unknown = "unknown" // can't be decided here: another Go, or a base or commit is gone
 )
 
-// Verification is the comparison of a published index with what its source makes.
+// Verification is the comparison of a published index with one built from its source.
 type Verification struct {
 	Ref      string  `json:"ref"` // by digest
 	Image    string  `json:"image,omitempty"`
@@ -38,16 +38,17 @@ type Verification struct {
 	Result   string  `json:"result"`
 	// Difference is the first one, or why the result is Unknown. Nil if Same.
 	Difference *evidence.Difference `json:"difference,omitempty"`
-	// Checked lists what was checked of the attached documents.
+	// Checked lists the attached documents that were checked.
 	Checked []string `json:"checked,omitempty"`
 	File    string   `json:"-"` // the JSON, absolute; empty: none was written
 }
 
-// Status is 0 if the two are the same, 1 if they differ, and 3 if that is unknown.
+// Status is an exit status: 0 if the two are the same, 1 if they differ, 3 if that is
+// unknown.
 func (v *Verification) Status() int { return map[string]int{Same: 0, Differs: 1, Unknown: 3}[v.Result] }
 
-// differ settles the result.
-func (v *Verification) differ(d *evidence.Difference) {
+// settle sets the result by the first difference; nil: there is none.
+func (v *Verification) settle(d *evidence.Difference) {
 	v.Result, v.Difference = Differs, d
 	if d == nil {
 		v.Result = Same
@@ -56,16 +57,15 @@ func (v *Verification) differ(d *evidence.Difference) {
 	}
 }
 
-func (v *Verification) unknown(format string, args ...any) *Verification {
-	v.differ(&evidence.Difference{Class: evidence.Environment, Path: []string{"index"}, Detail: fmt.Sprintf(format, args...)})
-	return v
+func (v *Verification) unknown(format string, args ...any) {
+	v.settle(&evidence.Difference{Class: evidence.Environment, Path: []string{"index"}, Detail: fmt.Sprintf(format, args...)})
 }
 
 // Verify rebuilds the index that ref names from the commit in its metadata, with
 // empty caches and with bases by digest, and finds the first difference. It uses this
 // Project, whatever the commit's was. If Sign names a key, private or public, the
-// index must be signed with it. The result is kept in
-// OUTPUT/evidence/NAME/verify.json. After an error the result is unknown, too.
+// index must be signed with it. The result is kept in OUTPUT/evidence/NAME/verify.json.
+// After an error it is unknown whether the two are the same.
 func (p Project) Verify(ctx context.Context, ref string, o Overrides, opts Options) (*Verification, error) {
 	plan, err := p.Plan(ctx, o)
 	if err != nil {
@@ -104,26 +104,26 @@ func (p Project) Verify(ctx context.Context, ref string, o Overrides, opts Optio
 	})
 }
 
-// rebuild is a verification at work.
+// rebuild is a running verification.
 type rebuild struct {
 	Verification
-	w     *workspace // of the checkout here, for its plan and client
-	at    name.Digest
-	key   *evidence.Key
-	there v1.ImageIndex
+	w         *workspace // of this checkout, for its plan and client
+	at        name.Digest
+	key       *evidence.Key
+	published v1.ImageIndex
 }
 
-// emptyCache is the folder for the build cache: one for all is for tests.
+// emptyCache is the folder for the build cache. Tests share one.
 var emptyCache = func(temp string) string { return filepath.Join(temp, "gocache") }
 
 var fullRevision = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Options) error {
 	var err error
-	if r.there, err = remote.Index(r.at, append(r.w.client.Remote(), remote.WithContext(ctx))...); err != nil {
-		return fmt.Errorf("%s: it is no index that can be read: %w", r.Ref, err)
+	if r.published, err = remote.Index(r.at, append(r.w.client.Remote(), remote.WithContext(ctx))...); err != nil {
+		return fmt.Errorf("%s: its index can't be read: %w", r.Ref, err)
 	}
-	m, err := r.there.IndexManifest()
+	m, err := r.published.IndexManifest()
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 		return fmt.Errorf("%s: the project has no image that goes to this repository, or is called %q", r.Ref, m.Annotations[ociKeys+"title"])
 	}
 	if d, err := r.attached(ctx); err != nil || d != nil {
-		r.differ(d)
+		r.settle(d)
 		return err
 	}
 	switch {
@@ -163,7 +163,7 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 		r.unknown("%v", err)
 		return nil
 	}
-	defer remove() // what stays, git prunes
+	defer remove() // git prunes what can't be removed
 	inside, err := filepath.Rel(resolved(plan.Checkout.Folder), resolved(plan.Dir))
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (r *rebuild) verify(ctx context.Context, p Project, o Overrides, opts Optio
 	o.BuildCache, o.Evidence, o.Sign = "", nil, ""
 	again, err := p.Plan(ctx, o)
 	if err != nil {
-		r.differ(&evidence.Difference{Class: evidence.Configuration, Path: []string{"index"}, Detail: "the project here can't be built from that commit: " + err.Error()})
+		r.settle(&evidence.Difference{Class: evidence.Configuration, Path: []string{"index"}, Detail: "the project here can't be built from that commit: " + err.Error()})
 		return nil
 	}
 	if err := again.hasSources(); err != nil {
@@ -216,8 +216,8 @@ func (p *Plan) imageOf(repository, title string) string {
 	return best
 }
 
-// pins are the bases that the index was built on. Where its platforms' images have
-// one for all, the index names it, and else each image its own.
+// pins are the bases that the index was built on. If all its images share a base, the
+// index names it; otherwise each image names its own.
 func (r *rebuild) pins(p *Plan, m *v1.IndexManifest) (map[Platform]pinnedBase, error) {
 	pins := map[Platform]pinnedBase{}
 	for _, pp := range p.ImagePlans[0].Platforms {
@@ -227,9 +227,9 @@ func (r *rebuild) pins(p *Plan, m *v1.IndexManifest) (map[Platform]pinnedBase, e
 		if i < 0 || pp.Base == scratch {
 			continue
 		}
-		said := m.Annotations
-		if said[ociKeys+"base.digest"] == "" {
-			img, err := r.there.Image(m.Manifests[i].Digest)
+		annotations := m.Annotations
+		if annotations[ociKeys+"base.digest"] == "" {
+			img, err := r.published.Image(m.Manifests[i].Digest)
 			if err != nil {
 				return nil, err
 			}
@@ -237,17 +237,17 @@ func (r *rebuild) pins(p *Plan, m *v1.IndexManifest) (map[Platform]pinnedBase, e
 			if err != nil {
 				return nil, err
 			}
-			said = own.Annotations
+			annotations = own.Annotations
 		}
-		at := pinnedBase{ref: pp.Base}
-		if named := said[ociKeys+"base.name"]; strings.HasPrefix(pp.Base, fromDockerfile) {
-			if at.ref = named; named == "" {
+		pin := pinnedBase{ref: pp.Base}
+		if strings.HasPrefix(pp.Base, fromDockerfile) {
+			if pin.ref = annotations[ociKeys+"base.name"]; pin.ref == "" {
 				continue // it is built again
 			}
 		}
 		var err error
-		if at.digest, err = v1.NewHash(said[ociKeys+"base.digest"]); err == nil {
-			pins[pp.Platform] = at
+		if pin.digest, err = v1.NewHash(annotations[ociKeys+"base.digest"]); err == nil {
+			pins[pp.Platform] = pin
 		}
 	}
 	return pins, nil
@@ -259,7 +259,7 @@ func (r *rebuild) compare(ctx context.Context, b *Builder) error {
 		if err != nil {
 			return &evidence.Difference{Class: evidence.Environment, Path: []string{"index"}, Detail: "it can't be built here: " + err.Error()}, nil
 		}
-		d, err := evidence.Compare(ctx, all[0].index, r.there)
+		d, err := evidence.Compare(ctx, all[0].index, r.published)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.Ref, err)
 		}
@@ -268,12 +268,12 @@ func (r *rebuild) compare(ctx context.Context, b *Builder) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	r.differ(d)
+	r.settle(d)
 	return err
 }
 
-// attached checks what refers to the index: that it is about it, that the key
-// signed it, and that Go was the one that is here.
+// attached checks the documents that refer to the index: that they are about it, that
+// the key signed them, and that the Go in them is the one here.
 func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 	list, err := r.w.client.Referrers(ctx, r.at, "")
 	if err != nil {
@@ -319,14 +319,14 @@ func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 		return refused, nil
 	case r.key != nil && !signed:
 		return &evidence.Difference{Class: evidence.Attached, Path: []string{"index"}, Detail: "it has no signature by the key"}, nil
-	case r.key == nil && refused != nil: // by whomever, it is about something else
+	case r.key == nil && refused != nil: // whoever signed it, it is about something else
 		return refused, nil
 	}
 	return nil, nil
 }
 
-// differs says in which way the Go of a provenance isn't the one here; empty: it
-// is, or isn't told.
+// differs says how the Go of a provenance differs from the one here; empty: it doesn't,
+// or isn't known.
 func (t Toolchain) differs(provenance []byte) string {
 	var p struct {
 		Definition struct {
