@@ -18,13 +18,7 @@ const statusOutdated = 2
 
 // Build builds the bases from Dockerfiles that are not built yet
 func (Base) Build(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
-		built, err := b.BuildBases(ctx)
-		if err != nil {
-			return err
-		}
-		return out.bases(built)
-	})
+	return show(ctx, (*buildlib.Builder).BuildBases, (*console).bases)
 }
 
 // Outdated tells which bases and packages would change, also as JSON; exit status 2: some

@@ -8,12 +8,11 @@ import (
 	"github.com/magefile/mage/mg"
 )
 
-// clean makes text that comes from outside fit to be printed: names of files,
-// what registries, git, helpers and compilers say, what records hold. What
-// would control a terminal, or turn the direction of writing, is shown as Go
-// writes it in a string (\x1b, \u202e), and so is the beginning of what a CI
-// system would take for a command (::error::, ##[group], ##vso[...]). Line ends
-// and tabs stay: compilers' messages have many lines.
+// clean makes text from outside safe to print: file names, records, the output of
+// registries, git, helpers and compilers. Characters that control a terminal or change
+// the direction of writing are escaped as in Go strings (\x1b, \u202e), and so is the
+// first character of anything that a CI system would take for a command (::error::,
+// ##[group], ##vso[...]). Line ends and tabs stay, as compilers print many lines.
 func clean(text string) string {
 	if !strings.ContainsFunc(text, controls) && !strings.Contains(text, "##") && !strings.Contains(text, "::") && strings.ToValidUTF8(text, "") == text {
 		return text // nearly always
@@ -41,9 +40,9 @@ func clean(text string) string {
 	return b.String()
 }
 
-// controls tells what controls a terminal or the order of what is read:
-// control characters (C0 but line end and tab, DEL, C1), Unicode's line ends,
-// and format characters (bidirectional ones, tags, those of no width).
+// controls reports whether r controls a terminal or the order of text: control
+// characters (C0 except line end and tab, DEL, C1), Unicode's line ends, and format
+// characters (bidirectional ones, tags, those of no width).
 func controls(r rune) bool {
 	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp))
 }
@@ -59,14 +58,14 @@ func quote(b *strings.Builder, r rune) {
 	}
 }
 
-// command reports whether text begins with ## and a word in brackets' opening:
+// command reports whether text begins with ##, perhaps a word, and an opening bracket:
 // ##[error], ##vso[task.setvariable], ##teamcity[...].
 func command(text string) bool {
 	rest, ok := strings.CutPrefix(text, "##")
 	return ok && strings.HasPrefix(strings.TrimLeftFunc(rest, unicode.IsLetter), "[")
 }
 
-// cleanLine is clean for what has to be one line.
+// cleanLine is clean for text that has to be one line.
 func cleanLine(text string) string {
 	return strings.NewReplacer("\n", `\n`, "\t", " ").Replace(clean(text))
 }
@@ -80,11 +79,10 @@ type cleanError struct {
 func (e cleanError) Error() string { return e.text }
 func (e cleanError) Unwrap() error { return e.error }
 
-// ExitStatus is that of the error below: mage's main asks the outermost alone.
+// ExitStatus is the wrapped error's: mage asks only the outermost one.
 func (e cleanError) ExitStatus() int { return mg.ExitStatus(e.error) }
 
-// cleaned is err, with a text that is fit to be printed. It still is what it was
-// for errors.Is and errors.As.
+// cleaned is err with a text that is safe to print. It wraps err.
 func cleaned(err error) error {
 	if err == nil {
 		return nil

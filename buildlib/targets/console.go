@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,31 +16,31 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// console is where people and programs read: progress on standard error, as a
-// line per finished step and on a terminal the running steps below; results
-// on standard output. Targets that run at once share it.
+// console prints results to standard output and progress to standard error: a line for
+// each finished step, and on a terminal the running steps below. Targets that run at
+// once share it.
 type console struct {
 	results io.Writer
 
 	mu      sync.Mutex
 	err     io.Writer
-	size    func() (columns, rows int) // of the terminal; 0: it is none
-	beat    time.Duration              // how often a log is told what still runs
-	targets int                        // how many are at work
-	watch   *watch                     // while one is
+	size    func() (columns, rows int) // of the terminal; 0: err isn't one
+	beat    time.Duration              // how often a log gets a line of what still runs
+	targets int                        // number of running targets
+	watch   *watch                     // while a target runs
 	running []running
 	waiting string // for another run, before any step
 	since   time.Time
 	drawn   []int // the columns of each line of the live view on the screen
 }
 
-// running is a step at work.
+// running is a step that has begun.
 type running struct {
 	buildlib.Event
 	began time.Time
 }
 
-// watch is a goroutine that shows what runs, until it is told to quit.
+// watch is the goroutine that shows what runs, until quit is closed.
 type watch struct{ quit, done chan struct{} }
 
 const (
@@ -68,16 +69,16 @@ func (c *console) start() {
 		defer close(w.done)
 		ticker := time.NewTicker(refresh)
 		defer ticker.Stop()
-		told := time.Now()
+		last := time.Now()
 		for {
 			select {
 			case <-w.quit:
 				return
 			case now := <-ticker.C:
 				c.print(func() {
-					if columns, _ := c.size(); columns == 0 && now.Sub(told) >= c.beat {
-						told = now
-						c.tell(now)
+					if columns, _ := c.size(); columns == 0 && now.Sub(last) >= c.beat {
+						last = now
+						c.logRunning(now)
 					}
 				})
 			}
@@ -99,7 +100,7 @@ func (c *console) stop() {
 	<-w.done
 }
 
-// event takes a step of the work: it is a Builder's Progress.
+// event shows an event: it is a Builder's Options.Progress.
 func (c *console) event(e buildlib.Event) {
 	switch e.Step {
 	case buildlib.StepDetail:
@@ -118,37 +119,29 @@ func (c *console) event(e buildlib.Event) {
 	}
 }
 
+// step shows the begin, the progress or the end of a step.
 func (c *console) step(e buildlib.Event) {
 	c.mu.Lock()
 	c.waiting = ""
-	if e.Progress != "" {
-		for i, r := range c.running {
-			if r.Step == e.Step && r.Subject == e.Subject && r.Platform == e.Platform {
-				c.running[i].Progress = e.Progress
-			}
-		}
-		c.mu.Unlock()
-		return
-	}
-	if !e.Done {
+	at := slices.IndexFunc(c.running, func(r running) bool {
+		return r.Step == e.Step && r.Subject == e.Subject && r.Platform == e.Platform
+	})
+	switch {
+	case e.Progress != "" && at >= 0:
+		c.running[at].Progress = e.Progress
+	case e.Progress != "":
+	case !e.Done:
 		c.running = append(c.running, running{e, time.Now()})
-		c.mu.Unlock()
-		return
-	}
-	for i, r := range c.running {
-		if r.Step == e.Step && r.Subject == e.Subject && r.Platform == e.Platform {
-			c.running = append(c.running[:i], c.running[i+1:]...)
-			break
-		}
+	case at >= 0:
+		c.running = slices.Delete(c.running, at, at+1)
 	}
 	c.mu.Unlock()
-	if e.Err != nil {
-		return // mage prints what the target fails with
+	if e.Progress == "" && e.Done && e.Err == nil { // mage prints errors
+		c.print(func() { fmt.Fprintln(c.err, line(e)) })
 	}
-	c.print(func() { fmt.Fprintln(c.err, line(e)) })
 }
 
-// line is what is said of a finished step.
+// line is the line of a finished step.
 func line(e buildlib.Event) string {
 	text := name(e)
 	if e.Detail != "" {
@@ -157,7 +150,7 @@ func line(e buildlib.Event) string {
 	return text + "  " + elapsed(e.Elapsed) + left(e.Left-e.Elapsed)
 }
 
-// name is which step it is.
+// name names a step.
 func name(e buildlib.Event) string {
 	if e.Platform == "" {
 		return fmt.Sprintf("%-8s %s", e.Step, cleanLine(e.Subject))
@@ -165,7 +158,7 @@ func name(e buildlib.Event) string {
 	return fmt.Sprintf("%-8s %-14s %s", e.Step, e.Platform, cleanLine(e.Subject))
 }
 
-// soFar says how far a step is, if that is known.
+// soFar is a step's progress followed by end, if it is known.
 func soFar(e buildlib.Event, end string) string {
 	if e.Progress == "" {
 		return ""
@@ -173,7 +166,7 @@ func soFar(e buildlib.Event, end string) string {
 	return cleanLine(e.Progress) + end
 }
 
-// left says how long it will all take, if that is known.
+// left is the time left, if it is known.
 func left(d time.Duration) string {
 	if d <= 0 {
 		return ""
@@ -192,17 +185,17 @@ func shorten(detail string) string {
 	return detail
 }
 
-// warn prints what is wrong and no error, in the words of those who use mage.
+// warn prints a warning, in the words of those who use mage.
 func (c *console) warn(text string) { c.say("warning: %s", spoken.Replace(text)) }
 
-// say prints text for people, which may have lines.
+// say prints text for people, perhaps several lines.
 func (c *console) say(format string, args ...any) {
 	c.print(func() { fmt.Fprintln(c.err, clean(fmt.Sprintf(format, args...))) })
 }
 
-// result prints what programs read. An error says that it didn't get there.
+// result prints what programs read.
 func (c *console) result(text string) (err error) {
-	// Nobody reads on (| head): an error like others, instead of the program's end.
+	// If nobody reads on (| head), writing fails and the program isn't killed.
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
@@ -218,7 +211,7 @@ func (c *console) result(text string) (err error) {
 	return nil
 }
 
-// print takes the live view off the screen for a function that prints.
+// print takes the live view off the screen while a function prints.
 func (c *console) print(printing func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,22 +220,22 @@ func (c *console) print(printing func()) {
 	c.draw()
 }
 
-// maxTold is how many running steps a line in a log names.
-const maxTold = 3
+// maxLogged is how many running steps a line in a log names.
+const maxLogged = 3
 
-// tell says in a log what still runs. mu is held.
-func (c *console) tell(now time.Time) {
-	var said []string
+// logRunning prints a line of what still runs, for a log. mu is held.
+func (c *console) logRunning(now time.Time) {
+	var steps []string
 	for i, r := range c.running {
-		if i == maxTold {
-			said = append(said, fmt.Sprintf("and %d more", len(c.running)-i))
+		if i == maxLogged {
+			steps = append(steps, fmt.Sprintf("and %d more", len(c.running)-i))
 			break
 		}
 		since := now.Sub(r.began)
-		said = append(said, strings.Join(strings.Fields(name(r.Event)), " ")+" ("+soFar(r.Event, ", ")+lasted(since)+")"+left(r.Left-since))
+		steps = append(steps, strings.Join(strings.Fields(name(r.Event)), " ")+" ("+soFar(r.Event, ", ")+lasted(since)+")"+left(r.Left-since))
 	}
-	if len(said) > 0 {
-		fmt.Fprintf(c.err, "running  %s\n", strings.Join(said, ", "))
+	if len(steps) > 0 {
+		fmt.Fprintf(c.err, "running  %s\n", strings.Join(steps, ", "))
 	} else if c.waiting != "" {
 		fmt.Fprintf(c.err, "waiting: %s (for %s)\n", cleanLine(c.waiting), lasted(now.Sub(c.since)))
 	}
@@ -296,8 +289,8 @@ func (c *console) erase() {
 	c.drawn = nil
 }
 
-// width is how many columns a terminal gives to text: two to the wide characters
-// of East Asia and to pictures, about.
+// width is roughly how many columns text takes on a terminal: two for each wide
+// character of East Asia and for emoji.
 func width(text string) int {
 	n := 0
 	for _, r := range text {
@@ -310,7 +303,7 @@ func width(text string) int {
 	return n
 }
 
-// fit cuts text to so many columns.
+// fit cuts text to a number of columns.
 func fit(text string, columns int) string {
 	if width(text) <= columns {
 		return text
@@ -334,7 +327,7 @@ func elapsed(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// near is a path as people want to read it: relative, if that is shorter.
+// near is a path for people to read: relative, if that is shorter.
 func near(path string) string {
 	wd, err := os.Getwd()
 	if err != nil {

@@ -17,14 +17,13 @@ import (
 // prefix starts every variable that is ours.
 const prefix = "MULTIMAGE_"
 
-// variables are those that exist, without the prefix.
+// variables are the names of those that exist, without the prefix.
 var variables = []string{
 	"PLATFORMS", "REGISTRIES", "TAGS", "IMAGES", "VERSION", "OUTPUT", "JOBS", "CACHE", "BASES", "BUILD_CACHE", "BUILD_CACHE_WRITE", "TRACE", "ALLOW_DIRTY", "EVIDENCE", "SIGN", "ENGINE",
 	"BENCH_RUNS", "BENCH_BUDGET", "BENCH_BASELINE", "BENCH_TOLERANCE",
 }
 
-// spoken makes what the library calls its fields and methods what people type who
-// use it through mage.
+// spoken replaces the library's names of fields and methods by what users of mage type.
 var spoken = strings.NewReplacer(
 	"Overrides.Platforms", prefix+"PLATFORMS", "Overrides.Registries", prefix+"REGISTRIES", "Overrides.Tags", prefix+"TAGS",
 	"Overrides.Images", prefix+"IMAGES", "Overrides.Version", prefix+"VERSION", "Overrides.Output", prefix+"OUTPUT",
@@ -35,13 +34,13 @@ var spoken = strings.NewReplacer(
 	"Builder.Lock", "mage lock", "Builder.Manifest", "mage manifest", "Builder.BuildBases", "mage base:build", "Builder.Push", "ci:push", "Builder.Merge", "ci:merge", "Plan.String says", "mage plan prints",
 )
 
-// overrides reads the variables from an environment. A variable that doesn't
-// exist is an error, because a misspelt one would silently build the wrong
-// thing. An empty one is like none, but for MULTIMAGE_REGISTRIES and
-// MULTIMAGE_EVIDENCE, where it means no registry and no evidence.
+// overrides reads the variables from an environment. An unknown one is an error,
+// because a misspelt one would silently build the wrong thing. An empty one is as if it
+// weren't set, except that an empty MULTIMAGE_REGISTRIES or MULTIMAGE_EVIDENCE means no
+// registry or no evidence.
 func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 	var o buildlib.Overrides
-	var how buildlib.Options
+	var options buildlib.Options
 	var mistakes []error
 	for _, variable := range environ {
 		key, value, _ := strings.Cut(variable, "=")
@@ -53,7 +52,15 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 			mistakes = append(mistakes, unknown(key, name))
 			continue
 		}
-		list := split(value)
+		list, trimmed := split(value), strings.TrimSpace(value)
+		mistake := func(want string) { mistakes = append(mistakes, fmt.Errorf("%s: %q %s", key, value, want)) }
+		number := func(what string) int {
+			n, err := strconv.Atoi(trimmed)
+			if err != nil || n < 1 {
+				mistake("is not a number of " + what + ": want 1 or more")
+			}
+			return n
+		}
 		if name == "REGISTRIES" {
 			o.Registries = append([]string{}, list...)
 		}
@@ -63,7 +70,7 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 				o.Evidence = []string{}
 			}
 		}
-		if strings.TrimSpace(value) == "" {
+		if trimmed == "" {
 			continue
 		}
 		switch name {
@@ -80,39 +87,31 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 		case "CACHE":
 			o.Cache = value
 		case "BUILD_CACHE":
-			o.BuildCache = strings.TrimSpace(value)
+			o.BuildCache = trimmed
 		case "BASES":
-			o.Bases = strings.TrimSpace(value)
+			o.Bases = trimmed
 		case "ALLOW_DIRTY", "BUILD_CACHE_WRITE":
-			yes, err := strconv.ParseBool(strings.TrimSpace(value))
+			yes, err := strconv.ParseBool(trimmed)
 			if err != nil {
-				mistakes = append(mistakes, fmt.Errorf("%s: %q is neither true nor false: want 1 or 0", key, value))
+				mistake("is neither true nor false: want 1 or 0")
 			}
 			if name == "ALLOW_DIRTY" {
 				o.AllowDirty = yes
 			} else {
-				how.WriteBuildCache = yes
+				options.WriteBuildCache = yes
 			}
 		case "SIGN":
-			o.Sign = strings.TrimSpace(value)
+			o.Sign = trimmed
 		case "ENGINE":
-			how.Engine = strings.TrimSpace(value)
+			options.Engine = trimmed
 		case "JOBS":
-			n, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil || n < 1 {
-				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a number of jobs: want 1 or more", key, value))
-			}
-			how.Jobs = n
+			options.Jobs = number("jobs")
 		case "BENCH_RUNS":
-			n, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil || n < 1 {
-				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a number of runs: want 1 or more", key, value))
-			}
-			o.Bench.Runs = n
+			o.Bench.Runs = number("runs")
 		case "BENCH_BUDGET":
-			d, err := time.ParseDuration(strings.TrimSpace(value))
+			d, err := time.ParseDuration(trimmed)
 			if err != nil || d <= 0 {
-				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a duration: want one like 20m or 1h30m", key, value))
+				mistake("is not a duration: want one like 20m or 1h30m")
 			}
 			o.Bench.Budget = d
 		case "BENCH_BASELINE":
@@ -122,28 +121,24 @@ func overrides(environ []string) (buildlib.Overrides, buildlib.Options, error) {
 			}
 			o.Bench.Baseline = file
 		case "BENCH_TOLERANCE":
-			f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "%")), 64)
+			f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(trimmed, "%")), 64)
 			if err != nil || !(f > 0) || math.IsInf(f, 0) {
-				mistakes = append(mistakes, fmt.Errorf("%s: %q is not a percentage above 0: want one like 10", key, value))
+				mistake("is not a percentage above 0: want one like 10")
 			}
 			o.Bench.Tolerance = f
 		}
 	}
-	return o, how, errors.Join(mistakes...)
+	return o, options, errors.Join(mistakes...)
 }
 
 func unknown(key, name string) error {
-	all := make([]string, len(variables))
-	for i, v := range variables {
-		all[i] = prefix + v
-	}
 	if near := wording.Nearest(name, variables); near != "" {
 		return fmt.Errorf("%s: no such variable; did you mean %s%s?", key, prefix, near)
 	}
-	return fmt.Errorf("%s: no such variable: there are %s", key, strings.Join(all, ", "))
+	return fmt.Errorf("%s: no such variable: there are %s%s", key, prefix, strings.Join(variables, ", "+prefix))
 }
 
-// split takes a comma-separated list apart.
+// split splits a comma-separated list, without spaces and empty elements.
 func split(value string) []string {
 	var list []string
 	for s := range strings.SplitSeq(value, ",") {

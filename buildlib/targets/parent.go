@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// parents are the processes that wait for this one, as they are when it
-// starts: mage, and for "go tool mage" the go command, too. If one of them is
-// killed the next one below it lives on, with a new parent.
+// parents are the processes that wait for this one when it starts: mage, and for
+// "go tool mage" also the go command. If one of them is killed, the process below it
+// lives on with a new parent.
 //
-// A compiled magefile (mage -compile) has a parent that may end as it likes: a
-// shell that started it by nohup or &, a step of a CI system.
+// The parent of a compiled magefile (mage -compile) is none of them. It may end
+// first: a shell that started it with nohup or &, or a step of a CI system.
 var parents = findParents()
 
 type generation struct {
@@ -35,15 +35,14 @@ func findParents() generation {
 	return g
 }
 
-// kept is how mage calls the magefiles that it compiles and runs: by a SHA-256,
-// once a SHA-1, of their sources.
+// kept matches the names that mage gives to compiled magefiles in its cache: the
+// SHA-256 of their sources, in older versions the SHA-1.
 var kept = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})(\.exe)?$`)
 
-// ofMage reports whether a program is one that mage keeps in its own cache, and
-// that nobody else runs.
+// ofMage reports whether a program is a magefile in mage's cache, which only mage runs.
 func ofMage(program string) bool { return kept.MatchString(filepath.Base(program)) }
 
-// lost reports whether somebody who waited is there no more.
+// lost reports whether one of the waiting processes has ended.
 func (g generation) lost() bool {
 	if g.mage == 0 {
 		return false
@@ -58,7 +57,7 @@ func (g generation) lost() bool {
 	return ok && p.parent != g.tool
 }
 
-// process is what the system tells of a process.
+// process is a process of the system.
 type process struct {
 	name   string // of its program, without the folder
 	parent int    // process id
@@ -66,8 +65,8 @@ type process struct {
 
 var errParent = errors.New("stopped: the process that started this one has ended")
 
-// watchParents cancels the work when mage, or the go command that runs it, is
-// killed, which leaves the compiled magefile running.
+// watchParents cancels the work when mage, or the go command that runs it, is killed:
+// the compiled magefile would go on.
 func watchParents(ctx context.Context, cancel context.CancelCauseFunc) {
 	if parents.mage == 0 {
 		return

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// lookUp tells of the process with that id (proc(5), /proc/PID/stat).
+// lookUp finds the process with that id (proc(5), /proc/PID/stat).
 func lookUp(pid int) (process, bool) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -46,9 +46,9 @@ func layout(image buildlib.ImageResult) string {
 	return filepath.ToSlash(near(image.Layout)) + "@" + image.Digest.String()
 }
 
-// failed prints what became of the tags, though not all could be published.
+// failed prints what became of the tags after a failure.
 func (c *console) failed(ctx context.Context, images []buildlib.ImageResult) {
-	if ctx.Err() == nil { // what was cut off has nothing to say
+	if ctx.Err() == nil { // not interrupted
 		c.write(tags(images))
 	}
 }
@@ -99,7 +99,7 @@ func (c *console) pushed(plan *buildlib.Plan, records []buildlib.Record) error {
 	return nil
 }
 
-// pushFailed prints what was pushed and recorded, though not all could be.
+// pushFailed prints what was pushed and recorded before a failure.
 func (c *console) pushFailed(ctx context.Context, plan *buildlib.Plan, records []buildlib.Record) {
 	if ctx.Err() == nil && len(records) > 0 {
 		c.recorded(plan, records)
@@ -132,7 +132,7 @@ func (c *console) locked(changes []buildlib.PackageChange) error {
 	return c.result("")
 }
 
-// bases prints a table of bases from Dockerfiles.
+// bases prints a table of bases from Dockerfiles, and their references.
 func (c *console) bases(built []buildlib.BaseResult) error {
 	if len(built) == 0 {
 		c.say("no image has a base from a Dockerfile")
@@ -181,7 +181,7 @@ func packageTable(changes []buildlib.PackageChange) func(w io.Writer) {
 	}
 }
 
-// loaded prints what the engine has now, and how to run it.
+// loaded prints what was loaded, and how to run it.
 func (c *console) loaded(loaded []buildlib.LoadResult) error {
 	var b strings.Builder
 	for _, l := range loaded {
@@ -225,8 +225,7 @@ func (c *console) smoked(results []buildlib.SmokeResult) error {
 	return nil
 }
 
-// benched prints the benchmark's table, and hands its report to a CI system that
-// shows one.
+// benched prints the benchmark's table, and adds its report to GitHub's job summary.
 func (c *console) benched(result *bench.Result) error {
 	text := result.Table
 	if result.Comparison != "" {
@@ -237,7 +236,7 @@ func (c *console) benched(result *bench.Result) error {
 		c.say("the report is %s", near(filepath.Join(result.Folder, "report.md")))
 	}
 	if summary := os.Getenv("GITHUB_STEP_SUMMARY"); summary != "" {
-		// An empty line, so that the heading is one whatever stands before it.
+		// An empty line, so that the heading is one whatever comes before it.
 		if err := appendTo(summary, "\n"+result.Markdown); err != nil {
 			c.say("warning: GITHUB_STEP_SUMMARY: %v", err)
 		}
@@ -269,7 +268,7 @@ func platforms(images []buildlib.ImageResult) func(w io.Writer) {
 			fmt.Fprintf(w, "%s\tindex\t\t%s\t\n", image.Name, short(image.Digest))
 			for _, p := range image.Platforms {
 				took := ""
-				if p.Elapsed > 0 { // not built elsewhere
+				if p.Elapsed > 0 { // zero: built elsewhere
 					took = elapsed(p.Elapsed)
 				}
 				fmt.Fprintf(w, "\t%s\t%s\t%s\t%s\n", p.Platform, bytes(p.Size), short(p.Digest), took)
@@ -278,19 +277,19 @@ func platforms(images []buildlib.ImageResult) func(w io.Writer) {
 	}
 }
 
-// tags is a table of what became of the tags, repository by repository; nil if
-// nothing was to be published.
+// tags is a table of what became of the tags, repository by repository; nil if there
+// is no repository.
 func tags(images []buildlib.ImageResult) func(w io.Writer) {
 	const failures, refusals = 3, 4
 	rows := [][]string{{"REPOSITORY", "WRITTEN", "UP TO DATE", "FAILED", "NOT ATTACHED"}}
-	columns := map[int]bool{0: true, 1: true, 2: true} // those that have something to say
+	columns := map[int]bool{0: true, 1: true, 2: true} // to be shown
 	for _, image := range images {
 		for _, p := range image.Published {
 			failed := strings.Join(p.Failed, ", ")
 			if p.Err != nil {
 				columns[failures] = true
 				if failed == "" {
-					failed = "the index" // it has no tags, or they lead to one that lacks an image
+					failed = "the index" // it has no tags, or lacks an image
 				}
 			}
 			columns[refusals] = columns[refusals] || len(p.NotAttached) > 0
@@ -313,7 +312,7 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 	}
 }
 
-// write prints tables, with a line before and after each. One may be nil.
+// write prints tables with an empty line before and after each. Nil ones are left out.
 func (c *console) write(tables ...func(w io.Writer)) {
 	var b strings.Builder
 	for i, fill := range tables {

@@ -15,13 +15,12 @@ import (
 	"github.com/multimage/multimage/buildlib/bench"
 )
 
-// opened is the Builder of Project and the environment as they were when it was
-// made: mage runs several targets in one process, and each stage of a Builder
-// runs once. Targets of your own may set Project between them, which makes
-// another.
+// opened is the Builder of the targets. mage runs several targets in one process, and
+// each stage of a Builder runs once. If a target of your own changes Project in
+// between, the next one gets a new Builder.
 var opened struct {
 	sync.Mutex
-	from    string
+	from    string // the snapshot that it was made from
 	builder *buildlib.Builder
 }
 
@@ -35,9 +34,8 @@ var shared = sync.OnceValue(newConsole)
 //	...
 //	images, err := b.Manifest(ctx)
 //
-// As long as neither Project, nor a variable MULTIMAGE_*, nor the source changes,
-// the Builder is the same, and what it has built is not built again. It need not
-// be closed.
+// As long as Project, the variables MULTIMAGE_* and the source stay the same, so does
+// the Builder, and nothing is built twice. It need not be closed.
 func Open(ctx context.Context) (*buildlib.Builder, error) {
 	b, err := open(ctx)
 	return b, cleaned(err)
@@ -48,7 +46,7 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 	defer opened.Unlock()
 	from := snapshot(Project, os.Environ())
 	if opened.builder != nil && from != "" && from == opened.from {
-		// A step of the project's own may have written source in between.
+		// A step of the project may have written source in between.
 		if stale, err := opened.builder.Stale(ctx); err != nil || !stale {
 			return opened.builder, err
 		}
@@ -65,7 +63,7 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 		shared().warn(w)
 	}
 	options.Progress = traced(os.Getenv(prefix+"TRACE"), shared().event)
-	// Later targets use it, too, when this one's context has ended.
+	// Later targets use it, too, after this one's context has ended.
 	b, err := buildlib.Open(context.WithoutCancel(ctx), plan, options)
 	if err != nil {
 		return nil, err
@@ -74,9 +72,9 @@ func open(ctx context.Context) (*buildlib.Builder, error) {
 	return b, nil
 }
 
-// snapshot is all that a plan depends on here, to be compared; it shares nothing
-// with the Project, whose lists may be changed in place. Empty: it can't be
-// told, which Project.Plan says why.
+// snapshot is the Project and the variables as text, to be compared. As text, it is not
+// affected by changes of the Project in place. Empty: the Project is not valid, which
+// Project.Plan reports.
 func snapshot(project buildlib.Project, environ []string) string {
 	data, err := json.Marshal(project)
 	if err != nil {
@@ -92,7 +90,7 @@ func snapshot(project buildlib.Project, environ []string) string {
 	return strings.Join(append(ours, string(data)), "\x00")
 }
 
-// run runs a stage of the build until it ends, or is told to, or nobody waits
+// run runs a stage of the build until it ends, is stopped by a signal, or nobody waits
 // for it any more. mage prints the error that it returns.
 func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *console) error) error {
 	// mage cancels on SIGINT only.
@@ -114,18 +112,29 @@ func run(ctx context.Context, stage func(context.Context, *buildlib.Builder, *co
 		out.start()
 		defer out.stop()
 		err = stage(ctx, b, out)
-		// mage asks the error itself for its status, which a joined one hides.
-		if kept := keepTrace(); kept != nil {
-			err = errors.Join(err, kept)
+		// A joined error hides the exit status that mage asks an error for.
+		if failed := writeTrace(); failed != nil {
+			err = errors.Join(err, failed)
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx) // what was cut off has nothing to say
+		return context.Cause(ctx) // errors of an interrupted stage are of no interest
 	}
 	return cleaned(err)
 }
 
-// measured is the benchmark that ran, to run once as stages do.
+// show runs a stage, and prints its result if it succeeds.
+func show[T any](ctx context.Context, stage func(*buildlib.Builder, context.Context) (T, error), print func(*console, T) error) error {
+	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
+		result, err := stage(b, ctx)
+		if err != nil {
+			return err
+		}
+		return print(out, result)
+	})
+}
+
+// measured is the benchmark that has run: like stages, it runs once for a Builder.
 var measured struct {
 	sync.Mutex
 	of     *buildlib.Builder

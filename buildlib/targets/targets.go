@@ -62,7 +62,7 @@ func Bench(ctx context.Context) error {
 	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
 		result, err := benchOnce(ctx, b)
 		if result != nil {
-			// mage asks the error itself for its status, which a joined one hides.
+			// A joined error hides the exit status that mage asks an error for.
 			if printing := out.benched(result); printing != nil {
 				return errors.Join(err, printing)
 			}
@@ -73,35 +73,17 @@ func Bench(ctx context.Context) error {
 
 // Load puts the images into the local Docker, Podman or cluster
 func Load(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
-		loaded, err := b.Load(ctx)
-		if err != nil {
-			return err
-		}
-		return out.loaded(loaded)
-	})
+	return show(ctx, (*buildlib.Builder).Load, (*console).loaded)
 }
 
 // Archive writes each image with all its platforms as one OCI archive, in dist/archive
 func Archive(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
-		archives, err := b.Archive(ctx)
-		if err != nil {
-			return err
-		}
-		return out.archived(archives)
-	})
+	return show(ctx, (*buildlib.Builder).Archive, (*console).archived)
 }
 
 // Smoke runs each platform's image with its Smoke, as manifest does before tags move
 func Smoke(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
-		results, err := b.Smoke(ctx)
-		if err != nil {
-			return err
-		}
-		return out.smoked(results)
-	})
+	return show(ctx, (*buildlib.Builder).Smoke, (*console).smoked)
 }
 
 // Pin writes the digests of what was published into a YAML file of a deployment
@@ -121,13 +103,7 @@ func Pin(ctx context.Context, file string) error {
 
 // Lock chooses the images' packages, into multimage.lock
 func Lock(ctx context.Context) error {
-	return run(ctx, func(ctx context.Context, b *buildlib.Builder, out *console) error {
-		changes, err := b.Lock(ctx)
-		if err != nil {
-			return err
-		}
-		return out.locked(changes)
-	})
+	return show(ctx, (*buildlib.Builder).Lock, (*console).locked)
 }
 
 // Plan prints what would be built, and builds nothing

@@ -11,9 +11,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// trace is what happened when, in the Trace Event Format that Perfetto and
-// chrome://tracing read: a complete event per step, in lanes so that those of
-// one lane don't overlap, and an instant where something was waited for.
+// trace is a timeline in the Trace Event Format, which Perfetto and chrome://tracing
+// read: a complete event for each step, in lanes in which steps don't overlap, and an
+// instant event for each wait or warning.
 type trace struct {
 	path  string
 	start time.Time
@@ -35,7 +35,7 @@ type traceEvent struct {
 	Args  map[string]string `json:"args,omitempty"`
 }
 
-// openStep is the step of a lane that has not ended. The zero value is none.
+// openStep is a lane's running step. The zero value: the lane is free.
 type openStep struct {
 	key [3]string
 	at  time.Time
@@ -44,7 +44,7 @@ type openStep struct {
 // tracing is the trace of this process; mage runs several targets in one.
 var tracing *trace
 
-// traced passes events on, and keeps them if path names a file for them.
+// traced passes events on, and records them if path names a file for them.
 func traced(path string, next func(buildlib.Event)) func(buildlib.Event) {
 	if path == "" {
 		tracing = nil
@@ -97,15 +97,15 @@ func (t *trace) event(e buildlib.Event, now time.Time) {
 		return
 	}
 	if lane == len(t.open) {
-		return // it began before
+		return // it began before the trace
 	}
 	event.At, event.Took, event.Lane = t.open[lane].at.Sub(t.start).Microseconds(), max(1, now.Sub(t.open[lane].at).Microseconds()), lane
 	t.open[lane] = openStep{}
 	t.events = append(t.events, event)
 }
 
-// keepTrace writes the trace as far as it is, if there is one.
-func keepTrace() error {
+// writeTrace writes the trace up to now, if there is one.
+func writeTrace() error {
 	t := tracing
 	if t == nil {
 		return nil

@@ -29,7 +29,7 @@ func TestTrace(t *testing.T) {
 	step(buildlib.StepImage, "linux/amd64", false, nil)
 	step(buildlib.StepImage, "linux/amd64", true, nil)
 	step(buildlib.StepCompile, "linux/arm64", true, errors.New("why"))
-	if err := keepTrace(); err != nil {
+	if err := writeTrace(); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
@@ -66,7 +66,7 @@ func TestLogSaysHowFarAStepIs(t *testing.T) {
 	c.event(e)
 	e.Progress = "1.5 of 3.0 MB"
 	c.event(e)
-	c.tell(time.Now().Add(30 * time.Second))
+	c.logRunning(time.Now().Add(30 * time.Second))
 	if got := said.String(); !strings.Contains(got, "push ghcr.io/acme/app (1.5 of 3.0 MB, 30s)") {
 		t.Errorf("it says %q", got)
 	}

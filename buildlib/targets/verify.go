@@ -40,14 +40,13 @@ func Verify(ctx context.Context, ref string) error {
 		}
 		return verifyError{fmt.Errorf("%s: %s", v.Result, ref), v.Status()}
 	})
-	var told verifyError
-	if err != nil && !errors.As(err, &told) {
+	if _, ok := errors.AsType[verifyError](err); err != nil && !ok {
 		return verifyError{err, 3}
 	}
 	return err
 }
 
-// verifyError ends mage with a status: 1 if the two differ, 3 if it can't be told.
+// verifyError ends mage with a status: 1 if the two differ, 3 if that is unknown.
 type verifyError struct {
 	error
 	status int
