@@ -135,6 +135,17 @@ ghcr.io/acme/router  v1.2.3   latest
 	}
 }
 
+// There is an empty line before the first table, whichever that is.
+func TestFirstTable(t *testing.T) {
+	c, _, said := captured()
+	if err := c.outdated(buildlib.Outdated{Packages: []buildlib.PackageChange{{Image: "a", Name: "git", Old: "1", New: "2"}}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(said.String(), "\nIMAGE ") {
+		t.Errorf("the table is not set apart: %q", said)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0.0 kB", 999: "1.0 kB", 1000: "1.0 kB", 123_456: "123.5 kB", 1_000_000: "1.0 MB", 31_415_926: "31.4 MB", 1_000_000_000: "1.00 GB", 98_765_432_100: "98.77 GB",

@@ -315,11 +315,11 @@ func tags(images []buildlib.ImageResult) func(w io.Writer) {
 // write prints tables with an empty line before and after each. Nil ones are left out.
 func (c *console) write(tables ...func(w io.Writer)) {
 	var b strings.Builder
-	for i, fill := range tables {
+	for _, fill := range tables {
 		if fill == nil {
 			continue
 		}
-		if i == 0 {
+		if b.Len() == 0 {
 			fmt.Fprintln(&b)
 		}
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
