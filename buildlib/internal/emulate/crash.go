@@ -33,35 +33,34 @@ func (c *Crash) Error() string {
 	return s
 }
 
-// Signs of a crash in the output of a command whose children ran under QEMU:
-// QEMU's own message, and that of the go command on a tool that was killed.
+// crashSigns match signs of a crash in the output of a command whose children ran under
+// QEMU: QEMU's own messages, and the go command's about a tool that was killed.
 var crashSigns = []*regexp.Regexp{
 	regexp.MustCompile(`qemu: uncaught target signal \d+ \([^)]*\)`),
 	regexp.MustCompile(`: (signal: [a-z]+(?: [a-z]+)*)`),
 	regexp.MustCompile(`qemu[-:][^\n]*(?:[Uu]nsupported|[Uu]nknown)[^\n]*`),
 }
 
-// Crashed tells whether a command that the emulator ran was ended by a signal,
-// or something it started was, and how. said is what it printed, err how it
-// ended; one that compiles and finds a mistake has not crashed.
-func Crashed(err error, said string) (how string, crashed bool) {
+// Crashed reports whether a signal ended a command that the emulator ran, or one of its
+// children, and which. err is the command's error. A compiler that finds a mistake has
+// not crashed.
+func Crashed(err error, output string) (how string, crashed bool) {
 	if err == nil {
 		return "", false
 	}
 	for _, sign := range crashSigns {
-		if m := sign.FindStringSubmatch(said); m != nil {
+		if m := sign.FindStringSubmatch(output); m != nil {
 			return m[len(m)-1], true
 		}
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && strings.HasPrefix(exit.String(), "signal: ") {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && strings.HasPrefix(exit.String(), "signal: ") {
 		return exit.String(), true
 	}
 	return "", false
 }
 
-// crash makes a Crash of the error of a command that was expected to succeed; the
-// end of ctx is no crash.
+// crash makes a Crash of the error of a command that should have succeeded, unless ctx
+// has ended.
 func crash(ctx context.Context, platform v1.Platform, e Emulator, program string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

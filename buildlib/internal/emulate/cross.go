@@ -13,9 +13,8 @@ import (
 	"strings"
 )
 
-// crossBuild compiles the toolchain's programs for the platform with the
-// installed Go, from its own sources, as it was itself compiled, and returns
-// what to call the result.
+// crossBuild compiles the toolchain's programs for the platform from the sources of the
+// installed Go, as that was compiled itself, and returns the toolchain's Origin.
 func (m *maker) crossBuild(ctx context.Context, root string) (string, error) {
 	if err := m.hasSources(); err != nil {
 		return "", err
@@ -32,7 +31,7 @@ func (m *maker) crossBuild(ctx context.Context, root string) (string, error) {
 	if level := m.level(); level != "" {
 		env = append(env, level)
 	}
-	// A go.mod of the user's must not be in sight.
+	// Outside of any module, as a go.mod of the user's must have no effect.
 	outside := filepath.Join(m.scratch.Dir, "outside")
 	if err := errors.Join(os.MkdirAll(outside, 0o755), os.MkdirAll(out, 0o755)); err != nil {
 		return "", err
@@ -48,8 +47,8 @@ func (m *maker) crossBuild(ctx context.Context, root string) (string, error) {
 	return "cross-built from " + m.Version, m.checkPrograms(root)
 }
 
-// hasSources makes sure that the installed Go has its own sources, which
-// distributions pack apart.
+// hasSources is an error if the installed Go lacks its own sources, for which
+// distributions have a package of their own.
 func (m *maker) hasSources() error {
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(m.programs(""))) {
@@ -69,8 +68,8 @@ func (m *maker) hasSources() error {
 		m.Root, strings.Join(missing, ", "), series)
 }
 
-// checkPrograms makes sure that what was downloaded or built is what it is
-// taken for, without running it.
+// checkPrograms is an error if a downloaded or built program is of another version or
+// platform. It runs none.
 func (m *maker) checkPrograms(root string) error {
 	for name, path := range m.programs(root) {
 		info, err := buildinfo.ReadFile(path)

@@ -25,13 +25,11 @@ const (
 	Direct = "direct" // the interpreter has to be called
 )
 
-// Emulator is what runs programs of a platform on this machine. Use Find or
-// FindDirect.
+// Emulator is what runs programs of a platform on this machine. Use Find.
 type Emulator struct {
 	Kind string // Native, Binfmt or Direct
-	// Path is the interpreter's, as the kernel names it: one that was
-	// registered in another mount namespace need not be there in this one.
-	// Empty for Native.
+	// Path is the interpreter's, as the kernel names it. It may not exist in this
+	// mount namespace, if it was registered in another one. Empty for Native.
 	Path    string
 	Version string // of QEMU, like 7.2.22; empty for Native and for other interpreters
 }
@@ -57,11 +55,11 @@ func (e Emulator) command(argv ...string) []string {
 	return argv
 }
 
-// Missing is the error of a Find for a platform whose programs nothing runs here.
+// Missing is the error of Find for a platform whose programs nothing runs here.
 type Missing struct {
 	Platform string
 	Reason   string
-	Install  string // what to install; empty where nothing would help
+	Install  string // how to install it; empty if no installation would help
 }
 
 func (m *Missing) Error() string {
@@ -72,15 +70,15 @@ func (m *Missing) Error() string {
 	return s
 }
 
-// patience is how long an emulator may take over a program that does nothing.
+// patience is how long an emulator may take to run a program that does nothing.
 const patience = 20 * time.Second
 
 var errPatience = fmt.Errorf("still not done after %s", patience)
 
 var versionLine = regexp.MustCompile(`^qemu-\S+ version (\S+)`)
 
-// qemuVersion asks an interpreter for its version. An empty one means that it
-// is no QEMU, or not one that says so.
+// qemuVersion asks an interpreter for its version. It is empty if the interpreter isn't
+// QEMU, or doesn't answer.
 func qemuVersion(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -22,7 +22,7 @@ func TestFindDirect(t *testing.T) {
 	testenv.Require(t, "qemu")
 	for arch := range arches {
 		t.Run(arch, func(t *testing.T) {
-			e, err := FindDirect(t.Context(), linux(arch))
+			e, err := findDirect(t.Context(), linux(arch))
 			var missing *Missing
 			if errors.As(err, &missing) {
 				testenv.Missing(t, "qemu", missing.Error())
@@ -78,7 +78,7 @@ func TestFindNothing(t *testing.T) {
 		p := v1.Platform{OS: test.os, Architecture: test.arch}
 		err := possible(p, test.host)
 		if err == nil && runtime.GOOS == "linux" {
-			_, err = FindDirect(t.Context(), p)
+			_, err = findDirect(t.Context(), p)
 		}
 		var missing *Missing
 		if !errors.As(err, &missing) {
@@ -116,7 +116,7 @@ func TestFindBroken(t *testing.T) {
 	}
 	for _, test := range tests {
 		fakeQEMU(t, "s390x", test.script)
-		_, err := FindDirect(t.Context(), linux("s390x"))
+		_, err := findDirect(t.Context(), linux("s390x"))
 		var crash *Crash
 		if !errors.As(err, &crash) {
 			t.Errorf("%s: error %v, want a *Crash", test.script, err)

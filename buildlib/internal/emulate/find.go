@@ -10,9 +10,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Find finds out how programs of the platform run here, by running one. What
-// the kernel can do comes before a QEMU in PATH. The error is a *Missing if
-// nothing runs them, and a *Crash if what there is doesn't work.
+// Find finds out how programs of the platform run here, by running one. The kernel comes
+// before a QEMU in PATH. The error is a *Missing if nothing runs them, and a *Crash if
+// the emulator doesn't work.
 func Find(ctx context.Context, platform v1.Platform) (Emulator, error) {
 	if err := possible(platform, runtime.GOOS); err != nil {
 		return Emulator{}, err
@@ -21,16 +21,16 @@ func Find(ctx context.Context, platform v1.Platform) (Emulator, error) {
 	if err != nil || refused == nil {
 		return e, err
 	}
-	direct, err := FindDirect(ctx, platform)
+	direct, err := findDirect(ctx, platform)
 	if missing, ok := err.(*Missing); ok {
 		missing.Reason = fmt.Sprintf("the kernel says %q, and %s", refused, missing.Reason)
 	}
 	return direct, err
 }
 
-// FindDirect looks for the platform's QEMU in PATH, which takes no setting of
-// the machine and no root.
-func FindDirect(ctx context.Context, platform v1.Platform) (Emulator, error) {
+// findDirect looks for the platform's QEMU in PATH, which needs no setup of the machine
+// and no root.
+func findDirect(ctx context.Context, platform v1.Platform) (Emulator, error) {
 	if err := possible(platform, runtime.GOOS); err != nil {
 		return Emulator{}, err
 	}

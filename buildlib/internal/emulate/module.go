@@ -18,21 +18,21 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// released matches the versions that golang.org/toolchain has: neither one in
-// development nor one that a vendor marked as its own (https://go.dev/doc/toolchain#name).
+// released matches the versions that golang.org/toolchain has: neither versions in
+// development nor vendors' own (https://go.dev/doc/toolchain#name).
 var released = regexp.MustCompile(`^go1(\.\d+)+((rc|beta)\d+)?$`)
 
-// downloadPatience is how long a download may take before cross-building is
-// the better choice.
+// downloadPatience is how long a download may take before the toolchain is cross-built
+// instead.
 const downloadPatience = 5 * time.Minute
 
-// insecure matches what the go command says of a module, or of an answer of
-// the checksum database, that was tampered with (cmd/go/internal/modfetch,
+// insecure matches the go command's messages about a module, or an answer of the
+// checksum database, that was tampered with (cmd/go/internal/modfetch,
 // golang.org/x/mod/sumdb).
 var insecure = regexp.MustCompile(`SECURITY ERROR|security error:|checksum mismatch|invalid signature|no verifiable signatures`)
 
-// download puts the programs of the module golang.org/toolchain into root and
-// returns the module's name, or an empty one, and says why, if they can't be had.
+// download puts the programs of the module golang.org/toolchain into root and returns
+// the module's name. If it isn't available, the name is empty, and the reason is logged.
 func (m *maker) download(ctx context.Context, root string) (string, error) {
 	if !released.MatchString(m.Version) {
 		m.log("%s is not a released version of Go, so its toolchain is cross-built", m.Version)
@@ -68,8 +68,8 @@ func (m *maker) fetch(ctx context.Context, name string) (dir string, err error) 
 	}
 	env := m.env()
 	if proxy := m.native["GOPROXY"]; strings.HasPrefix(proxy, "file://") && !strings.ContainsAny(proxy, ",|") {
-		// A toolchain from a lone file:// is the one that go may let pass
-		// unchecked (useSumDB in cmd/go/internal/modfetch/sumdb.go).
+		// go may not check a toolchain if GOPROXY is a single file:// (useSumDB in
+		// cmd/go/internal/modfetch/sumdb.go).
 		env = append(env, "GOPROXY="+proxy+","+proxy)
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, downloadPatience, fmt.Errorf("still not downloaded after %s", downloadPatience))
@@ -80,7 +80,7 @@ func (m *maker) fetch(ctx context.Context, name string) (dir string, err error) 
 		err = decodeErr
 	}
 	if module.Error != "" {
-		// Nothing new is in err then.
+		// err has nothing more to say.
 		err = errors.New(module.Error)
 	}
 	if err != nil && insecure.MatchString(err.Error()) {
@@ -89,8 +89,8 @@ func (m *maker) fetch(ctx context.Context, name string) (dir string, err error) 
 	return module.Dir, err
 }
 
-// samePatches makes sure that the module in dir is the Go that is installed:
-// a distribution's may have been patched without a version of its own.
+// samePatches is an error if the sources of the module in dir differ from the installed
+// Go's: a distribution may have patched that without a version of its own.
 func (m *maker) samePatches(ctx context.Context, dir string) error {
 	src := filepath.Join(dir, "src")
 	_, err := os.Stat(filepath.Join(m.Root, "src", "cmd"))
@@ -154,8 +154,7 @@ func (m *maker) take(ctx context.Context, dir, root string) error {
 	return m.checkPrograms(root)
 }
 
-// errDisk marks errors of writing to the cache, with which cross-building
-// would fare no better.
+// errDisk marks errors of writing to the cache, which cross-building would meet, too.
 var errDisk = errors.New("can't be written")
 
 func (m *maker) copyProgram(from, to string) error {
@@ -174,7 +173,7 @@ func (m *maker) copyProgram(from, to string) error {
 	return nil
 }
 
-// reason returns the first line of what went wrong.
+// reason is the first line of an error, or of the failed command's output.
 func reason(err error) string {
 	text := err.Error()
 	if failed, ok := errors.AsType[*process.Failure](err); ok && failed.Text != "" {

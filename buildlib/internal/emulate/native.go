@@ -16,19 +16,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// asked are the settings that the go command works with on a foreign
-// toolchain: its caches, and how it gets at modules. Others have no say.
+// asked are the settings of the installed go command that also apply to a foreign
+// toolchain: its caches, and how it gets modules.
 var asked = []string{
 	"GOAUTH", "GOCACHE", "GOCACHEPROG", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB",
 	"GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
-}
-
-// exe is what the names of the host's programs end in.
-func exe() string {
-	if runtime.GOOS == "windows" {
-		return ".exe"
-	}
-	return ""
 }
 
 // run runs a command in dir with nothing but env in its environment, and returns
@@ -39,12 +31,12 @@ func run(ctx context.Context, dir string, env []string, argv ...string) ([]byte,
 	return process.Output(ctx, cmd)
 }
 
-func (m *maker) goCommand() string { return filepath.Join(m.Root, "bin", "go"+exe()) }
+func (m *maker) goCommand() string { return filepath.Join(m.Root, "bin", "go") }
 
 // ask asks the installed go command for its settings and makes sure that it
 // has the right version.
 func (m *maker) ask(ctx context.Context) error {
-	out, err := run(ctx, m.Root, append(surroundings(os.Environ(), asked...), "GOTOOLCHAIN=local", "GOWORK=off"),
+	out, err := run(ctx, m.Root, append(withoutSettings(os.Environ(), asked...), "GOTOOLCHAIN=local", "GOWORK=off"),
 		append([]string{m.goCommand(), "env", "-json", "GOVERSION"}, asked...)...)
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
@@ -58,14 +50,14 @@ func (m *maker) ask(ctx context.Context) error {
 	return nil
 }
 
-// surroundings returns env without what tells the go command how to build: the
-// platform, flags and experiments of the project. The variables named stay.
-func surroundings(env []string, except ...string) []string {
+// withoutSettings returns env without the variables that tell the go command how to
+// build: the platform, flags and experiments of the project. Those in except stay.
+func withoutSettings(env []string, except ...string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		switch name {
 		case "GODEBUG", "GOENV", "GOGC", "GOMAXPROCS", "GOMEMLIMIT":
-			return false // of any Go program, or where go env -w writes
+			return false // for every Go program, or the file that go env -w writes
 		case "GIT_HTTP_USER_AGENT":
 			return true // some values turn the checksum database off
 		}
@@ -73,22 +65,22 @@ func surroundings(env []string, except ...string) []string {
 	})
 }
 
-// env returns the environment for the installed go command, with settings of
-// the user's and without go env -w, which could set everything else.
+// env returns the environment for the installed go command: with the user's settings
+// in asked, and without go env -w, which could set others.
 func (m *maker) env() []string {
-	env := append(surroundings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOTMPDIR="+m.scratch.Dir)
+	env := append(withoutSettings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOTMPDIR="+m.scratch.Dir)
 	for _, name := range asked {
 		env = append(env, name+"="+m.native[name])
 	}
 	return env
 }
 
-// key names the toolchain in the cache: by version and platform, and by what
+// key names the toolchain in the cache: by version, platform, and the installed Go that
 // it is linked to and made from.
 func (m *maker) key(ctx context.Context) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, m.Root, m.level())
-	compiler := filepath.Join(m.Root, "pkg", "tool", runtime.GOOS+"_"+runtime.GOARCH, "compile"+exe())
+	compiler := filepath.Join(m.Root, "pkg", "tool", runtime.GOOS+"_"+runtime.GOARCH, "compile")
 	for _, path := range []string{m.goCommand(), compiler} {
 		h, err := disk.SHA256(ctx, path)
 		if err != nil {
@@ -100,9 +92,9 @@ func (m *maker) key(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s-%s-%s-%s", version, m.platform.OS, m.platform.Architecture, hex.EncodeToString(sum.Sum(nil)[:6])), nil
 }
 
-// level returns the setting of the platform's variant that decides whether a
-// processor can run the toolchain's programs at all. Others only make them
-// faster, and published toolchains are made without.
+// level returns the setting of the platform's variant without which a processor may
+// not run the toolchain's programs at all. Other settings only make them faster, and
+// published toolchains are built without.
 func (m *maker) level() string {
 	switch p := m.platform; {
 	case p.Architecture == "arm" && (p.Variant == "v5" || p.Variant == "v6"):

@@ -85,13 +85,13 @@ func (a arch) program() []byte {
 	return append(b.Bytes(), code...)
 }
 
-// doNothing is what the program that a Find runs is called in messages.
+// doNothing names the program that Find runs in messages.
 const doNothing = "a program that does nothing"
 
-// probeKernel has the kernel run a program of the platform. refused is why it
-// does not. The program waits for the end of its input, and meanwhile the
-// kernel tells who runs it: the program's own file, or an interpreter, which
-// answers for itself even if it is in no folder that we see.
+// probeKernel has the kernel run a program of the platform; refused is why it can't.
+// While the program waits for the end of its input, /proc shows what runs: its own
+// file, or an interpreter, which can be run from there even if its path doesn't exist
+// here.
 func probeKernel(ctx context.Context, platform v1.Platform) (e Emulator, refused, err error) {
 	dir, path, err := writeProbe(platform)
 	if err != nil {
@@ -100,18 +100,18 @@ func probeKernel(ctx context.Context, platform v1.Platform) (e Emulator, refused
 	defer os.RemoveAll(dir)
 	limited, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	var said bytes.Buffer
+	var output bytes.Buffer
 	var cmd *exec.Cmd
 	var stdin io.WriteCloser
 	for tries := 0; ; tries++ {
 		cmd = process.Command(limited, path)
-		cmd.Stderr = &said
+		cmd.Stderr = &output
 		if stdin, err = cmd.StdinPipe(); err != nil {
 			return e, nil, err
 		}
 		err = cmd.Start()
-		// A fork of another goroutine's may hold the file open for writing
-		// for a moment (https://go.dev/issue/22315).
+		// A process that another goroutine forks may briefly hold the file open for
+		// writing (https://go.dev/issue/22315).
 		if !errors.Is(err, syscall.ETXTBSY) || tries == 50 {
 			break
 		}
@@ -135,7 +135,7 @@ func probeKernel(ctx context.Context, platform v1.Platform) (e Emulator, refused
 		if limited.Err() != nil {
 			err = context.Cause(limited)
 		}
-		return e, nil, crash(ctx, platform, e, doNothing, &process.Failure{Err: err, Text: strings.TrimSpace(said.String())})
+		return e, nil, crash(ctx, platform, e, doNothing, &process.Failure{Err: err, Text: strings.TrimSpace(output.String())})
 	}
 	return e, nil, nil
 }

@@ -56,7 +56,7 @@ func TestSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := FindDirect(t.Context(), platform)
+	direct, err := findDirect(t.Context(), platform)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestSameBytes(t *testing.T) {
 		args := append(append(argv[1:len(argv):len(argv)], "build", "-v", "-trimpath", "-buildvcs=false", "-o", output), flags...)
 		cmd := process.Command(t.Context(), argv[0], args...)
 		cmd.Dir = dir
-		cmd.Env = append(surroundings(os.Environ(), "GOMODCACHE", "GOPATH"), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOPROXY=off",
+		cmd.Env = append(withoutSettings(os.Environ(), "GOMODCACHE", "GOPATH"), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOPROXY=off",
 			"GOCACHE="+cache, "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0")
 		cmd.Env = append(cmd.Env, env...)
 		said, err := cmd.CombinedOutput()
@@ -130,7 +130,7 @@ func TestTry(t *testing.T) {
 			m.platform = linux("s390x")
 			fakeQEMU(t, "s390x", `case $1 in */program) exit;; esac; `+test.script)
 			t.Setenv("VERSION", m.Version)
-			e, err := FindDirect(t.Context(), m.platform)
+			e, err := findDirect(t.Context(), m.platform)
 			if err != nil {
 				t.Fatal(err)
 			}

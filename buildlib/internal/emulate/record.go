@@ -11,16 +11,16 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// record is what belongs in a toolchain's folder, by path from its GOROOT.
+// record lists a toolchain's files, by path from its GOROOT.
 type record struct {
 	Origin string
 	Files  map[string]disk.Known
-	Links  map[string]string // and where they lead
+	Links  map[string]string // to where they lead
 }
 
 const recordName = "record.json"
 
-// writeRecord writes down what the goroot in the folder made holds.
+// writeRecord writes the record of the goroot in the folder made.
 func (m *maker) writeRecord(ctx context.Context, made, origin string) error {
 	r := record{Origin: origin, Files: map[string]disk.Known{}, Links: map[string]string{}}
 	root := filepath.Join(made, "goroot")
@@ -50,9 +50,9 @@ func (m *maker) writeRecord(ctx context.Context, made, origin string) error {
 	return disk.WriteRecord(filepath.Join(made, recordName), m.scratch.Dir, r)
 }
 
-// readRecord returns the record of a toolchain's folder, if all that it says
-// is true. One that isn't there is an fs.ErrNotExist, one that was damaged
-// another error.
+// readRecord returns the record of a toolchain's folder, if all files are as it says.
+// The error is fs.ErrNotExist if there is no folder, and another one if the toolchain
+// is damaged.
 func readRecord(ctx context.Context, folder string) (record, error) {
 	var r record
 	if _, err := os.Stat(folder); err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// Toolchain returns the toolchain of a platform for whose programs Find gave
-// e. What the cache doesn't have, or has damaged, is made: downloaded, or
-// cross-built from the installed Go. Then it is tried. The error is a *Crash
-// if e can't run it, and ErrChecksum if the download was tampered with.
+// Toolchain returns the toolchain of a platform, to be run by e, which Find returned. If
+// the cache lacks it, or it is damaged, it is downloaded, or cross-built from the
+// installed Go. Then it is tried. The error is a *Crash if e can't run it, and
+// ErrChecksum if the download was tampered with.
 //
-// The toolchain has the installed one's library sources, by symbolic links:
-// it is of use only as long as that is there.
+// The toolchain has symbolic links to the library of the installed one, and works only
+// as long as that exists.
 func (o Options) Toolchain(ctx context.Context, platform v1.Platform, e Emulator) (Toolchain, error) {
 	if platform.OS == runtime.GOOS && platform.Architecture == runtime.GOARCH {
 		return Toolchain{o.Root, "installed"}, nil
@@ -44,8 +44,7 @@ func (o Options) Toolchain(ctx context.Context, platform v1.Platform, e Emulator
 	if err != nil && ctx.Err() != nil {
 		return Toolchain{}, context.Cause(ctx)
 	}
-	var failed *Crash
-	if err != nil && !errors.As(err, &failed) {
+	if _, crashed := errors.AsType[*Crash](err); err != nil && !crashed {
 		err = fmt.Errorf("toolchain of %s in %s: %w", platform, o.Cache, err)
 	}
 	return t, err
@@ -89,8 +88,7 @@ func (m *maker) open(ctx context.Context) (t Toolchain, err error) {
 	return t, nil
 }
 
-// make makes the toolchain in the scratch folder, and then all of it appear in
-// the place of folder.
+// make makes the toolchain in the scratch folder, and then replaces folder with it.
 func (m *maker) make(ctx context.Context, folder string) (origin string, err error) {
 	made := filepath.Join(m.scratch.Dir, "made")
 	root := filepath.Join(made, "goroot")
@@ -120,13 +118,13 @@ func (m *maker) make(ctx context.Context, folder string) (origin string, err err
 	return origin, os.Rename(made, folder)
 }
 
-// link links what is the same for every platform from the installed GOROOT.
+// link links to the files of the installed GOROOT that are the same for every platform.
 func (m *maker) link(root string) error {
 	for _, name := range []string{"src", "lib", "pkg/include", "VERSION", "go.env"} {
 		name = filepath.FromSlash(name)
 		installed := filepath.Join(m.Root, name)
 		if _, err := os.Stat(installed); errors.Is(err, os.ErrNotExist) {
-			continue // a version in development has no VERSION, for one
+			continue // a version in development has no VERSION, for example
 		}
 		if err := os.Symlink(installed, filepath.Join(root, name)); err != nil {
 			return err
@@ -135,17 +133,17 @@ func (m *maker) link(root string) error {
 	return nil
 }
 
-// Toolchains that no run has asked for in this time are removed.
+// keep is how long an unused toolchain is kept.
 const keep = 30 * 24 * time.Hour
 
-// touch notes that the toolchain in folder is used. It is a note only.
+// touch notes that the toolchain in folder is used. Nothing but trim needs it.
 func touch(folder string) {
 	now := time.Now()
 	_ = os.Chtimes(folder, now, now)
 }
 
-// trim moves toolchains that were not used for long to the scratch folder,
-// whose end is near. It is best effort: what can't be moved stays.
+// trim moves toolchains that were not used for long to the scratch folder, which is
+// removed soon. Those that can't be moved stay.
 func (m *maker) trim(except string, now time.Time) {
 	entries, err := os.ReadDir(m.Cache)
 	if err != nil {

@@ -361,7 +361,7 @@ func refused(t *testing.T, err error, wants ...string) {
 func TestSurroundings(t *testing.T) {
 	env := []string{"PATH=/bin", "GOFLAGS=-tags=x", "GOEXPERIMENT=jsonv2", "GOARM=5", "CGO_CFLAGS=-O0", "GOROOT=/x", "GOPROXY=https://proxy", "GODEBUG=netdns=go", "GOENV=/x/env", "GOTOOLCHAIN=go1.20.0", "GIT_HTTP_USER_AGENT=proxy.golang.org"}
 	want := []string{"PATH=/bin", "GOPROXY=https://proxy", "GODEBUG=netdns=go", "GOENV=/x/env"}
-	if got := surroundings(env, "GOPROXY"); !slices.Equal(got, want) {
+	if got := withoutSettings(env, "GOPROXY"); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// tryPatience is how long an emulated toolchain may take over a few lines,
-// which it compiles in about a second, before it is taken to hang.
+// tryPatience is after what time an emulated toolchain counts as hanging when it
+// compiles a few lines, which takes about a second.
 const tryPatience = 2 * time.Minute
 
-// try runs the toolchain before anybody relies on it: the go command, which
-// has to know its version, and the compiler on a few lines. A QEMU
-// that is too old for the platform or the Go version shows here, or later in a
-// longer compilation.
+// try runs the toolchain before it is relied on: the go command, which has to print the
+// right version, and the compiler on a few lines. Here, or in a longer compilation, it
+// shows if QEMU is too old for the platform or the Go version.
 func (m *maker) try(ctx context.Context, t Toolchain, e Emulator) error {
 	dir, err := os.MkdirTemp("", "multimage-*")
 	if err != nil {
@@ -25,7 +24,7 @@ func (m *maker) try(ctx context.Context, t Toolchain, e Emulator) error {
 	defer os.RemoveAll(dir)
 	limited, cancel := context.WithTimeoutCause(ctx, tryPatience, fmt.Errorf("still not done after %s", tryPatience))
 	defer cancel()
-	env := append(surroundings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOROOT="+t.Root)
+	env := append(withoutSettings(os.Environ()), "GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOROOT="+t.Root)
 	argv, _ := t.Command(e)
 	out, err := run(limited, dir, env, append(argv, "env", "GOVERSION", "GOHOSTARCH")...)
 	if err != nil {
