@@ -27,26 +27,25 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// Result is what a benchmark found. The numbers are in bench.json.
+// Result is the result of a benchmark, for people. The numbers are in bench.json.
 type Result struct {
 	// Folder has bench.txt, bench.json, report.md and chart.svg; absolute. It is
 	// empty if they could not be written.
 	Folder string
 	Table  string // for a terminal of 80 columns
-	// Markdown is report.md, for where CI shows one.
+	// Markdown is report.md, for CI systems that show it.
 	Markdown string
 	// Comparison is the change since the baseline, for a terminal; empty
 	// without one.
 	Comparison string
 }
 
-// Error says what keeps a benchmark from being a success, though its
-// report is written.
+// Error is the error of a benchmark that isn't a success, though its report is written.
 type Error struct {
-	// Status is the exit status to end with: 1 if the two sides' binaries
-	// differ, 4 if something is worse than the baseline allows, 3 if a part
-	// could not be measured, because there is no QEMU, say, or a build
-	// crashed under it.
+	// Status is the exit status: 1 if the two sides' binaries differ, or if nothing
+	// can be compared with the baseline; 4 if something is worse than the tolerance
+	// allows; 3 if a part could not be measured, for example because there is no
+	// QEMU, or a build crashed under it.
 	Status  int
 	Reasons []string
 }
@@ -56,18 +55,18 @@ func (e *Error) Error() string { return "bench: " + strings.Join(e.Reasons, "\nb
 // ExitStatus is Status, where mage looks for it.
 func (e *Error) ExitStatus() int { return e.Status }
 
-// errBudget is the cause of a context that the budget ended.
+// errBudget is the cause of a context that ended with the budget.
 var errBudget = errors.New("the budget ended")
 
 // Run measures what the builds of b's plan take natively and under emulation, and
-// writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. The
-// result is there if something was measured, also beside an error: an *Error,
-// ctx's end (then the report is marked partial), or files that can't be written.
+// writes bench.txt, bench.json, report.md and chart.svg to OUTPUT/bench. If something
+// was measured, it returns a result also with an error: an *Error, the end of ctx (then
+// the report is marked partial), or of files that can't be written.
 func Run(ctx context.Context, b *buildlib.Builder) (*Result, error) {
 	return run(ctx, b, func(ctx context.Context, b *bench) error { return b.emulateAll(ctx) })
 }
 
-// run is the benchmark whose emulated sides emulate finds out.
+// run runs the benchmark. emulate finds out how each platform is emulated.
 func run(ctx context.Context, builder *buildlib.Builder, emulate func(context.Context, *bench) error) (result *Result, err error) {
 	err = builder.Within(ctx, func(ctx context.Context, w buildlib.Workspace) error {
 		b := &bench{Builder: builder, plan: builder.Plan(), temp: w.Temp, cache: w.Cache}
@@ -109,7 +108,7 @@ func (b *bench) run(ctx context.Context, emulate func(context.Context, *bench) e
 	if stopped != nil {
 		b.stopped("interrupted")
 	}
-	if err := b.nothing(); err != nil {
+	if err := b.unmeasured(); err != nil {
 		return nil, cmp.Or(stopped, err)
 	}
 	result, err := b.finish(baseline)
@@ -124,17 +123,17 @@ type bench struct {
 	cache  string
 	report report.Report
 	env    []string // of both sides, over the process's environment
+	pins   []string // of both sides, over the Project's GoBuild.Env
 	lines  []*benchLine
-	serial int      // of folders
-	pins   []string // the same, over what the Project's GoBuild.Env says
+	serial int // the number of the last folder
 
 	different bool // a pair of binaries was kept
 }
 
-// benchLine is a platform, and both ways to build for it.
+// benchLine is a platform and both sides: the ways to build for it.
 type benchLine struct {
 	buildlib.BenchPlatform
-	native, emulated *benchSide // emulated is nil for the host's own, and without emulation
+	native, emulated *benchSide // emulated is nil for the host's platform, and without emulation
 	host             bool
 	missing          string // why there is no emulated side
 	emulator         *report.Emulator
@@ -145,15 +144,15 @@ type benchLine struct {
 	difference       [2]string
 }
 
-// benchSide is one way to build.
+// benchSide is a way to build, and its measurements.
 type benchSide struct {
 	name  string   // native or emulated
 	argv  []string // the go command
-	flags []string // further ones of go build
+	flags []string // further flags of go build
 	env   []string
 	legs  [2]report.Leg // cold and warm
 	took  time.Duration // the latest round
-	ended bool          // by a failure: not run again
+	ended bool          // after a failure: it is not run again
 }
 
 var caseNames = [2]string{report.Cold, report.Warm}
@@ -167,8 +166,8 @@ func (b *bench) prepare(ctx context.Context) error {
 		return err
 	}
 	b.env = []string{
-		// What go env -w says is in effect as what it comes to; the rest of it
-		// would bring caches in that one side could profit from.
+		// The effective values of what go env -w may have set. Its other settings,
+		// like caches that could help one side, are off (GOENV=off).
 		"GOFLAGS=" + env.Flags, "GOEXPERIMENT=" + env.Experiment, "GOFIPS140=" + env.FIPS140,
 	}
 	b.pins = []string{
@@ -196,12 +195,12 @@ func (b *bench) prepare(ctx context.Context) error {
 		step.Done("")
 		l.native = &benchSide{name: report.Native, argv: []string{filepath.Join(p.Go.Root, "bin", "go")}, env: []string{"GOROOT=" + p.Go.Root}}
 	}
-	// A reference that can't be built is none.
+	// References that can't be built are left out.
 	b.lines = slices.DeleteFunc(b.lines, func(l *benchLine) bool { return l.native == nil })
 	return nil
 }
 
-// emulateAll finds out how each platform is emulated, but for the host's own.
+// emulateAll finds out how each platform is emulated, except for the host's.
 func (b *bench) emulateAll(ctx context.Context) error {
 	for _, l := range b.lines {
 		if l.host {
@@ -214,12 +213,12 @@ func (b *bench) emulateAll(ctx context.Context) error {
 	return nil
 }
 
-// log is for those who want to see all.
+// log logs a detail.
 func (b *bench) log(format string, args ...any) {
 	b.Report(buildlib.Event{Step: buildlib.StepDetail, Subject: fmt.Sprintf(format, args...), Done: true})
 }
 
-// describe fills in what is known before measuring.
+// describe fills in the parts of the report that are known before measuring.
 func (b *bench) describe() {
 	p, r := b.plan, &b.report
 	r.Start = time.Now()
@@ -269,8 +268,8 @@ func (b *bench) fetch(ctx context.Context, l *benchLine) error {
 	return nil
 }
 
-// emulate finds out how a platform is emulated. That it can't be is noted; what
-// makes the whole untrustworthy is an error.
+// emulate finds out how a platform is emulated. If it can't be, that is noted. Only what
+// makes all measurements untrustworthy is an error.
 func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	p := b.plan
 	at, err := v1.ParsePlatform(l.Platform)
@@ -291,8 +290,8 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	case err == nil:
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	// Nothing is measured with a toolchain that was tampered with, and a full
-	// disk would spoil the rest, too.
+	// A toolchain that was tampered with is no basis for measurements, and a full disk
+	// would spoil the others, too.
 	case errors.Is(err, emulate.ErrChecksum) || strings.Contains(err.Error(), syscall.ENOSPC.Error()):
 		return err
 	default:
@@ -308,8 +307,8 @@ func (b *bench) emulate(ctx context.Context, l *benchLine) (err error) {
 	return nil
 }
 
-// nothing says why nothing was measured; nil if something was.
-func (b *bench) nothing() error {
+// unmeasured is an error that says why nothing was measured; nil if something was.
+func (b *bench) unmeasured() error {
 	var reasons []string
 	for _, l := range b.lines {
 		for _, s := range l.sides() {
@@ -323,7 +322,7 @@ func (b *bench) nothing() error {
 	}
 	why := strings.Join(reasons, "\n")
 	if b.report.Partial != "" {
-		return fmt.Errorf("Bench.Budget: %s is too short: not one build came to its end: %s", b.plan.BenchPlan.Budget, why)
+		return fmt.Errorf("Bench.Budget: %s is too short: not one build finished: %s", b.plan.BenchPlan.Budget, why)
 	}
 	return fmt.Errorf("bench: no build succeeded: %s", why)
 }
@@ -335,7 +334,7 @@ func (l *benchLine) sides() []*benchSide {
 	return []*benchSide{l.native, l.emulated}
 }
 
-// finish writes the report, and says whether it is a success.
+// finish writes the report. The error is an *Error if the benchmark isn't a success.
 func (b *bench) finish(baseline *report.Record) (*Result, error) {
 	p := b.plan
 	r := &b.report

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// maxDifferences is how many of them are worth reading.
+// maxDifferences is how many differences are worth reading.
 const maxDifferences = 5
 
-// binaryDifference says in what two executables differ, from what explains most to
-// what explains least: how they were built, their sections, their bytes.
+// binaryDifference describes how two executables differ, the most telling first: how
+// they were built, their sections, their bytes.
 func binaryDifference(native, emulated string) (string, error) {
 	x, err := os.ReadFile(native)
 	if err != nil {
@@ -49,7 +49,7 @@ func binaryDifference(native, emulated string) (string, error) {
 	return strings.Join(found, "; "), nil
 }
 
-// unequal are the keys that the two don't have alike, sorted.
+// unequal are the keys whose values differ, sorted.
 func unequal(a, b map[string]string) []string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
@@ -61,7 +61,7 @@ func unequal(a, b map[string]string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// settings are what the go command noted in a binary, and its version.
+// settings are the Go version and the build settings in a binary.
 func settings(data []byte) map[string]string {
 	all := map[string]string{}
 	if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
@@ -73,7 +73,7 @@ func settings(data []byte) map[string]string {
 	return all
 }
 
-// sections are the ELF sections, by name, and what tells their contents apart.
+// sections are the sizes and hashes of the ELF sections, by name.
 func sections(data []byte) map[string]string {
 	all := map[string]string{}
 	if f, err := elf.NewFile(bytes.NewReader(data)); err == nil {

@@ -24,24 +24,24 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// How often a build is measured by default: a median's confidence interval
-// takes six runs, and a build of seconds can have more.
+// How often a build is measured by default: a median's confidence interval needs six
+// runs, and builds that take seconds can have more.
 const (
 	usualRuns = 6
 	quickRuns = 10
 	quick     = 30 * time.Second // a round of all builds
 )
 
-// turn is one side's cold build, and its warm one upon the same cache.
+// turn is one side's cold build and its warm build with the same cache.
 type turn struct {
 	line *benchLine
 	side *benchSide
 }
 
-// turns are those of a round. The first one begins with all native builds, so
-// that a budget that is too small for emulated ones gives those at least. Later
-// ones alternate, and the side that goes first changes, so that what drifts
-// (heat, neighbours) meets both alike.
+// turns are the turns of a round. The first round begins with all native builds, so
+// that a budget too small for emulated ones measures at least those. Later rounds
+// alternate, and the side that goes first changes, so that drift (heat, neighbours)
+// affects both alike.
 func (b *bench) turns(round int) []turn {
 	var first, second []turn
 	for i, l := range b.lines {
@@ -60,7 +60,7 @@ func (b *bench) turns(round int) []turn {
 	return append(first, second...)
 }
 
-// measure runs the rounds, until there are enough or ctx or the budget ends.
+// measure runs rounds until there are enough, or ctx or the budget ends.
 func (b *bench) measure(ctx context.Context) {
 	p := b.plan.BenchPlan
 	wanted := p.Runs
@@ -103,8 +103,8 @@ func (b *bench) measure(ctx context.Context) {
 	}
 }
 
-// stopped notes that the budget, or somebody, ended the benchmark. What is on
-// the disk stays for the workspace to remove: the report is written first.
+// stopped notes that the budget or an interrupt ended the benchmark. The files on disk
+// stay until the report is written: the workspace removes them.
 func (b *bench) stopped(why string) {
 	b.report.Partial = why
 	for _, l := range b.lines {
@@ -116,7 +116,7 @@ func (b *bench) stopped(why string) {
 	}
 }
 
-// length is what the turns took the last time.
+// length is how long the turns took the last time.
 func (b *bench) length(turns []turn) time.Duration {
 	var sum time.Duration
 	for _, t := range turns {
@@ -146,13 +146,13 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 			os.RemoveAll(filepath.Join(dir, "cache"))
 		}
 	}()
-	of := ""
+	run := fmt.Sprintf("run %d", round+1)
 	if wanted > 0 {
-		of = fmt.Sprintf(" of %d", wanted)
+		run += fmt.Sprintf(" of %d", wanted)
 	}
 	for i, name := range caseNames {
 		step := b.Begin(buildlib.Event{
-			Step: buildlib.StepMeasure, Subject: fmt.Sprintf("%s %s, run %d%s", t.side.name, name, round+1, of),
+			Step: buildlib.StepMeasure, Subject: fmt.Sprintf("%s %s, %s", t.side.name, name, run),
 			Platform: t.line.Platform, Left: left - time.Since(start),
 		})
 		limited, cancel := context.WithTimeoutCause(ctx, t.line.patience(i), errPatience)
@@ -192,12 +192,11 @@ func (b *bench) take(ctx context.Context, t turn, round, wanted int, left time.D
 	return true
 }
 
-// errPatience is the cause of a context that ended a build that hangs.
+// errPatience is the cause of a context that ended because a build hangs.
 var errPatience = errors.New("the build hangs")
 
-// patience is how long a build may take: compilers are known to hang under
-// QEMU, and the rest is to go on. It is far more than emulation has been seen
-// to take.
+// patience is how long a build may take, far longer than emulation has been seen to.
+// Compilers are known to hang under QEMU, and the benchmark has to go on.
 func (l *benchLine) patience(leg int) time.Duration {
 	runs := l.native.legs[leg].Runs
 	if len(runs) == 0 {
@@ -207,13 +206,13 @@ func (l *benchLine) patience(leg int) time.Duration {
 	return max(10*time.Minute, time.Duration(100*longest*float64(time.Second)))
 }
 
-// fail notes that a leg gave no result, and that the side is not run again.
+// fail notes that a leg failed. Its side is not run again.
 func (s *benchSide) fail(leg int, why string) {
 	s.legs[leg].Failure, s.ended = why, true
 }
 
-// build runs the builds of a leg and measures them, as if they were one. The
-// outputs go to a folder named as the case, one below it per call of go.
+// build runs the builds of a leg, and measures them as one. The outputs go to a folder
+// named like the case, in a subfolder for each call of go.
 func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (sum measure.Usage, text string, err error) {
 	sum.Start = time.Now()
 	var total measure.Usage
@@ -234,24 +233,24 @@ func (b *bench) build(ctx context.Context, t turn, leg, round int, dir string) (
 		for _, m := range c.Mains {
 			args = append(args, m.Package)
 		}
-		var said bytes.Buffer
+		var output bytes.Buffer
 		cmd := process.Command(ctx, t.side.argv[0], args...)
 		cmd.Dir = b.plan.ModuleDir(c)
 		cmd.Env = slices.Concat(process.Environ(), b.env, c.Env, b.pins, t.side.env, []string{
 			"GOCACHE=" + filepath.Join(dir, "cache"), "GOTMPDIR=" + filepath.Join(dir, "tmp"), "PWD=" + cmd.Dir})
-		cmd.Stdout, cmd.Stderr = &said, &said
+		cmd.Stdout, cmd.Stderr = &output, &output
 		release := process.Guard(cmd)
 		usage, err := measure.Run(cmd)
 		release()
 		total.Add(usage)
 		if err != nil {
-			return total, said.String(), err
+			return total, output.String(), err
 		}
 	}
 	return total, "", nil
 }
 
-// tail is the end of what a failed build said.
+// tail is the end of a failed build's output.
 func tail(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) > 12 {
@@ -263,8 +262,8 @@ func tail(text string) string {
 // overlay is the one-line change of the main packages of one call of go build.
 type overlay []gotool.Package
 
-// write writes go build's -overlay file, and the changed sources that it names.
-// Both sides see the same one, as each run sees another.
+// write writes go build's -overlay file, and the changed sources that it names. They
+// differ between rounds, and are the same for both sides.
 func (o overlay) write(dir string, round int) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -279,8 +278,8 @@ func (o overlay) write(dir string, round int) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// It reaches the executable: for an unused variable or a comment go
-		// would not link again.
+		// The change has to reach the executable: after one to a comment or an unused
+		// variable, go would not link again.
 		line := fmt.Sprintf("\nvar multimageBench = %d; func init() { multimageBench++; if multimageBench < 0 { println(multimageBench) } }\n", round)
 		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, p.GoFiles[0]))
 		if err := os.WriteFile(changed, append(source, line...), 0o644); err != nil {
@@ -296,14 +295,14 @@ func (o overlay) write(dir string, round int) (string, error) {
 	return file, os.WriteFile(file, data, 0o644)
 }
 
-// builtFile is a binary of one side.
+// builtFile is one side's binary.
 type builtFile struct {
 	path string
 	sum  string
 }
 
-// collect hashes what a leg built, and compares it with the other side's, once
-// both are there.
+// collect hashes the binaries of a leg, and compares them with the other side's once
+// both exist.
 func (b *bench) collect(ctx context.Context, t turn, leg int, dir string) error {
 	if t.line.outputs[leg] == nil {
 		t.line.outputs[leg] = map[string]*[2]builtFile{}
@@ -333,8 +332,7 @@ func (b *bench) collect(ctx context.Context, t turn, leg int, dir string) error 
 	return nil
 }
 
-// compare notes whether both sides' binaries are the same, and keeps those
-// that aren't.
+// compare notes whether both sides' binaries are the same, and keeps different ones.
 func (b *bench) compare(ctx context.Context, l *benchLine, leg int, binary string, files [2]builtFile) error {
 	same := files[0].sum == files[1].sum && (l.same[leg] == nil || *l.same[leg])
 	l.same[leg] = &same
@@ -363,12 +361,12 @@ func (b *bench) compare(ctx context.Context, l *benchLine, leg int, binary strin
 	return nil
 }
 
-// differentDir is for binaries that should be equal.
+// differentDir is the folder for binaries that should be equal, but aren't.
 func (b *bench) differentDir() string {
 	return filepath.Join(b.plan.Output, "bench", "different")
 }
 
-// sweep removes what a round built.
+// sweep removes a round's outputs.
 func (b *bench) sweep() {
 	for _, l := range b.lines {
 		l.outputs = [2]map[string]*[2]builtFile{}
@@ -376,5 +374,5 @@ func (b *bench) sweep() {
 	os.RemoveAll(b.rounds())
 }
 
-// rounds is for what a round builds, a folder per side.
+// rounds is the folder for a round's outputs, in a subfolder for each turn.
 func (b *bench) rounds() string { return filepath.Join(b.temp, "rounds") }

@@ -19,19 +19,18 @@ type Host struct {
 	Kernel   string `json:"kernel,omitempty"`
 	Cores    int    `json:"cores"`            // that this process may use
 	Memory   int64  `json:"memory,omitempty"` // bytes
-	// Virtual says that it is a virtual machine; empty: not that it isn't.
+	// Virtual is set if it is known to be a virtual machine.
 	Virtual string `json:"virtual,omitempty"`
 }
 
-// ReadHost looks at the machine.
+// ReadHost describes this machine.
 func ReadHost() Host {
 	h := Host{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU()}
 	h.read()
 	return h
 }
 
-// Usage is what a command and the processes that it started took, as bench.json
-// has it.
+// Usage is what a command and its child processes used, as in bench.json.
 type Usage struct {
 	Start time.Time `json:"start"`
 	Wall  float64   `json:"wall"` // seconds
@@ -42,17 +41,17 @@ type Usage struct {
 	// MaxRSS is the peak resident size of the largest process, in bytes. Zero:
 	// unknown.
 	MaxRSS int64 `json:"maxRSS,omitempty"`
-	// PSS is the peak of the processes' memory together, in bytes, pages that
-	// they share counted once. It is sampled, every quarter of a second or more
-	// often, so a short peak may be missed. Zero: unknown, as it is but on Linux.
+	// PSS is the peak of the processes' memory together, in bytes, with shared pages
+	// counted once. It is sampled at least every quarter of a second, so a short
+	// peak may be missed. Zero: unknown, as on all systems but Linux.
 	PSS int64 `json:"pss,omitempty"`
-	// Noise is what the system says of the time of the run. Nil: nothing.
+	// Noise is what else the system did during the run. Nil: unknown.
 	Noise *Noise `json:"noise,omitempty"`
-	// Noisy says why the run is flagged, each a few words. Empty: it isn't.
+	// Noisy are the reasons why the run is flagged, each a few words.
 	Noisy []string `json:"noisy,omitempty"`
 }
 
-// Add adds a command that ran after those that u is of.
+// Add adds a command that ran after those in u.
 func (u *Usage) Add(next Usage) {
 	if u.Start.IsZero() {
 		*u = next
@@ -64,8 +63,8 @@ func (u *Usage) Add(next Usage) {
 	u.MaxRSS, u.PSS = max(u.MaxRSS, next.MaxRSS), max(u.PSS, next.PSS)
 }
 
-// Run runs a command that was not started yet, and measures it until it ends.
-// The usage is also valid if the command fails.
+// Run starts a command, and measures it until it ends. The usage is valid also if the
+// command fails.
 func Run(cmd *exec.Cmd) (Usage, error) {
 	floor := peakRSS() // a child starts with its parent's
 	u := Usage{Start: time.Now()}
@@ -83,8 +82,8 @@ func Run(cmd *exec.Cmd) (Usage, error) {
 		if runtime.GOOS != "windows" { // which doesn't count children's
 			u.User, u.System = state.UserTime().Seconds(), state.SystemTime().Seconds()
 		}
-		// What the kernel kept is exact, but also the peak of this process if
-		// that is higher; then what was sampled is nearer to the truth.
+		// The kernel's value is exact, unless the peak of this process is higher and
+		// hides it; then the sampled one is closer.
 		u.MaxRSS = maxRSS(state)
 		if u.MaxRSS <= floor+floor/20 { // it may grow while the child is made
 			u.MaxRSS = rss

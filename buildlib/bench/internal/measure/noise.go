@@ -2,8 +2,7 @@ package measure
 
 import "fmt"
 
-// Noise is what may have slowed a command down from outside. A zero is quiet, or
-// unknown.
+// Noise is what may have slowed a command down from outside. Zero: nothing, or unknown.
 type Noise struct {
 	// Steal and Others are shares (0 to 1) of the processors' time that the
 	// hypervisor and other processes of this system took.
@@ -19,8 +18,8 @@ type Noise struct {
 	PressureIO     float64 `json:"pressureIO,omitempty"`
 }
 
-// reasons says why a run counts as noisy; none if it doesn't. Below these limits,
-// shared machines would flag every run.
+// reasons are the reasons why a run counts as noisy; none if it doesn't. Lower limits
+// would flag every run on shared machines.
 func (n *Noise) reasons() []string {
 	if n == nil {
 		return nil
@@ -43,7 +42,7 @@ func (n *Noise) reasons() []string {
 	return list
 }
 
-// mean is the noise over two spans of so many seconds.
+// mean is the noise over two spans, of d and e seconds.
 func mean(n, o *Noise, d, e float64) *Noise {
 	if n == nil || o == nil || d+e == 0 {
 		return nil
@@ -55,17 +54,17 @@ func mean(n, o *Noise, d, e float64) *Noise {
 	}
 }
 
-// machine is what the system counts, at one time, in seconds.
+// machine is a reading of the system's counters, in seconds.
 type machine struct {
-	known            bool    // whether the system tells busy, steal and all
+	known            bool    // whether busy, steal and all are
 	busy, steal, all float64 // of all processors; all: idle ones, too
 	own              float64 // this process's own processor time
 	throttled        float64
 	pressure         [3]float64 // cpu, memory, io
 }
 
-// between is the noise between two readings, of which span passed and mine is
-// the processor time of what was measured. Nil: the system doesn't tell.
+// between is the noise between two readings, span seconds apart. mine is the processor
+// time of the measured command. Nil: unknown.
 func between(a, b machine, span, mine float64) *Noise {
 	if !a.known || !b.known {
 		return nil

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// read tells what a file of the kernel's says; nothing if it isn't there.
+// read reads a file of the kernel; it is empty if there is none.
 func read(path string) string {
 	data, _ := os.ReadFile(path)
 	return string(data)
 }
 
-// field is the number behind the first of the names that a line begins with, as
-// in "VmHWM:   123 kB" or "throttled_usec 5"; 0 if there is none.
+// field is the number after the name in the first line that begins with it, as in
+// "VmHWM:   123 kB" or "throttled_usec 5"; 0 if there is none.
 func field(text, name string) float64 {
 	for line := range strings.Lines(text) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
@@ -41,8 +41,8 @@ func (h *Host) read() {
 	}
 }
 
-// cpuName is the processor's name in /proc/cpuinfo, whose fields differ from
-// architecture to architecture; empty on those that don't say.
+// cpuName is the processor's name in /proc/cpuinfo, whose fields differ between
+// architectures; empty if it isn't there.
 func cpuName(info string) string {
 	for _, field := range []string{"model name", "Model", "cpu model", "uarch", "cpu"} {
 		for line := range strings.Lines(info) {
@@ -62,7 +62,7 @@ func readMachine() machine {
 		m.own = float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9
 	}
 	m.readStat(read("/proc/stat"))
-	// There is no full pressure of the processors for the whole system.
+	// For processors, the system has no full pressure.
 	for i, file := range []string{"cpu some", "memory full", "io full"} {
 		name, kind, _ := strings.Cut(file, " ")
 		m.pressure[i] = stalled(read("/proc/pressure/"+name), kind)
@@ -84,8 +84,8 @@ func (m *machine) readStat(text string) {
 	m.all = m.busy + m.steal + (n[3]+n[4])/100
 }
 
-// stalled reads a file of /proc/pressure: the total of the line of that kind,
-// which is in microseconds (Linux, Documentation/accounting/psi.rst).
+// stalled is the total of the line of that kind in a file of /proc/pressure, converted
+// from microseconds (Linux, Documentation/accounting/psi.rst).
 func stalled(text, kind string) float64 {
 	for line := range strings.Lines(text) {
 		if about, total, ok := strings.Cut(strings.TrimSpace(line), " total="); ok && strings.HasPrefix(about, kind+" ") {
@@ -96,9 +96,8 @@ func stalled(text, kind string) float64 {
 	return 0
 }
 
-// throttled is for how long the processor limits of this process's control
-// group, and of those above it, have held it back: cpu.stat of cgroup v2, or
-// of the cpu controller of v1.
+// throttled is how long processor limits of this process's control group, and of those
+// above it, have held it back: cpu.stat of cgroup v2, or of v1's cpu controller.
 func throttled() (total float64) {
 	for line := range strings.Lines(read("/proc/self/cgroup")) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -122,7 +121,7 @@ func throttled() (total float64) {
 	return total
 }
 
-// throttledIn reads microseconds of v2, or nanoseconds of v1.
+// throttledIn reads a cpu.stat: microseconds in v2, nanoseconds in v1.
 func throttledIn(stat string) float64 {
 	return field(stat, "throttled_usec")/1e6 + field(stat, "throttled_time")/1e9
 }
@@ -130,17 +129,16 @@ func throttledIn(stat string) float64 {
 // peakRSS is the peak of this process.
 func peakRSS() int64 { return 1024 * int64(field(read("/proc/self/status"), "VmHWM:")) }
 
-// sampler looks at the memory of a process group: often at first, so that a short
-// command is seen, and then every quarter of a second. Reading it takes the kernel
-// a walk over the pages: it is not done more often than leaves that below a
-// twentieth of one processor.
+// sampler samples the memory of a process group: often at first, for short commands,
+// and later every quarter of a second. For each sample the kernel walks the pages, so
+// sampling is limited to a twentieth of one processor.
 type sampler struct {
 	quit     chan struct{}
 	done     sync.WaitGroup
 	pss, rss int64
 }
 
-// sample starts looking at the process group that pid is of.
+// sample begins to sample the process group of pid.
 func sample(pid int) *sampler {
 	s := &sampler{quit: make(chan struct{})}
 	group, err := syscall.Getpgid(pid)
