@@ -16,8 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// Record is what of a measurement can be compared with another: that of a
-// Report, or of a file that was kept.
+// Record is a measurement to be compared with another: of a Report, or of a kept file.
 type Record struct {
 	Name string // what it is called in errors and warnings
 	// About says which version was measured and when; empty if unknown.
@@ -25,7 +24,7 @@ type Record struct {
 
 	setup  map[string][]string // by setting, each value once, sorted
 	series map[place]map[Metric][]float64
-	legs   []place // those of series, in order
+	legs   []place // the keys of series, in order
 	noisy  int     // runs that are flagged
 }
 
@@ -37,23 +36,23 @@ func (rec *Record) add(at place, m Metric, v float64) {
 	rec.series[at][m] = append(rec.series[at][m], v)
 }
 
-// Record is the report as something to compare: what bench.txt has of it, to the
-// nanosecond and byte, so that a kept file is as good as the report itself.
+// Record is the report as bench.txt has it, to the nanosecond and byte, so that a kept
+// file compares like the report itself.
 func (r Report) Record(name string) *Record {
 	rec, err := parseText("bench.txt", r.Text())
 	if err != nil {
-		panic("report: " + err.Error()) // Text wrote what parseText doesn't read: a mistake of ours
+		panic("report: " + err.Error()) // Text and parseText don't fit together
 	}
 	rec.Name = name
 	return rec
 }
 
-// maxBaseline bounds what is read of a baseline, in bytes: 100,000 runs.
+// maxBaseline bounds a baseline's file, in bytes: 100,000 runs.
 const maxBaseline = 32 << 20
 
-// Read reads a bench.json or a bench.txt, whatever its name: one that Write
-// wrote, or results in the Go benchmark format that people put together of
-// several. Errors name the file, and the line where there is one.
+// Read reads a bench.json or a bench.txt, whatever its name: one that Write wrote, or
+// results in the Go benchmark format that people have put together from several. Errors
+// name the file, and the line if there is one.
 func Read(path string) (*Record, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -65,7 +64,7 @@ func Read(path string) (*Record, error) {
 		return nil, fmt.Errorf("baseline: %w", err)
 	}
 	if len(data) > maxBaseline {
-		return nil, fmt.Errorf("baseline %s: more than %s: it is something else", path, size(maxBaseline))
+		return nil, fmt.Errorf("baseline %s: more than %s: it is not a bench.json or bench.txt", path, size(maxBaseline))
 	}
 	rec, err := parse(path, data)
 	if err != nil {
@@ -94,9 +93,9 @@ func parse(path string, data []byte) (*Record, error) {
 	return rec, nil
 }
 
-// parseText reads the Go benchmark format. What isn't ours in it is left out,
-// as are lines that the format doesn't know; what is ours has to be whole,
-// because a file that was cut off would pass for one with fewer runs.
+// parseText reads the Go benchmark format. It ignores other benchmarks, and lines that
+// the format doesn't know. Our results have to be complete: otherwise a truncated file
+// would pass for one with fewer runs.
 func parseText(file string, data []byte) (*Record, error) {
 	rec := &Record{setup: map[string][]string{}, series: map[place]map[Metric][]float64{}}
 	config, facts := map[string]string{}, map[string]string{}
@@ -111,7 +110,7 @@ func parseText(file string, data []byte) (*Record, error) {
 		} else if strings.HasPrefix(text, noisyMark) {
 			rec.noisy++
 		} else if comment, ok := strings.CutPrefix(text, "# "); ok {
-			// Of several measurements, the first one's facts count.
+			// The first of several measurements counts.
 			if key, value, ok := strings.Cut(comment, ": "); ok && facts[key] == "" {
 				facts[key] = clean(value)
 			}
@@ -130,9 +129,9 @@ func parseText(file string, data []byte) (*Record, error) {
 // maxprocs is what the testing package puts after a benchmark's name.
 var maxprocs = regexp.MustCompile(`-[0-9]+$`)
 
-// parseResult adds what stands after "Benchmark": a name, how often it ran, and
-// pairs of a value and its unit. A name alone is what go test -v prints when a
-// benchmark begins: no result.
+// parseResult adds a result, without "Benchmark": a name, how often it ran, and pairs of
+// a value and its unit. A name alone isn't a result: go test -v prints it when a
+// benchmark begins.
 func (rec *Record) parseResult(text string, config map[string]string) error {
 	fields := strings.Fields(text)
 	switch {
@@ -163,7 +162,7 @@ func (rec *Record) parseResult(text string, config map[string]string) error {
 			switch {
 			case !ours:
 				continue
-			case pair[1] == u.tidied: // also the written one, where they are equal
+			case pair[1] == u.tidied: // perhaps the same as written
 			case pair[1] == u.written:
 				scaled /= u.scale
 			default:
@@ -180,7 +179,7 @@ func (rec *Record) parseResult(text string, config map[string]string) error {
 	case !ours:
 		return nil
 	case !whole:
-		return fmt.Errorf("%s: it has no ns/op: the line is not whole", at)
+		return fmt.Errorf("%s: it has no ns/op: the line is not complete", at)
 	}
 	for key, value := range config {
 		value = clean(value)
@@ -191,7 +190,7 @@ func (rec *Record) parseResult(text string, config map[string]string) error {
 	return nil
 }
 
-// parseName reads the name of a result. ok is false if it isn't one of ours.
+// parseName parses the name of a result. ok is false if the result isn't ours.
 func parseName(name string) (at place, ok bool, err error) {
 	parts, ours := strings.CutPrefix(name, "Build/")
 	for part := range strings.SplitSeq(parts, "/") {
@@ -212,9 +211,8 @@ func parseName(name string) (at place, ok bool, err error) {
 	return at, ours && at.platform != "" && at.name != "" && at.side != "", nil
 }
 
-// configuration reads a line "key: value". A key begins with a lower case
-// letter and has neither upper case nor white space; without a value it holds
-// no more.
+// configuration parses a line "key: value". A key begins with a lower case letter and
+// has neither upper case nor white space; an empty value unsets it.
 func configuration(text string) (key, value string, ok bool) {
 	key, value, ok = strings.Cut(text, ":")
 	first, _ := utf8.DecodeRuneInString(key)

@@ -104,7 +104,7 @@ func TestReadErrors(t *testing.T) {
 		{"not JSON", "{", "bench.txt:1: unexpected EOF"},
 		{"no value", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1"), at("missing measurements")},
 		{"cut in a number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 2000"), at("missing units")},
-		{"cut in a unit", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 20000000000 ns"), at("linux/amd64 cold native: it has no ns/op: the line is not whole")},
+		{"cut in a unit", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 20000000000 ns"), at("linux/amd64 cold native: it has no ns/op: the line is not complete")},
 		{"no number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 2O ns/op"), at("parsing measurement: invalid syntax")},
 		{"not a number", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 NaN ns/op"), at("linux/amd64 cold native: no build takes NaN ns/op")},
 		{"without end", replace("BenchmarkBuild/platform=linux_amd64/case=cold/side=native 1 +Inf ns/op"), at("linux/amd64 cold native: no build takes +Inf ns/op")},
@@ -137,7 +137,7 @@ func TestReadErrors(t *testing.T) {
 		if err := os.Truncate(path, maxBaseline+1); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "it is something else") {
+		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "it is not a bench.json or bench.txt") {
 			t.Errorf("got %v", err)
 		}
 	})

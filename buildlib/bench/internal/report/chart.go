@@ -8,32 +8,32 @@ import (
 	"unicode/utf8"
 )
 
-// Measures of the chart, in pixels. What the template alone needs is there.
+// Dimensions of the chart, in pixels. Those that only the template needs are there.
 const (
 	chartWidth = 840
 	margin     = 24
 	barHeight  = 15
 	barGap     = 3
 	groupGap   = 14
-	valueWidth = 150 // what a value beside its bar may take
+	valueWidth = 150 // room for a value beside its bar
 	labelRunes = 26
-	labelWidth = 7.8                   // of a rune of the labels, about
+	labelWidth = 7.8                   // of a label's rune, about
 	textWidth  = chartWidth - 2*margin // of a line
-	titleSize  = 16                    // of the letters
+	titleSize  = 16                    // of the font
 	quietSize  = 12
 )
 
-// picture is chart.svg laid out. All texts are clean; the template escapes them.
+// picture is the layout of chart.svg. All texts are clean; the template escapes them.
 type picture struct {
 	Height      int
 	Title       string
 	Subtitles   []string
 	Description string   // for those who can't see it
-	Metadata    []string // what the times depend on, in full
+	Metadata    []string // all that the times depend on
 	Panels      []panel
 }
 
-// panel is one case: bars on a scale of its own, from 0.
+// panel is one case: bars on its own scale, which begins at 0.
 type panel struct {
 	Title     string
 	Y, Bottom int // of the title, and of the plot
@@ -46,14 +46,14 @@ type tick struct {
 	Text string
 }
 
-// group is a platform's bars. Full is its label before it was shortened.
+// group is a platform's bars. Full is the whole label.
 type group struct {
 	Label, Full string
 	X, Y        float64
 	Bars        []bar
 }
 
-// bar is one side of one case, or the words that stand where it would be.
+// bar is one side of one case, or the words in its place.
 type bar struct {
 	Side              string
 	X, Y, Width       float64
@@ -63,11 +63,10 @@ type bar struct {
 	Low, High         float64 // x of the whisker's ends; zero: none
 }
 
-// Chart is chart.svg: per case a panel, per platform the native beside the
-// emulated time. The scale is linear and begins at 0, because how much longer
-// the one bar is than the other is what the picture says. Whiskers are the
-// medians' intervals, where there are any. Its background is its own, so that
-// it can be read on any page, light or dark as the viewer prefers.
+// Chart is chart.svg: a panel for each case, and in it the native beside the emulated
+// time of each platform. The scale is linear and begins at 0, so that the lengths of
+// bars can be compared. Whiskers are the medians' intervals, if there are any. It has a
+// background, so that it is readable on any page, light or dark as the viewer prefers.
 func (r Report) Chart() []byte { return execute("chart.svg.tmpl", r.layout()) }
 
 // SubtitleY is the base line of the i-th line below the title.
@@ -142,7 +141,7 @@ func (r Report) layout() picture {
 	return p
 }
 
-// titleOf is the title with as much of a module's end as has room: it tells
+// titleOf is the title with as much of a module's path as fits, from its end, which tells
 // modules apart.
 func titleOf(module string) string {
 	for cut := module; ; {
@@ -157,8 +156,8 @@ func titleOf(module string) string {
 	}
 }
 
-// pixels is how wide text is at most, about: no reader of the file has the same
-// fonts, so it is that of DejaVu Sans, the widest of the usual ones.
+// pixels is roughly how wide text is at most. Fonts differ from reader to reader, so it is
+// the width in DejaVu Sans, the widest of the usual ones.
 func pixels(text string, size float64, bold bool) float64 {
 	em := 0.0
 	for _, r := range text {
@@ -181,16 +180,16 @@ func pixels(text string, size float64, bold bool) float64 {
 	return em * size
 }
 
-// within is clean of s, cut to so many pixels.
-func within(s string, most, size float64, bold bool) string {
+// within is s, cleaned and cut to a width in pixels.
+func within(s string, limit, size float64, bold bool) string {
 	s = clean(s)
-	for n := utf8.RuneCountInString(s); pixels(s, size, bold) > most; n-- {
+	for n := utf8.RuneCountInString(s); pixels(s, size, bold) > limit; n-- {
 		s = short(s, n-1)
 	}
 	return s
 }
 
-// newPanel lays out a case whose title is at y, with bars from x = left on.
+// newPanel lays out a case whose title is at y and whose bars begin at x = left.
 func newPanel(name string, all []Summary, left float64, y int) panel {
 	title := map[string]string{Cold: "Empty build cache (cold)", Warm: "One line changed (warm)"}[name]
 	p := panel{Title: title, Y: y}
@@ -268,8 +267,7 @@ func newBar(s Summary, side string, left, y float64, scale func(float64) float64
 	return b
 }
 
-// niceStep is a distance of ticks that people count in, for at most six of them
-// up to highest.
+// niceStep is a round distance (1, 2 or 5) between ticks, for at most six up to highest.
 func niceStep(highest float64) float64 {
 	raw := highest / 6
 	power := math.Pow(10, math.Floor(math.Log10(raw)))
@@ -281,7 +279,7 @@ func niceStep(highest float64) float64 {
 	return 10 * power
 }
 
-// niceCeiling is the first tick that isn't below highest.
+// niceCeiling is the first tick at or above highest.
 func niceCeiling(highest float64) float64 {
 	if highest <= 0 {
 		return 1
@@ -290,5 +288,5 @@ func niceCeiling(highest float64) float64 {
 	return math.Round(math.Ceil(highest/step)*step*1e6) / 1e6
 }
 
-// round keeps the file short: a hundredth of a pixel is enough.
+// round rounds to a hundredth of a pixel, to keep the file short.
 func round(v float64) float64 { return math.Round(v*100) / 100 }

@@ -10,10 +10,10 @@ import (
 // Comparison is how a measurement differs from an earlier one.
 type Comparison struct {
 	Old, New *Record
-	// Tolerance is how much worse, in percent of the old value, is still
-	// accepted. Negative: nothing was asked for.
+	// Tolerance is how much worse, in percent of the old value, is accepted.
+	// Negative: any change.
 	Tolerance float64
-	// Warnings say what makes the two less comparable.
+	// Warnings are about what makes the two less comparable.
 	Warnings []string
 	Changes  []Change
 }
@@ -23,13 +23,13 @@ type Change struct {
 	Platform, Case, Side string
 	Metric               Metric
 	Old, New             Estimate
-	// Percent is by how much the median grew. Less than 0: it is better.
+	// Percent is by how much the median grew. Below 0: it is better.
 	Percent float64
 	// P and Significant are as in Ratio.
 	P           float64
 	Significant *bool
-	// Past is set if it is worse by more than the tolerance, and that isn't
-	// chance: see Compare.
+	// Past is set if it is worse than the tolerance allows, and not by chance: see
+	// Compare.
 	Past bool
 }
 
@@ -37,10 +37,9 @@ type Change struct {
 // negative: none is) if the median grew by more, and the difference is
 // significant.
 //
-// With too few runs for a test (below 4 on both sides), as builds of minutes
-// often have, nothing could be significant, and a tolerance that can never
-// be exceeded would be none. Then a change is past it if every run is above
-// every old run by more than the tolerance: all that so few can show.
+// With too few runs for a test (below 4 on both sides), as builds of minutes often
+// have, nothing could be significant, and the tolerance could never be exceeded. Then a
+// change is past it if every run is above every old run by more than the tolerance.
 //
 // It is an error if the two have nothing in common.
 func Compare(old, new *Record, tolerance float64) (*Comparison, error) {
@@ -73,7 +72,7 @@ func (ch Change) past(before, now []float64, factor float64) bool {
 	return *ch.Significant && ch.New.Median > ch.Old.Median*factor
 }
 
-// warn finds what makes the comparison less than one of equals.
+// warn finds differences in what the two measured.
 func (c *Comparison) warn() {
 	if c.Old.setup["pkg"] != nil && !slices.Equal(c.Old.setup["pkg"], c.New.setup["pkg"]) {
 		c.warnf("the baseline is of another module: %s, now %s", values(c.Old, "pkg"), values(c.New, "pkg"))

@@ -16,7 +16,7 @@ func seconds(v float64) string {
 	return threeDigits(v) + " s"
 }
 
-// size prints bytes in the units that the other tables use.
+// size prints bytes in decimal units.
 func size(v float64) string {
 	switch {
 	case v < 999.5e3:
@@ -35,7 +35,7 @@ func times(v float64, sign string) string {
 	return threeDigits(v) + sign
 }
 
-// threeDigits prints three significant digits, and never an exponent.
+// threeDigits prints three significant digits without an exponent.
 func threeDigits(v float64) string {
 	switch {
 	case v < 9.995:
@@ -46,8 +46,8 @@ func threeDigits(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// clean makes a line of what may hold line ends, a terminal's control
-// sequences, or bytes that XML refuses: the words of other programs, and names.
+// clean makes names and other programs' output a single line without control sequences
+// of terminals, or bytes that XML refuses.
 func clean(s string) string {
 	s = controls.ReplaceAllString(s, "")
 	s = strings.Map(func(r rune) rune {
@@ -62,7 +62,7 @@ func clean(s string) string {
 // controls are the sequences that colour a compiler's output (ECMA-48, CSI).
 var controls = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]")
 
-// short is clean of s, cut to at most n runes.
+// short is s, cleaned and cut to at most n runes.
 func short(s string, n int) string {
 	runes := []rune(clean(s))
 	if len(runes) <= n {
@@ -79,7 +79,7 @@ func plural(n int, what string) string {
 	return fmt.Sprint(n, " ", what, "s")
 }
 
-// count is plural; empty of none, which stands for unknown.
+// count is plural; empty if n is 0, which stands for unknown.
 func count(n int, what string) string {
 	if n == 0 {
 		return ""
@@ -103,7 +103,7 @@ func amount(bytes int64) string {
 	return size(float64(bytes))
 }
 
-// joined joins those words that aren't empty.
+// joined joins the words that aren't empty.
 func joined(sep string, words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return clean(s) == "" }), sep)
 }

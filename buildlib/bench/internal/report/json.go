@@ -12,8 +12,7 @@ import (
 // document is bench.json.
 type document struct {
 	Report
-	// Summary repeats what follows from the runs, for programs that don't
-	// want to compute it. It isn't read back.
+	// Summary is computed from the runs, for other programs. It isn't read back.
 	Summary []Summary `json:"summary"`
 }
 
@@ -27,8 +26,8 @@ func (r Report) JSON() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// ParseJSON reads what JSON wrote, of this version or an earlier one. name is
-// what errors call the file; they name the line.
+// ParseJSON parses a bench.json of this version or an earlier one. name is the file's
+// name in errors, which also name the line.
 func ParseJSON(name string, data []byte) (Report, error) {
 	var r Report
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -62,11 +61,11 @@ func ParseJSON(name string, data []byte) (Report, error) {
 	return r, nil
 }
 
-// tooMuch is more than anything that is measured, in seconds or bytes, and far
-// from where sums and quotients overflow.
+// tooMuch is beyond anything measured, in seconds or bytes, but far from where sums and
+// quotients overflow.
 const tooMuch = 1e18
 
-// check finds what a measurement can't have said.
+// check is an error if the report can't come from a measurement.
 func (r Report) check() error {
 	seen := map[place]bool{}
 	for _, p := range r.Platforms {

@@ -17,9 +17,8 @@ type page struct {
 	Troubles []trouble
 }
 
-// Markdown is report.md, which is also what a CI shows as its summary: what
-// came out, how it was measured, and on what. change is a comparison with a
-// baseline; nil: there is none.
+// Markdown is report.md, which CI systems also show as a summary: the results, how they
+// were measured, and on what. change is a comparison with a baseline; nil: none.
 func (r Report) Markdown(change *Comparison) []byte {
 	p := page{Report: r, Totals: r.totals(), All: r.Summaries(), Troubles: r.troubles(1000)}
 	if change != nil {
@@ -28,7 +27,7 @@ func (r Report) Markdown(change *Comparison) []byte {
 	return execute("report.md.tmpl", p)
 }
 
-// Headline says what the measurement found, in sentences.
+// Headline is the result in sentences.
 func (p page) Headline() []string {
 	var lines []string
 	if p.Partial != "" {
@@ -43,8 +42,8 @@ func (p page) Headline() []string {
 	for _, name := range caseNames(p.All) {
 		low, high := math.Inf(1), 0.0
 		for _, s := range p.All {
-			// What may be chance is nothing to boast of, and what the kernel ran
-			// itself is no emulation.
+			// Leave out differences that may be chance, and platforms that the
+			// kernel runs itself.
 			ratio, ok := s.Ratio[Wall]
 			if !ok || s.Case != name || s.RatioCell(Wall, "") == "~" || s.platform.Emulator != nil && s.platform.Emulator.Kind == "native" {
 				continue
@@ -96,9 +95,9 @@ func (s Summary) Label() string {
 // Bounds are those of the ratio of times.
 func (s Summary) Bounds() *Interval { return s.Ratio[Wall].Bounds }
 
-// bars are a chart of Mermaid's. It is one series, whose labels tell the sides
-// apart: Mermaid draws the bars of two series over each other, and what is to be
-// empty in one of them as a stub.
+// bars are a Mermaid chart. Both sides are in one series, and their labels tell them
+// apart: Mermaid draws the bars of two series over each other, and missing ones as
+// stubs.
 type bars struct {
 	Title, Ceiling string
 	Labels, Values []string
@@ -107,7 +106,7 @@ type bars struct {
 // Height is the chart's, in pixels.
 func (b bars) Height() int { return 140 + 32*len(b.Labels) }
 
-// Bars are the times, a chart per case and a bar per leg.
+// Bars are the times: a chart for each case with a bar for each leg.
 func (p page) Bars() []bars {
 	var charts []bars
 	for _, name := range caseNames(p.All) {
@@ -138,7 +137,7 @@ func decimal(v float64) string {
 	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
-// resource is a row of what a case took besides time.
+// resource is a row of a case's processor time or memory.
 type resource struct {
 	Summary
 	Metric Metric
@@ -157,7 +156,7 @@ func (p page) Resources() []resource {
 	return rows
 }
 
-// Setting is what the times depend on.
+// Setting lists what the times depend on.
 func (p page) Setting() []setting {
 	memory, budget := amount(p.Host.Memory), ""
 	if memory != "" {

@@ -1,24 +1,22 @@
 package report
 
-import (
-	"github.com/multimage/multimage/buildlib/bench/internal/measure"
-)
+import "github.com/multimage/multimage/buildlib/bench/internal/measure"
 
-// Metric is a quantity of a run. Less is better for all of them.
+// Metric is a quantity of a run. Less is always better.
 type Metric string
 
 // The metrics, as bench.json names them.
 const (
 	Wall   Metric = "wall"   // seconds from start to end
 	CPU    Metric = "cpu"    // seconds of processor time, user and system
-	PSS    Metric = "pss"    // bytes of the process tree at its peak
-	MaxRSS Metric = "maxRSS" // bytes of the largest process at its peak
+	PSS    Metric = "pss"    // peak memory of all processes, in bytes
+	MaxRSS Metric = "maxRSS" // peak memory of the largest process, in bytes
 )
 
 // metrics are all of them, in the order in which they are shown.
 var metrics = []Metric{Wall, CPU, PSS, MaxRSS}
 
-// value is the run's. Zero: unknown.
+// value is the metric's value in a run. Zero: unknown.
 func (m Metric) value(r measure.Usage) float64 {
 	switch m {
 	case Wall:

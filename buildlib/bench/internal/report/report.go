@@ -1,6 +1,6 @@
 // Package report turns measurements of native and emulated builds into what
-// people and programs read: a table, a report, a chart, bench.json, bench.txt
-// in the Go benchmark format; and compares them with those of an earlier run.
+// people and programs read: a table, a report, a chart, bench.json, and bench.txt
+// in the Go benchmark format. It also compares them with those of an earlier run.
 //
 // Its files: format.go formats figures; report.go holds the measurements, metric.go,
 // statistics.go and totals.go compute from them; json.go, text.go, table.go, chart.go
@@ -23,8 +23,7 @@ import (
 // Format is the version of bench.json that this package writes.
 const Format = 1
 
-// Report is what was measured on one host in one go. Its fields are in
-// bench.json as they are here.
+// Report is the measurements of one benchmark. bench.json has the same fields.
 type Report struct {
 	Format   int          `json:"format"` // Format; set by JSON
 	Start    time.Time    `json:"start"`
@@ -38,25 +37,22 @@ type Report struct {
 	Procs    int          `json:"procs"` // GOMAXPROCS of both sides' builds
 	// Binaries are the names of what each run builds.
 	Binaries []string `json:"binaries"`
-	// Flags are the arguments of go build that both sides got, but -o and
-	// the packages.
+	// Flags are the arguments of go build on both sides, without -o and the packages.
 	Flags []string `json:"flags,omitempty"`
-	// Runs is how many runs of each leg were wanted.
-	// Zero: the pilot run, which decides, didn't end.
+	// Runs is how many runs of each leg were wanted. Zero: the first run, which
+	// decides, didn't end.
 	Runs int `json:"runs,omitempty"`
-	// Budget is the time that the whole was given, in seconds. Zero: no limit.
+	// Budget is the time limit for everything, in seconds. Zero: no limit.
 	Budget float64 `json:"budget,omitempty"`
-	// Partial says why less was measured than was wanted: "interrupted", "the
-	// budget of 10m0s was used up". Empty: all was.
+	// Partial says why less was measured than wanted: "interrupted", "the budget of
+	// 10m0s ended in run 2". Empty: all was measured.
 	Partial string `json:"partial,omitempty"`
-	// Unmeasured are the platforms and binaries of the project that were not to
-	// be measured.
+	// Unmeasured are the platforms and binaries of the project that were excluded.
 	Unmeasured []string   `json:"left,omitempty"`
 	Platforms  []Platform `json:"platforms"` // in the project's order
 }
 
-// Go is the toolchain that built natively. The emulated one is of the same
-// version.
+// Go is the toolchain that built natively. The emulated one has the same version.
 type Go struct {
 	Version string `json:"version"`         // like go1.26.8
 	Flags   string `json:"flags,omitempty"` // GOFLAGS in effect
@@ -68,18 +64,18 @@ type Go struct {
 // Platform is what was measured for one target platform.
 type Platform struct {
 	Platform string `json:"platform"` // OS/ARCH[/VARIANT]
-	// Host is set on the reference line: the host's own platform, which needs
-	// no emulation and so has native legs only.
+	// Host is set for the host's own platform, which needs no emulation and so has
+	// native legs only.
 	Host bool `json:"host,omitempty"`
-	// Reference is set if the project isn't built for this platform, which is
-	// the host's, and no release has it.
+	// Reference is set if the project isn't built for this platform, the host's, so
+	// that no release contains it.
 	Reference bool `json:"reference,omitempty"`
 	// Emulator is what ran the emulated legs; nil if there are none.
 	Emulator *Emulator `json:"emulator,omitempty"`
 	// Toolchain is where the foreign Go toolchain came from, for people.
 	Toolchain string `json:"toolchain,omitempty"`
-	// Missing says why nothing was emulated, and what to do about it. Empty:
-	// it was, or this is the host's platform.
+	// Missing says why nothing was emulated, and what to do about it. Empty: there
+	// was emulation, or this is the host's platform.
 	Missing string `json:"missing,omitempty"`
 	Cases   []Case `json:"cases"`
 }
@@ -116,7 +112,7 @@ const (
 	Emulated = "emulated"
 )
 
-// sides are the legs that were begun, by the name of their side.
+// sides are the legs that were begun, by their sides' names.
 func (c Case) sides() iter.Seq2[string, *Leg] {
 	return func(yield func(string, *Leg) bool) {
 		if c.Native != nil && !yield(Native, c.Native) {
@@ -128,12 +124,12 @@ func (c Case) sides() iter.Seq2[string, *Leg] {
 	}
 }
 
-// place is where a leg belongs.
+// place identifies a leg.
 type place struct{ platform, name, side string }
 
 func (p place) String() string { return p.platform + " " + p.name + " " + p.side }
 
-// legs are those that were begun, in order.
+// legs are the legs that were begun, in order.
 func (r Report) legs() iter.Seq2[place, *Leg] {
 	return func(yield func(place, *Leg) bool) {
 		for _, p := range r.Platforms {
@@ -151,7 +147,7 @@ func (r Report) legs() iter.Seq2[place, *Leg] {
 // Leg is the runs of one side of a case.
 type Leg struct {
 	Runs []measure.Usage `json:"runs"` // those that succeeded, in order of time
-	// Failure says why there are no (more) runs: it crashed, was cut off.
+	// Failure says why there are no (more) runs, for example that the build crashed.
 	// Empty: nothing went wrong.
 	Failure string `json:"failure,omitempty"`
 }

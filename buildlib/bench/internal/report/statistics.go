@@ -8,16 +8,16 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// Estimate is what the runs of a leg say of one metric.
+// Estimate is one metric's statistics over the runs of a leg.
 type Estimate struct {
 	N      int     `json:"n"` // runs
 	Median float64 `json:"median"`
-	// Interval is nil with too few runs for one: 6 are needed.
+	// Interval is nil if there are too few runs: it needs 6.
 	Interval *Interval `json:"interval,omitempty"`
 }
 
-// Interval is where the true median lies, with at least the confidence (0 to
-// 1) given. Zero confidence: it isn't known.
+// Interval contains the true median with at least that confidence (0 to 1). Zero
+// confidence: unknown.
 type Interval struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
@@ -27,14 +27,14 @@ type Interval struct {
 // Ratio compares the emulated with the native side of a case.
 type Ratio struct {
 	Ratio float64 `json:"ratio"` // of the medians, emulated / native
-	// Bounds are the quotients of the intervals' bounds that are farthest
-	// apart, so they are conservative. Nil where a side has no interval.
+	// Bounds are the quotients of the intervals' bounds that are farthest apart, so
+	// they are conservative. Nil if a side has no interval.
 	Bounds *Interval `json:"bounds,omitempty"`
-	// P is the probability to see such a difference, or a greater one, if
-	// there were none (Mann-Whitney U test).
+	// P is the probability of such a difference, or a greater one, if there were
+	// none (Mann-Whitney U test).
 	P float64 `json:"p"`
-	// Significant says whether P is at most 0.05. Nil: there are too few
-	// runs for any difference to be; 4 on each side are enough.
+	// Significant says whether P is at most 0.05. Nil: there are too few runs for any
+	// difference to be significant; 4 on each side are enough.
 	Significant *bool `json:"significant,omitempty"`
 }
 
@@ -54,8 +54,8 @@ type Summary struct {
 	legs     Case
 }
 
-// Summaries are the statistics of all cases, in the report's order. Noisy runs
-// are in them: a selection of what fits would measure the selection.
+// Summaries are the statistics of all cases, in the report's order. They include noisy
+// runs: to leave those out would bias the result.
 func (r Report) Summaries() []Summary {
 	var all []Summary
 	for _, p := range r.Platforms {
@@ -73,7 +73,7 @@ func (r Report) Summaries() []Summary {
 	return all
 }
 
-// side is what is known of one side; nil if it wasn't begun.
+// side is the estimates and the leg of one side; nil if it wasn't begun.
 func (s Summary) side(name string) (map[Metric]Estimate, *Leg) {
 	if name == Native {
 		return s.Native, s.legs.Native
@@ -92,7 +92,7 @@ func (s Summary) SameWord() string {
 	return "NO"
 }
 
-// values are the metric of the runs where it is known.
+// values are the metric's known values in the runs.
 func (l *Leg) values(m Metric) []float64 {
 	var values []float64
 	if l != nil {
@@ -143,10 +143,9 @@ const (
 	alpha      = 0.05
 )
 
-// Nothing is assumed of how times are distributed: there is substantial
-// evidence that it isn't normally. So the summary is the median with the order
-// statistics around it, and the test is Mann's and Whitney's, as benchstat does
-// it; testdata/benchfmt compares the two.
+// No distribution of the times is assumed: there is substantial evidence that it isn't
+// normal. So the summary is the median with the order statistics around it, and the
+// test is the Mann-Whitney U test, as in benchstat; testdata/benchfmt compares the two.
 
 // estimate summarizes at least one value.
 func estimate(values []float64) Estimate {
@@ -154,16 +153,16 @@ func estimate(values []float64) Estimate {
 	ci := stats.QuantileCI(len(values), 0.5, confidence)
 	median, low, high := ci.SampleCI(s)
 	e := Estimate{N: len(values), Median: median}
-	// With too few runs the bounds are infinite, which JSON can't say and
-	// nobody can draw.
+	// With too few runs the bounds are infinite, which JSON can't express and a chart
+	// can't show.
 	if !math.IsInf(low, 0) && !math.IsInf(high, 0) {
 		e.Interval = &Interval{low, high, ci.Confidence}
 	}
 	return e
 }
 
-// estimate prints a median with its unit and, as benchstat does, the larger half
-// of its interval: "20.0 s ± 5%". Nothing is printed of no runs.
+// estimate prints a median with its unit and, as benchstat does, the larger half of its
+// interval: "20.0 s ± 5%". It is empty without runs.
 func (m Metric) estimate(e Estimate) string {
 	switch {
 	case e.N == 0:
@@ -174,8 +173,8 @@ func (m Metric) estimate(e Estimate) string {
 	return fmt.Sprintf("%s ± %.0f%%", m.format(e.Median), 100*max(e.Interval.High/e.Median-1, 1-e.Interval.Low/e.Median))
 }
 
-// differ tests whether two samples differ. significant is nil if they are too
-// small for any difference between them to be.
+// differ tests whether two samples differ. significant is nil if they are too small for
+// any difference to be significant.
 func differ(a, b []float64) (p float64, significant *bool) {
 	p = probability(a, b)
 	differs := p <= alpha
@@ -185,8 +184,8 @@ func differ(a, b []float64) (p float64, significant *bool) {
 	return p, &differs
 }
 
-// testable reports whether samples of these sizes can differ significantly,
-// by comparing two that could not be farther apart.
+// testable reports whether samples of these sizes can differ significantly: it compares
+// two that don't overlap.
 func testable(na, nb int) bool {
 	a, b := make([]float64, na), make([]float64, nb)
 	for i := range a {
@@ -198,9 +197,8 @@ func testable(na, nb int) bool {
 	return probability(a, b) <= alpha
 }
 
-// probability is that of seeing such a difference, or a greater one, between
-// samples of one distribution. Where the test can't tell (all values are
-// equal) there is none to see.
+// probability is the probability of such a difference, or a greater one, between samples
+// of one distribution. If all values are equal, the test fails, and it is 1.
 func probability(a, b []float64) float64 {
 	test, err := stats.MannWhitneyUTest(a, b, stats.LocationDiffers)
 	if err != nil {

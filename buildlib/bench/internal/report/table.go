@@ -6,17 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// minInterval and minTest are how many runs a side needs for an interval of
-// its median, and for a difference to be significant; a test holds them to
-// what go-moremath does.
+// minInterval and minTest are how many runs a side needs for an interval of its median,
+// and for a significant difference. A test compares them with go-moremath.
 const (
 	minInterval = 6
 	minTest     = 4
 )
 
-// Table is the report for a terminal: a line per platform and case with both
-// sides' median time, the ratios of time, processor time and memory, and
-// whether the binaries are the same; then what needs words.
+// Table is the report for a terminal: for each platform and case a line with both sides'
+// median time, the ratios of time, processor time and memory, and whether the binaries
+// are the same; below it notes.
 func (r Report) Table() string {
 	rows := [][]string{{"PLATFORM", "CASE", "NATIVE", "EMULATED", "TIME", "CPU", "MEMORY", "SAME"}}
 	last, chance := "", false
@@ -67,7 +66,8 @@ func (r Report) Table() string {
 	return b.String()
 }
 
-// align writes rows in columns two spaces apart, words at the left and figures at the right.
+// align writes rows in columns two spaces apart, with words left- and figures
+// right-aligned.
 func align(b *strings.Builder, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -88,8 +88,8 @@ func align(b *strings.Builder, rows [][]string) {
 	}
 }
 
-// Cell is a side's median time, a word where there is none, and a star if some
-// of its runs are flagged.
+// Cell is a side's median time, with a star if some of its runs are flagged, or a word
+// if there is none.
 func (s Summary) Cell(side string) string {
 	estimates, leg := s.side(side)
 	switch {
@@ -105,7 +105,7 @@ func (s Summary) Cell(side string) string {
 	return "none"
 }
 
-// Value is a side's median with its unit and its spread; empty without one.
+// Value is a side's median with its unit and its spread; empty if it has no runs.
 func (s Summary) Value(side string, m Metric) string {
 	estimates, _ := s.side(side)
 	return m.estimate(estimates[m])
@@ -123,8 +123,8 @@ func (s Summary) RatioCell(m Metric, sign string) string {
 	return times(r.Ratio, sign)
 }
 
-// wrap breaks a text into lines of at most 80 runes where it has spaces, the
-// second and later ones indented.
+// wrap breaks a text at spaces into lines of at most 80 runes, and indents all but the
+// first.
 func wrap(text string) string {
 	var b strings.Builder
 	column := 0

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-
 	"strings"
 	"text/template"
 )
@@ -30,7 +29,7 @@ func float(v any) float64 {
 	return v.(float64)
 }
 
-// execute fills in a template. One that doesn't fit its data is a mistake of ours.
+// execute executes a template. It panics if the template doesn't fit the data.
 func execute(name string, data any) []byte {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
@@ -39,8 +38,7 @@ func execute(name string, data any) []byte {
 	return b.Bytes()
 }
 
-// md makes a text one line of Markdown that reads as it is written: what would
-// be markup becomes a character reference.
+// md makes a text one line of Markdown, with character references for all markup.
 func md(s string) string {
 	var b strings.Builder
 	for _, r := range clean(s) {

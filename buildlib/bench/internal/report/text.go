@@ -17,7 +17,7 @@ import (
 var units = []struct {
 	metric  Metric
 	written string
-	tidied  string // as benchstat shows it, and people may write it
+	tidied  string // as benchstat shows it, and as people may write it
 	scale   float64
 }{
 	{Wall, "ns/op", "sec/op", 1e9},
@@ -26,12 +26,12 @@ var units = []struct {
 	{MaxRSS, "peak-RSS-bytes", "peak-RSS-bytes", 1},
 }
 
-// noisyMark begins the line before a run that is flagged.
+// noisyMark begins the line before a flagged run.
 const noisyMark = "# the next one is noisy: "
 
 // Text is bench.txt: each run as a result in the Go benchmark format
-// (https://go.dev/design/14313-benchmark-format). Lines that begin with # are
-// for people, and benchstat ignores them.
+// (https://go.dev/design/14313-benchmark-format). Lines that begin with # are for
+// people; benchstat ignores them.
 func (r Report) Text() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Medians: benchstat bench.txt. Emulated against native: benchstat -col /side bench.txt.\n" +
@@ -66,11 +66,11 @@ func (r Report) Text() []byte {
 	return b.Bytes()
 }
 
-// setting is a part of what a build's time depends on besides the project: two
-// measurements whose settings differ say little of each other.
+// setting is something besides the project that affects a build's time: measurements
+// with different settings are hardly comparable.
 type setting struct{ Key, Value string }
 
-// known are the settings that have a value, fit for a line.
+// known are the settings that have a value, each made a single line.
 func known(all []setting) []setting {
 	for i := range all {
 		all[i].Value = clean(all[i].Value)
@@ -78,10 +78,9 @@ func known(all []setting) []setting {
 	return slices.DeleteFunc(all, func(s setting) bool { return s.Value == "" })
 }
 
-// setup are the settings that bench.txt has as configuration, by the names
-// that the Go benchmark format knows where there is one. benchstat keeps
-// measurements of different setups apart, so the commit, the version and the
-// dates, which differ each time, aren't among them.
+// setup are the settings that bench.txt has as configuration, with the names of the Go
+// benchmark format where it has one. benchstat keeps measurements of different setups
+// apart, so the commit, the version and the dates aren't in it: they always differ.
 func (r Report) setup() []setting {
 	system, arch, _ := strings.Cut(r.Host.Platform, "/")
 	return known([]setting{
@@ -92,8 +91,7 @@ func (r Report) setup() []setting {
 	})
 }
 
-// facts are what identifies a measurement, and what belongs to its host but
-// hardly matters to builds.
+// facts identify a measurement, and describe what of its host hardly matters to builds.
 func (r Report) facts() []setting {
 	return known([]setting{
 		{"version", r.Version}, {"commit", r.commit()}, {"start", moment(r.Start)}, {"end", moment(r.End)},
@@ -109,8 +107,7 @@ func (r Report) commit() string {
 	return r.Revision
 }
 
-// shortCommit keeps of a commit what tells it from others, and what is said
-// behind it.
+// shortCommit shortens a commit's hash, and keeps the words after it.
 func shortCommit(commit string) string {
 	hash, rest, _ := strings.Cut(commit, " ")
 	return strings.TrimSpace(fmt.Sprintf("%.12s %s", hash, rest))
@@ -123,7 +120,7 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// emulation is how foreign programs were run, each way once.
+// emulation lists the ways in which foreign programs were run.
 func (r Report) emulation() string {
 	var all []string
 	for _, p := range r.Platforms {
@@ -135,7 +132,7 @@ func (r Report) emulation() string {
 	return strings.Join(slices.Compact(all), ", ")
 }
 
-// String says what emulates and how it is called.
+// String names the emulator, and how it is called.
 func (e Emulator) String() string {
 	if e.Kind == "native" {
 		return "the host's kernel"
@@ -148,14 +145,13 @@ func (e Emulator) String() string {
 	return clean(name + " " + e.Version + " " + how)
 }
 
-// benchName names a leg so that benchstat can sort and filter by its parts.
+// benchName is the name of a leg's results. benchstat can sort and filter by its parts.
 func benchName(platform, name, side string) string {
 	return fmt.Sprintf("Build/platform=%s/case=%s/side=%s", escape(platform), escape(name), escape(side))
 }
 
-// escape makes a platform part of a benchmark's name, which slashes separate
-// and white space ends. What platforms are made of (letters, digits, slashes,
-// dots) stays readable.
+// escape makes s a part of a benchmark's name, in which slashes separate parts and white
+// space ends the name. Letters, digits, dots, and slashes as _ stay readable.
 func escape(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// release is what the builds of one release take: every platform of the
-// project once, from an empty cache, one after the other.
+// release is what the builds of one release cost: of every platform of the project once,
+// from an empty cache, one after the other.
 type release struct {
-	Platforms []string // those that it counts
-	Missing   []string // what wasn't measured on both sides
+	Platforms []string // those included
+	Missing   []string // those that weren't measured on both sides, or at all
 	native    cost     // all built natively
 	emulated  cost     // the host's own natively, the others emulated
 }
@@ -57,7 +57,7 @@ func (r Report) Release() *release {
 	return &sum
 }
 
-// saving is a row of what a release takes, in seconds.
+// saving is a row of a release's costs, in seconds.
 type saving struct {
 	Name                    string
 	Native, Emulated, Saved float64
@@ -78,10 +78,10 @@ func (sum release) Rows() []saving {
 	return rows
 }
 
-// totals are what is counted over all legs.
+// totals are counts over all legs.
 type totals struct {
 	Runs         int
-	Observed     bool     // whether the system said what else ran during some run
+	Observed     bool     // whether noise is known for some run
 	Flagged      []string // the noisy runs, and why
 	Fewest, Most int      // runs of a leg that has some
 }
@@ -105,7 +105,7 @@ func (r Report) totals() totals {
 	return t
 }
 
-// trouble is something that isn't as it should be.
+// trouble is something that went wrong.
 type trouble struct {
 	Place  string
 	Differ bool   // the binaries do
@@ -113,23 +113,23 @@ type trouble struct {
 	Why    string
 }
 
-// troubles are what went wrong, each with a reason of at most so many runes. Why
-// nothing was emulated is there once: a host that can't has one reason for all.
-func (r Report) troubles(most int) []trouble {
+// troubles are all things that went wrong, with reasons of at most limit runes. Platforms
+// that weren't emulated for the same reason are one trouble.
+func (r Report) troubles(limit int) []trouble {
 	var all []trouble
 	for _, s := range r.Summaries() {
 		if s.SameWord() == "NO" {
-			all = append(all, trouble{Place: clean(s.Platform + " " + s.Case), Differ: true, Why: short(s.legs.Difference, most)})
+			all = append(all, trouble{Place: clean(s.Platform + " " + s.Case), Differ: true, Why: short(s.legs.Difference, limit)})
 		}
 		for side, leg := range s.legs.sides() {
 			if leg.Failure != "" {
-				all = append(all, trouble{Place: clean(s.Platform + " " + s.Case + " " + side), Runs: plural(len(leg.Runs), "run"), Why: short(leg.Failure, most)})
+				all = append(all, trouble{Place: clean(s.Platform + " " + s.Case + " " + side), Runs: plural(len(leg.Runs), "run"), Why: short(leg.Failure, limit)})
 			}
 		}
 	}
 	missing := len(all)
 	for _, p := range r.Platforms {
-		why := short(p.Missing, most)
+		why := short(p.Missing, limit)
 		at := slices.IndexFunc(all[missing:], func(t trouble) bool { return t.Why == "not emulated: "+why })
 		switch {
 		case p.Missing == "":
@@ -153,8 +153,8 @@ func caseNames(all []Summary) []string {
 	return names
 }
 
-// compared counts the cases by what came of comparing their binaries. The
-// host's own aren't in it: there is nothing to compare.
+// compared counts the cases by the comparison of their binaries. The host's platform is
+// left out: it has nothing to compare.
 func compared(all []Summary) (same, different, unknown int) {
 	for _, s := range all {
 		switch word := s.SameWord(); {

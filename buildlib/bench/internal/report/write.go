@@ -13,11 +13,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// Write puts bench.json, bench.txt, report.md and chart.svg into dir, all of
-// them or none: they are written below scratch first, a folder on dir's file
-// system that is the caller's own, and moved when all are there. Where a move
-// fails those before it are taken back, so that dir never mixes two runs. What
-// else is in dir stays. change is a comparison for report.md; nil: none.
+// Write puts bench.json, bench.txt, report.md and chart.svg into dir, all of them or
+// none. They are written to scratch first, the caller's own folder on the same file
+// system, and moved when all are complete. If a move fails, the earlier ones are undone,
+// so that dir never mixes two runs. Other files in dir stay. change is a comparison for
+// report.md; nil: none.
 func (r Report) Write(dir, scratch string, change *Comparison) error {
 	if err := r.write(dir, scratch, change); err != nil {
 		return fmt.Errorf("bench results in %s: %w", dir, err)
