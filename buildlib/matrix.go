@@ -88,7 +88,7 @@ func (p *Plan) cacheKey(platform Platform, modules string) string {
 		}
 	}
 	slices.Sort(ways)
-	compiling := shortHash(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(fields(p.Go.Flags)),
+	compiling := shortHash(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(gotool.SplitFlags(p.Go.Flags)),
 		p.Go.Experiment, p.Go.FIPS140, slices.Compact(ways)))
 	return strings.Join([]string{
 		keyWord(p.Go.Version), strings.ReplaceAll(platform.String(), "/", "-"), compiling, modules,
@@ -97,10 +97,7 @@ func (p *Plan) cacheKey(platform Platform, modules string) string {
 
 // settings is RecordGo.Settings.
 func (t Toolchain) settings() string {
-	flags := slices.DeleteFunc(fields(t.Flags), func(flag string) bool {
-		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-"), "=")
-		return slices.Contains(neutralFlags, name)
-	})
+	flags := slices.DeleteFunc(gotool.SplitFlags(t.Flags), func(flag string) bool { return slices.Contains(neutralFlags, gotool.FlagName(flag)) })
 	return shortHash(fmt.Sprintf("%q %q %q", flags, t.Experiment, t.FIPS140))
 }
 
@@ -118,27 +115,6 @@ func keyWord(version string) string {
 		return '_'
 	}, version)
 	return word[:min(len(word), 40)]
-}
-
-// fields splits flags as the go command splits GOFLAGS: at white space, except within
-// quotes around a whole flag (go help environment).
-func fields(flags string) []string {
-	var list []string
-	for {
-		flags = strings.TrimLeft(flags, " \t\r\n")
-		if flags == "" {
-			return list
-		}
-		end, skip := strings.IndexAny(flags, " \t\r\n"), 0
-		if q := flags[0]; q == '\'' || q == '"' {
-			flags, skip = flags[1:], 1
-			end = strings.IndexByte(flags, q)
-		}
-		if end < 0 {
-			return append(list, flags)
-		}
-		list, flags = append(list, flags[:end]), flags[end+skip:]
-	}
 }
 
 // modules is a hash of the versions and sums of the modules that a build needs. Nothing

@@ -184,17 +184,3 @@ func TestCacheKeyOfWorkspace(t *testing.T) {
 		t.Errorf("what another module of the workspace requires left the key at %s", got)
 	}
 }
-
-func TestFields(t *testing.T) {
-	for flags, want := range map[string]string{
-		"":                              "",
-		"  -a -b=c\t-d ":                "-a|-b=c|-d",
-		`'-ldflags=-s -w' "-tags=a, b"`: "-ldflags=-s -w|-tags=a, b",
-		`-x='a b'`:                      "-x='a|b'", // quotes are for whole flags
-		`'-a`:                           "-a",
-	} {
-		if got := strings.Join(fields(flags), "|"); got != want {
-			t.Errorf("fields(%s) = %s, want %s", flags, got, want)
-		}
-	}
-}

@@ -22,6 +22,20 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestSplitFlags(t *testing.T) {
+	for flags, want := range map[string]string{
+		"":                              "",
+		"  -a -b=c\t-d ":                "-a|-b=c|-d",
+		`'-ldflags=-s -w' "-tags=a, b"`: "-ldflags=-s -w|-tags=a, b",
+		`-x='a b'`:                      "-x='a|b'", // quotes are for whole flags
+		`'-a`:                           "'-a",
+	} {
+		if got := strings.Join(SplitFlags(flags), "|"); got != want {
+			t.Errorf("SplitFlags(%s) = %s, want %s", flags, got, want)
+		}
+	}
+}
+
 // What go makes for one platform is refused for another.
 func TestInspect(t *testing.T) {
 	for _, platform := range []v1.Platform{
