@@ -1,7 +1,6 @@
 package buildlib
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -61,7 +60,7 @@ func (p *Plan) cacheTag(c Compile) string {
 		}
 		return '-'
 	}, p.Go.Version)
-	return fmt.Sprintf("%.60s-%s-%x", version, strings.ReplaceAll(c.Platform.String(), "/", "-"), sum[:6])
+	return fmt.Sprintf("%.60s-%s-%x", version, c.Platform.dashed(), sum[:6])
 }
 
 // restoreBuildCache begins to restore what the plan's Compiles need, in their order.
@@ -410,17 +409,11 @@ func (c *buildCache) tryWrite(ctx context.Context, p *cachePart, step *Running) 
 	if err != nil {
 		return "", err
 	}
-	d, _, err := gocache.Config(manifest)
-	if err != nil {
-		return "", err
-	}
 	m := registry.Manifest{Type: types.OCIManifestSchema1, Raw: manifest}
 	for _, pack := range next.Packs {
 		m.Blobs = append(m.Blobs, registry.Blob{Digest: pack.Digest, Size: pack.Size, Open: pack.Open})
 	}
-	m.Blobs = append(m.Blobs, registry.Blob{Digest: d.Digest, Size: d.Size, Open: func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(config)), nil
-	}})
+	m.Blobs = append(m.Blobs, blobOf(config))
 	var sent registry.Event
 	if _, err := c.w.client.Push(ctx, c.repo, p.tag, m, registry.Hooks{Progress: func(e registry.Event) {
 		sent = e

@@ -33,7 +33,7 @@ func (p *Plan) statements(b *built) ([]statement, error) {
 	list := []statement{{name: "index", of: v1.Descriptor{MediaType: m.MediaType, Digest: b.Digest, Size: int64(len(raw))}}}
 	list[0].subject.Images = b.contents
 	for i, d := range m.Manifests {
-		s := statement{name: platformFile(b.Platforms[i].Platform.String()), of: d}
+		s := statement{name: b.Platforms[i].Platform.dashed(), of: d}
 		s.subject.Images = b.contents[i : i+1]
 		list = append(list, s)
 	}
@@ -52,9 +52,6 @@ func (p *Plan) statements(b *built) ([]statement, error) {
 	}
 	return list, nil
 }
-
-// platformFile is a platform as a part of a file's name.
-func platformFile(platform string) string { return strings.ReplaceAll(platform, "/", "-") }
 
 // parametersGo is the toolchain in parameters.
 type parametersGo struct {
@@ -136,7 +133,7 @@ func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image,
 		digest, err := img.Digest()
 		return evidence.Contents{Platform: pp.Platform.String(), Digest: digest}, err
 	}
-	c, err := evidence.Collect(ctx, w.store, evidence.Source{Platform: pp.Platform.String(), Image: img, Base: evidenceBase(from), Binaries: binaries})
+	c, err := evidence.Collect(ctx, w.store, evidence.Source{Platform: pp.Platform.String(), Image: img, Base: (*evidence.Base)(from), Binaries: binaries})
 	if err == nil {
 		c.Parameters, err = w.plan.parameters(pp)
 	}
@@ -144,13 +141,6 @@ func (w *workspace) contents(ctx context.Context, pp PlatformPlan, img v1.Image,
 		return c, fmt.Errorf("evidence: %w", err)
 	}
 	return c, nil
-}
-
-func evidenceBase(b *RecordBase) *evidence.Base {
-	if b == nil {
-		return nil
-	}
-	return &evidence.Base{Name: b.Name, Index: b.Index, Child: b.Child}
 }
 
 func (p *Plan) evidenceDir(image string) string {

@@ -91,7 +91,7 @@ func (p *Plan) cacheKey(platform Platform, modules string) string {
 	compiling := shortHash(fmt.Sprintf("%q %q %q %q %q", p.Go.Version, withoutLdflags(gotool.SplitFlags(p.Go.Flags)),
 		p.Go.Experiment, p.Go.FIPS140, slices.Compact(ways)))
 	return strings.Join([]string{
-		keyWord(p.Go.Version), strings.ReplaceAll(platform.String(), "/", "-"), compiling, modules,
+		keyWord(p.Go.Version), platform.dashed(), compiling, modules,
 	}, "-")
 }
 

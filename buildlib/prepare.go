@@ -260,7 +260,7 @@ func (p *preparer) buildOn(ctx context.Context, engine runtime.Engine, made prep
 	if err := os.WriteFile(r.Dockerfile, dockerfile.Pin(made.context.Text, made.names[platform]), 0o644); err != nil {
 		return image.Child{}, err
 	}
-	tag := fmt.Sprintf("multimage-base:%s-%d-%s", made.key[:12], os.Getpid(), strings.ReplaceAll(platform.String(), "/", "-"))
+	tag := fmt.Sprintf("multimage-base:%s-%d-%s", made.key[:12], os.Getpid(), platform.dashed())
 	img, err := engine.Build(ctx, r, tag, filepath.Join(dir, "image.tar"))
 	if err != nil {
 		return image.Child{}, err

@@ -86,8 +86,11 @@ const (
 // of platforms no + or -, so each record has a name of its own. It has no character
 // that a file system or GitHub's artifacts refuse.
 func recordName(of on) string {
-	return strings.ReplaceAll(of.name, "/", "+") + "+" + strings.ReplaceAll(of.platform.String(), "/", "-") + ".json"
+	return strings.ReplaceAll(of.name, "/", "+") + "+" + of.platform.dashed() + ".json"
 }
+
+// dashed is the platform as a part of a file's name, a tag or a key.
+func (p Platform) dashed() string { return strings.ReplaceAll(p.String(), "/", "-") }
 
 var recordFile = regexp.MustCompile(`^[a-z0-9._+-]+\+(linux|windows)-[a-z0-9]+(-[a-z0-9._]+)?\.json$`)
 

@@ -3,6 +3,7 @@ package buildlib
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,21 +129,20 @@ func attachments(list []statement) ([]registry.Attachment, error) {
 				return nil, err
 			}
 			m := registry.Manifest{Type: a.Descriptor.MediaType, Raw: a.Manifest}
-			for _, data := range [][]byte{d.Data, evidence.EmptyConfig} {
-				h, size, err := v1.SHA256(bytes.NewReader(data))
-				if err != nil {
-					return nil, err
-				}
-				m.Blobs = append(m.Blobs, registry.Blob{Digest: h, Size: size, Open: func() (io.ReadCloser, error) {
-					return io.NopCloser(bytes.NewReader(data)), nil
-				}})
-			}
+			m.Blobs = []registry.Blob{blobOf(d.Data), blobOf(evidence.EmptyConfig)}
 			all = append(all, registry.Attachment{
 				Name: d.Kind + " of " + s.name, Subject: s.of.Digest, Manifest: m, Required: d.MediaType == evidence.BundleType,
 			})
 		}
 	}
 	return all, nil
+}
+
+func blobOf(data []byte) registry.Blob {
+	digest := v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", sha256.Sum256(data))}
+	return registry.Blob{Digest: digest, Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
 }
 
 // keyless returns a function that has cosign sign an index that was pushed, and its
