@@ -61,6 +61,10 @@ type parametersGo struct {
 	FIPS140    string `json:"fips140,omitempty"`
 }
 
+func (p *Plan) parametersGo() parametersGo {
+	return parametersGo{p.Go.Version, p.portable(p.Go.Flags), p.Go.Experiment, p.Go.FIPS140}
+}
+
 // parameters, in provenance, are what decided how a platform's image was made. They
 // don't name the project's folder on this machine.
 func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
@@ -74,7 +78,7 @@ func (p *Plan) parameters(pp PlatformPlan) (json.RawMessage, error) {
 		Builds []call       `json:"builds,omitempty"`
 		Image  PlatformPlan `json:"image"`
 	}
-	all.Image, all.Go = pp, parametersGo{p.Go.Version, p.portable(p.Go.Flags), p.Go.Experiment, p.Go.FIPS140}
+	all.Image, all.Go = pp, p.parametersGo()
 	all.Image.Tags = nil // which have no part in how it was made
 	all.Image.Base = p.portable(pp.Base)
 	if pp.Lock != nil {

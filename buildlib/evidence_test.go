@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -229,7 +230,7 @@ func TestRefusedArtifacts(t *testing.T) {
 
 // The project's folder isn't in provenance, and what only resembles it stays.
 func TestParameters(t *testing.T) {
-	p := &Plan{Dir: "/app", Go: Toolchain{Flags: "-modfile=/app/other.mod"}, Compiles: []Compile{{
+	p := &Plan{Dir: "/app", Go: Toolchain{Version: "go1.26.8", Flags: "-modfile=/app/other.mod"}, Compiles: []Compile{{
 		Args:  []string{"-ldflags=-X example.com/app/version.Name=x", "-overlay=/app/overlay.json"},
 		Env:   []string{"CC=/app/cc", "CGO_CFLAGS=-I/app/include -I/app-data", "GOPROXY=file:///app/proxy", "LIST=/app:/app/app"},
 		Mains: []Main{{Binary: "server", Package: "example.com/app/cmd/server"}},
@@ -250,6 +251,10 @@ func TestParameters(t *testing.T) {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("parameters lack %s:\n%s", want, data)
 		}
+	}
+	// Nor does the folder make it another Go.
+	if differs := p.goDiffers(fmt.Appendf(nil, `{"buildDefinition":{"externalParameters":{"platforms":[{"parameters":%s}]}}}`, data)); differs != "" {
+		t.Errorf("the same Go differs: %s", differs)
 	}
 	if n := strings.Count(string(data), `"base":"oci:./base"`); n != 2 || pp.Lock.Base != "oci:/app/base" {
 		t.Errorf("the base is there %d times, and in the plan's lock %s:\n%s", n, pp.Lock.Base, data)

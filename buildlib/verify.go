@@ -309,7 +309,7 @@ func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 				continue
 			}
 			r.Checked = append(r.Checked, "provenance")
-			if at := r.w.plan.Go.differs(st.Predicate); at != "" {
+			if at := r.w.plan.goDiffers(st.Predicate); at != "" {
 				return &evidence.Difference{Class: evidence.Environment, Path: []string{"index", "provenance"}, Detail: at}, nil
 			}
 		}
@@ -325,10 +325,10 @@ func (r *rebuild) attached(ctx context.Context) (*evidence.Difference, error) {
 	return nil, nil
 }
 
-// differs says how the Go of a provenance differs from the one here; empty: it doesn't,
-// or isn't known.
-func (t Toolchain) differs(provenance []byte) string {
-	var p struct {
+// goDiffers says how the Go of a provenance differs from the one here; empty: it
+// doesn't, or isn't known.
+func (p *Plan) goDiffers(provenance []byte) string {
+	var predicate struct {
 		Definition struct {
 			External struct {
 				Platforms []struct {
@@ -339,11 +339,11 @@ func (t Toolchain) differs(provenance []byte) string {
 			} `json:"externalParameters"`
 		} `json:"buildDefinition"`
 	}
-	if json.Unmarshal(provenance, &p) != nil || len(p.Definition.External.Platforms) == 0 {
+	if json.Unmarshal(provenance, &predicate) != nil || len(predicate.Definition.External.Platforms) == 0 {
 		return ""
 	}
-	there := p.Definition.External.Platforms[0].Parameters.Go
-	switch here := (parametersGo{t.Version, t.Flags, t.Experiment, t.FIPS140}); {
+	there := predicate.Definition.External.Platforms[0].Parameters.Go
+	switch here := p.parametersGo(); {
 	case there.Version != "" && here.Version != there.Version:
 		return fmt.Sprintf("Go %s here, %s there: run it with GOTOOLCHAIN=%s", here.Version, there.Version, there.Version)
 	case there.Version != "" && here != there:
