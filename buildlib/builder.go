@@ -73,6 +73,7 @@ type pinnedBase struct {
 // runState remembers the stages that ran.
 type runState struct {
 	compilation *compilation // once it succeeded
+	loading     *compilation // Load's own, for the engine's platform
 	binaries    once[[]BinaryResult]
 	images      once[[]built]
 	published   once[[]ImageResult]

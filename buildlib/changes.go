@@ -100,7 +100,7 @@ func (w *workspace) warnOfSources(ctx context.Context, all []gotool.Inputs) erro
 // go began to read it: then the binaries may differ in source from one platform to
 // the next, and from the commit.
 func (w *workspace) unchanged(ctx context.Context) error {
-	changed, err := w.changes(ctx)
+	changed, err := w.changes(ctx, w.run.compilation)
 	if err != nil || len(changed) == 0 {
 		return err
 	}
@@ -114,23 +114,27 @@ func (w *workspace) unchanged(ctx context.Context) error {
 func (b *Builder) Stale(ctx context.Context) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.run.compilation == nil {
-		return false, nil
+	for _, c := range []*compilation{b.run.compilation, b.run.loading} {
+		if c == nil {
+			continue
+		}
+		if changed, err := b.changes(ctx, c); err != nil || len(changed) > 0 {
+			return err == nil, err
+		}
 	}
-	changed, err := b.changes(ctx)
-	return len(changed) > 0, err
+	return false, nil
 }
 
-// changes lists what has changed, for unchanged and Stale, sorted.
-func (b *Builder) changes(ctx context.Context) ([]string, error) {
+// changes lists what has changed since the compilation, sorted.
+func (b *Builder) changes(ctx context.Context, c *compilation) ([]string, error) {
 	p := b.plan
 	var changed []string
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
 		known := map[string]gotool.Input{}
-		for i := range b.run.compilation.calls {
-			for _, file := range b.run.compilation.calls[i].inputs.Changed(known) {
+		for i := range c.calls {
+			for _, file := range c.calls[i].inputs.Changed(known) {
 				changed = append(changed, p.relative(file))
 			}
 		}

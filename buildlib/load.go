@@ -43,6 +43,7 @@ func (b *Builder) Load(ctx context.Context) ([]LoadResult, error) {
 			if err != nil {
 				return nil, err
 			}
+			b.run.loading = w.run.compilation
 			return w.load(ctx, engine, all)
 		})
 	})

@@ -1,6 +1,8 @@
 package buildlib
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +67,35 @@ func TestLimitedTo(t *testing.T) {
 	}
 	if len(p.Compiles) != 5 || len(p.ImagePlans[0].Platforms) != 5 {
 		t.Error("the plan itself was limited")
+	}
+}
+
+// A target may load again and again while the source changes.
+func TestStaleAfterLoad(t *testing.T) {
+	dir, programs := project(t, oneMain()), t.TempDir()
+	engine := "#!/bin/sh\ncase $1 in version) echo linux/amd64;; load) cat >/dev/null;; esac\n"
+	if err := os.WriteFile(filepath.Join(programs, "docker"), []byte(engine), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+	b := open(t, plan(t, dir, Project{}, Overrides{}).Plan, Options{Engine: "docker"})
+	if _, err := b.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stale := func() bool {
+		t.Helper()
+		stale, err := b.Stale(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stale
+	}
+	if stale() {
+		t.Error("stale, though nothing has changed")
+	}
+	write(t, filepath.Join(dir, "cmd", "server", "main.go"), program+"// changed\n")
+	if !stale() {
+		t.Error("not stale, though the source has changed")
 	}
 }
 
