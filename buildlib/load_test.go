@@ -3,6 +3,7 @@ package buildlib
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,9 @@ func TestLimitedTo(t *testing.T) {
 
 // A target may load again and again while the source changes.
 func TestStaleAfterLoad(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no shell scripts on Windows")
+	}
 	dir, programs := project(t, oneMain()), t.TempDir()
 	engine := "#!/bin/sh\ncase $1 in version) echo linux/amd64;; load) cat >/dev/null;; esac\n"
 	if err := os.WriteFile(filepath.Join(programs, "docker"), []byte(engine), 0o755); err != nil {
