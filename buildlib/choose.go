@@ -91,12 +91,35 @@ func (w *workspace) choose(ctx context.Context, without []string) ([]packages.Lo
 	for _, l := range old {
 		if w.leftOut(l) {
 			locks = append(locks, l)
+			continue
+		}
+		p, err := ParsePlatform(l.Platform)
+		if err != nil {
+			continue // written by hand
+		}
+		if ip, _ := w.plan.find(l.Image, p); ip == nil {
+			if gone := lockOf(old, l.Image, p); gone != nil {
+				changes = append(changes, changed(l.Image, p, gone.Packages, nil)...)
+			}
 		}
 	}
 	slices.SortFunc(locks, func(x, y packages.Lock) int {
 		return strings.Compare(x.Image+" "+x.Platform, y.Image+" "+y.Platform)
 	})
 	return locks, changes, nil
+}
+
+// find returns an image of the plan and its part for a platform; nil if there is none.
+func (p *Plan) find(image string, platform Platform) (*ImagePlan, *PlatformPlan) {
+	for i := range p.ImagePlans {
+		ip := &p.ImagePlans[i]
+		for j := range ip.Platforms {
+			if ip.Name == image && ip.Platforms[j].Platform == platform {
+				return ip, &ip.Platforms[j]
+			}
+		}
+	}
+	return nil, nil
 }
 
 // leftOut reports whether Overrides leave the lock's image or platform out of the

@@ -219,19 +219,6 @@ func (m *merger) baseName(ref string, has *RecordBase) (string, error) {
 	return base.Name(ref)
 }
 
-// find returns an image of the plan and its part for a platform; nil if there is none.
-func (p *Plan) find(image string, platform Platform) (*ImagePlan, *PlatformPlan) {
-	for i := range p.ImagePlans {
-		ip := &p.ImagePlans[i]
-		for j := range ip.Platforms {
-			if ip.Name == image && ip.Platforms[j].Platform == platform {
-				return ip, &ip.Platforms[j]
-			}
-		}
-	}
-	return nil, nil
-}
-
 // check compares an image in a registry with its records, which the index relies on.
 func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	size := d.Size + contentSize(manifest)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,6 +91,18 @@ func TestPackages(t *testing.T) {
 	}
 	if changes, err := plan(t, dir, p, o).Lock(t.Context()); err != nil || len(changes) > 0 {
 		t.Errorf("second lock: %+v, %v", changes, err)
+	}
+	renamed := Project{Platforms: o.Platforms, Images: []Image{{Name: "renamed", Binaries: []string{"server"}, Base: "oci:base", Packages: []string{"tool"}}}}
+	changes, err = plan(t, dir, renamed, Overrides{Cache: cache}).Lock(t.Context())
+	if want := []PackageChange{
+		{Image: "renamed", Platform: Platform{OS: "linux", Architecture: "amd64"}, Name: "tool", New: "1.0-1"},
+		{Image: "server", Platform: Platform{OS: "linux", Architecture: "amd64"}, Name: "tool", Old: "1.0-1"},
+	}; err != nil || !slices.Equal(changes, want) {
+		t.Errorf("lock of a renamed image: %+v, %v, want %+v", changes, err, want)
+	}
+	renamed.Images = p.Images
+	if _, err := plan(t, dir, renamed, Overrides{Cache: cache}).Lock(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	made := images(t, plan(t, dir, p, o))[0]
 	valid(t, made.Layout)
