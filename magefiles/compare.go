@@ -11,8 +11,8 @@ import (
 
 // Compare measures multimage, bare go, ko and BuildKit side by side, with REGISTRY
 //
-// testdata/limit/compare says what it needs and how it is set. Each run is in
-// dist/compare.txt.
+// testdata/limit/compare says what it needs, and lists its settings. dist/compare.txt
+// has each run.
 func Compare(ctx context.Context, registry string) error {
 	script, err := filepath.Abs("testdata/limit/compare")
 	if err != nil {

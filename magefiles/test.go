@@ -21,8 +21,7 @@ type event struct{ Action, Package, Test, Output string }
 
 // Test runs "go test ./...", and says at the end what was skipped, and why
 //
-// go test itself shows nothing of a package whose tests pass, their skips
-// included.
+// go test itself doesn't show skipped tests of a package whose tests pass.
 func Test(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "./...")
 	cmd.Stderr = os.Stderr
@@ -44,9 +43,8 @@ func Test(ctx context.Context) error {
 	return err
 }
 
-// watch prints how each package ends, and what failing tests printed, and
-// returns a line for each reason for which tests of a package were skipped, and
-// how many were.
+// watch prints how each package ends, and the output of failing tests. It returns a line
+// for each reason why tests of a package were skipped, with their number.
 func watch(events io.Reader) (skipped []string, err error) {
 	output := map[string][]string{} // by package and test
 	skips := map[string]int{}
@@ -82,7 +80,7 @@ func watch(events io.Reader) (skipped []string, err error) {
 	}
 }
 
-// reason is what a test said last before it was skipped: x_test.go:1: reason.
+// reason is the last message of a test that was skipped, without x_test.go:1.
 func reason(output []string) string {
 	for _, line := range slices.Backward(output) {
 		text := strings.TrimSpace(line)
