@@ -250,7 +250,7 @@ func (f *found) check(size int64, manifest *v1.Manifest, config *v1.ConfigFile, 
 	for _, key := range []string{"title", "version", "revision"} {
 		key = ociKeys + key
 		if has := config.Config.Labels[key]; has != pp.Config.Labels[key] {
-			return fmt.Errorf("its label %s is %q, but %q is to be merged, and %s names it", key, has, pp.Config.Labels[key], f.path)
+			return fmt.Errorf("its label %s is %q, but has to be %q for the image in %s", key, has, pp.Config.Labels[key], f.path)
 		}
 	}
 	return nil
@@ -264,7 +264,7 @@ func (p *Plan) joinRecords(ip ImagePlan, parts []found) (built, error) {
 	for i, f := range parts {
 		for _, other := range parts[:i] {
 			if other.Digest == f.Digest {
-				return b, fmt.Errorf("%s and %s have one digest, %s, in %s and %s", other.Platform, f.Platform, f.Digest, other.path, f.path)
+				return b, fmt.Errorf("%s and %s have the same digest, %s, in %s and %s", other.Platform, f.Platform, f.Digest, other.path, f.path)
 			}
 		}
 		children[i] = image.Child{Platform: *f.Descriptor.Platform, Descriptor: f.Descriptor}
@@ -307,11 +307,11 @@ func (m *merger) agree() {
 	}
 	for _, ref := range refs {
 		if bases[ref].differ() {
-			m.mistake("base %s is not one base, but %s: name it by its digest, and run Builder.Push for all platforms again", ref, bases[ref])
+			m.mistake("base %s is not the same for all platforms, but %s: name it by its digest, and run Builder.Push for all platforms again", ref, bases[ref])
 		}
 	}
 	if versions.differ() {
-		m.mistake("go is not of one version, but %s: install the same on all runners, or name it in go.mod's toolchain line, and run Builder.Push again where it is another", versions)
+		m.mistake("go is not the same version everywhere, but %s: install the same on all runners, or name it in go.mod's toolchain line, and run Builder.Push again where it is another", versions)
 	}
 	if settings.differ() {
 		m.mistake("GOFLAGS, GOEXPERIMENT and GOFIPS140 were not the same on all runners, but %s: set them to the same values (go env prints them), and run Builder.Push again where they differ", settings)
@@ -352,13 +352,13 @@ func (p *Plan) recordedContents(f found) (c evidence.Contents, err error) {
 		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
 	}
 	if len(f.Contents) == 0 {
-		return c, fmt.Errorf("%s: image %s: it says nothing for evidence, which is asked for here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
+		return c, fmt.Errorf("%s: image %s: it has no contents for evidence, which is made here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
 	}
 	if err := json.Unmarshal(f.Contents, &c); err != nil {
 		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, on{f.Image, f.Platform}, err)
 	}
 	if c.Platform != f.Platform.String() || c.Digest != f.Digest {
-		return c, fmt.Errorf("%s: image %s: its contents are of %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
+		return c, fmt.Errorf("%s: image %s: its contents describe %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
 	}
 	return c, nil
 }

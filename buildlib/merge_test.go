@@ -121,7 +121,7 @@ func TestMergeBasesOfSeveralImages(t *testing.T) {
 		}
 	}
 	_, err := plan(t, dir, p, Overrides{}).Merge(t.Context(), at)
-	for _, want := range []string{"base " + ref + " is not one base", "one+linux-amd64.json", "two+linux-arm64.json"} {
+	for _, want := range []string{"base " + ref + " is not the same for all platforms", "one+linux-amd64.json", "two+linux-arm64.json"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v doesn't say %q", err, want)
 		}
@@ -187,7 +187,7 @@ func TestMergeComparesImages(t *testing.T) {
 			write(t, name, strings.Replace(read(t, name), `"version": "1.1"`, `"version": "1.0"`, 1))
 		}
 	}
-	if err, want := merge(), `its label org.opencontainers.image.version is "1.1", but "1.0" is to be merged`; err == nil || !strings.Contains(err.Error(), want) {
+	if err, want := merge(), `its label org.opencontainers.image.version is "1.1", but has to be "1.0" for the image in `; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("another version: error %v, want %s", err, want)
 	}
 }
@@ -236,7 +236,7 @@ func TestMergeToolchains(t *testing.T) {
 	refused("image one: how its binaries are built", amd64)
 	push(p, "linux/amd64", "amd64")
 	write(t, amd64, strings.Replace(read(t, amd64), runtime.Version(), "go1.99.1", 1))
-	refused("go is not of one version, but go1.99.1 in "+amd64+"; "+runtime.Version()+" in ", "one+linux-arm64.json", "two+linux-arm64.json")
+	refused("go is not the same version everywhere, but go1.99.1 in "+amd64+"; "+runtime.Version()+" in ", "one+linux-arm64.json", "two+linux-arm64.json")
 }
 
 // Of the settings, those count that change what is built.

@@ -66,11 +66,11 @@ func (pp PlatformPlan) checkLock(from *base.Base) error {
 	case l == nil:
 		return again("has no entry for its packages")
 	case !slices.Equal(l.Wanted, pp.Packages):
-		return again(fmt.Sprintf("is of other packages (%s) than the project's (%s)", strings.Join(l.Wanted, " "), strings.Join(pp.Packages, " ")))
+		return again(fmt.Sprintf("is for other packages (%s) than the project's (%s)", strings.Join(l.Wanted, " "), strings.Join(pp.Packages, " ")))
 	case l.Base != pp.Base:
-		return again(fmt.Sprintf("is of the base %s, and the project's is %s", l.Base, pp.Base))
+		return again(fmt.Sprintf("is for the base %s, but the project's is %s", l.Base, pp.Base))
 	case l.Digest != from.Digest.String():
-		return again(fmt.Sprintf("is of another state of the base %s (%s, and now it is %s)", l.Base, l.Digest, from.Digest))
+		return again(fmt.Sprintf("is for another state of the base %s (%s; now it is %s)", l.Base, l.Digest, from.Digest))
 	}
 	return nil
 }

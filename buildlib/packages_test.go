@@ -129,7 +129,7 @@ func TestPackages(t *testing.T) {
 	down.Store(false)
 	other := p
 	other.Images = []Image{{Name: "server", Base: "oci:base", Packages: []string{"tool=2"}}}
-	fails("other packages", o, other, "multimage.lock is of other packages (tool) than the project's (tool=2)")
+	fails("other packages", o, other, "multimage.lock is for other packages (tool) than the project's (tool=2)")
 	at := filepath.Join(dir, "multimage.lock")
 	lock, err := os.ReadFile(at)
 	if err != nil {

@@ -74,7 +74,7 @@ func (b *Builder) Manifest(ctx context.Context) ([]ImageResult, error) {
 // publishable is an error if there is nothing to publish, or no version to name it by.
 func (p *Plan) publishable() error {
 	if p.Unversioned && p.publishes() {
-		return errors.New("version: there is no git commit to name what is published, or git can't tell it, and \"dev\" is pushed nowhere: set Overrides.Version or the Project's Version")
+		return errors.New("version: git found no commit to name what is published, and \"dev\" is pushed nowhere: set Overrides.Version or the Project's Version")
 	}
 	return p.hasImages()
 }

@@ -230,7 +230,7 @@ func (r *Record) checkSmoke(pp *PlatformPlan) error {
 	case r.Smoke == nil || !slices.Equal(r.Smoke.Args, pp.Smoke):
 		return fmt.Errorf("it was not tested with its Smoke (entrypoint with %q)", pp.Smoke)
 	case !r.Smoke.Passed:
-		return errors.New("its Smoke was not run, because the machine that pushed it can't")
+		return errors.New("its Smoke was not run, because the machine that pushed it can't run it")
 	}
 	return nil
 }
