@@ -1,7 +1,9 @@
 package adopt
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
@@ -127,7 +129,8 @@ func (f *follower) fromStage(s, from *stage, i dockerfile.Instruction, source, d
 		return path.Join(dest, strings.TrimPrefix(found, at)) // of a folder
 	}
 	found := false
-	for p, c := range from.built {
+	for _, p := range slices.Sorted(maps.Keys(from.built)) { // the first binary becomes the entrypoint
+		c := from.built[p]
 		if p != at && !strings.HasPrefix(p, strings.TrimSuffix(at, "/")+"/") && !matches(at, p) {
 			continue
 		}
