@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -191,11 +192,11 @@ func (i *image) platforms(p *project, platforms []string) {
 }
 
 func (i *image) labels(labels, defines map[string]string) {
-	for key, value := range labels {
+	for _, key := range slices.Sorted(maps.Keys(labels)) { // in order, as notes are
 		if i.Labels == nil {
 			i.Labels = map[string]string{}
 		}
-		i.Labels[key] = toTemplate(value, defines, i.note)
+		i.Labels[key] = toTemplate(labels[key], defines, i.note)
 	}
 }
 
