@@ -59,6 +59,7 @@ func (c goConfig) build(note func(string, ...any), defines map[string]string) bu
 		b.Tags = append(b.Tags, toTemplate(tag, defines, note))
 	}
 	for _, flag := range c.Flags {
+		flag = toTemplate(flag, defines, note)
 		switch name, value, _ := strings.Cut(strings.TrimLeft(flag, "-"), "="); {
 		case name == "trimpath" || name == "v" || name == "a" || name == "buildvcs":
 		case name == "tags" && value != "":
@@ -66,7 +67,7 @@ func (c goConfig) build(note func(string, ...any), defines map[string]string) bu
 		case name == "ldflags" && value != "":
 			b.Ldflags = strings.TrimSpace(b.Ldflags + " " + value)
 		default:
-			b.Flags = append(b.Flags, toTemplate(flag, defines, note))
+			b.Flags = append(b.Flags, flag)
 		}
 	}
 	for _, variable := range c.Env {
