@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -151,6 +152,22 @@ func TestSubmodule(t *testing.T) {
 	sub.write("main.go", "package changed\n")
 	if got := r.read("").Version; got != "v1.0.0-dirty" {
 		t.Errorf("version %s with a change in the submodule", got)
+	}
+}
+
+// Paths of submodules that lead back to the repository aren't followed.
+func TestSubmoduleInItself(t *testing.T) {
+	r := newRepo(t)
+	if err := os.Symlink(".", filepath.Join(r.dir, "link")); err != nil {
+		t.Skip(err)
+	}
+	r.write(".gitmodules", "[submodule \"a\"]\n\tpath = .\n[submodule \"b\"]\n\tpath = link\n")
+	r.git("add", ".gitmodules", "link")
+	r.commit()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	if info, err := Read(ctx, r.dir, r.dir, "v*"); err != nil || info.Dirty {
+		t.Errorf("got %+v, %v", info, err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
 // config is what the repository's configuration says.
@@ -83,18 +85,27 @@ func (c *config) readSubmodules(ctx context.Context, top, dir string) error {
 	}
 	for entry := range strings.SplitSeq(string(out), "\x00") {
 		_, path, _ := strings.Cut(entry, "\n")
-		if !filepath.IsLocal(path) {
+		sub, ok := submodule(dir, path)
+		if !ok {
 			continue
-		}
-		sub := filepath.Join(dir, path)
-		if _, err := os.Lstat(filepath.Join(sub, ".git")); err != nil {
-			continue // not checked out
 		}
 		if err := c.read(ctx, top, sub); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// submodule is the folder of the submodule at a path of the repository at dir, with
+// links resolved, and whether it is checked out. Links may lead back to dir, so it has
+// to be below.
+func submodule(dir, path string) (string, bool) {
+	sub, err := filepath.EvalSymlinks(filepath.Join(dir, filepath.FromSlash(path)))
+	if err != nil || sub == dir || !disk.Inside(sub, dir) {
+		return "", false
+	}
+	_, err = os.Lstat(filepath.Join(sub, ".git"))
+	return sub, err == nil
 }
 
 // found makes no error of exit status 1 without a message, by which git config,

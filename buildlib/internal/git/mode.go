@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -71,9 +70,9 @@ func addExecutables(ctx context.Context, files map[string]bool, top, rel, prefix
 		case "100755":
 			files[path.Join(prefix, below)] = true
 		case "160000":
-			sub := filepath.Join(top, filepath.FromSlash(name))
-			if _, err := os.Lstat(filepath.Join(sub, ".git")); err != nil {
-				continue // not checked out
+			sub, ok := submodule(top, name)
+			if !ok {
+				continue
 			}
 			if err := addExecutables(ctx, files, sub, ".", path.Join(prefix, below)); err != nil {
 				return err
