@@ -49,7 +49,7 @@ func (i Instruction) List() ([]string, bool) {
 
 var (
 	directive = regexp.MustCompile(`^#\s*([A-Za-z]+)\s*=\s*(\S+)\s*$`)
-	heredoc   = regexp.MustCompile(`<<-?\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)(["']?)`)
+	heredoc   = regexp.MustCompile(`^\d*<<(-?)["']?([^<"']+)["']?$`)
 	flag      = regexp.MustCompile(`^--([a-z-]+)(?:=("[^"]*"|\S*))?\s*`)
 	named     = regexp.MustCompile(`(?i)^(\S+)\s+AS\s+(\S+)$`)
 )
@@ -137,8 +137,16 @@ func (f File) instruction(lines []string, at int) (Instruction, int) {
 	}
 	i.Text = strings.TrimSpace(rest)
 	if i.Name == "RUN" || i.Name == "COPY" || i.Name == "ADD" {
-		for _, m := range heredoc.FindAllStringSubmatch(i.Text, -1) {
-			for at < len(lines) && strings.TrimLeft(lines[at], "\t") != m[2] {
+		for word := range strings.FieldsSeq(i.Text) {
+			m := heredoc.FindStringSubmatch(word)
+			if m == nil {
+				continue
+			}
+			indent := ""
+			if m[1] == "-" {
+				indent = "\t"
+			}
+			for at < len(lines) && strings.TrimLeft(lines[at], indent) != m[2] {
 				i.Heredoc += lines[at] + "\n"
 				at++
 			}

@@ -34,6 +34,27 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A here-document is a word of its own, as BuildKit reads it.
+func TestHeredoc(t *testing.T) {
+	for text, want := range map[string]string{
+		"RUN cat <<E\na\n\tE\nE\nUSER b":        "a\n\tE\n",
+		"RUN cat 3<<-\"E\" x\n\ta\n\tE\nUSER b": "\ta\n",
+		"RUN cat <<< E\nUSER b":                 "",
+		"RUN cat <<<E\nUSER b":                  "",
+		"RUN echo $((a << b))\nUSER b":          "",
+		"RUN echo a<<b\nUSER b":                 "",
+	} {
+		f, err := Parse([]byte("FROM a\n" + text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := f.Stages[0].Instructions
+		if list[0].Heredoc != want || list[len(list)-1].Name != "USER" {
+			t.Errorf("%q: got %+v", text, list)
+		}
+	}
+}
+
 func TestLexer(t *testing.T) {
 	l := Lexer{Escape: '\\', Lookup: func(name string) string {
 		return map[string]string{"A": "1", "E": "", "(date)": "now"}[name]
