@@ -32,6 +32,7 @@ func TestRewrite(t *testing.T) {
 		{"registry, tag and digest", "image:\n  registry: docker.io\n  repository: acme/agent\n  tag: 1.2\n  digest: # none\nother:\n  tag: 1.2\n",
 			"image:\n  registry: docker.io\n  repository: acme/agent\n  tag: \"1.3\"\n  digest: sha256:aaaa # none\nother:\n  tag: 1.2\n"},
 		{"text in a block", "image: ghcr.io/acme/router\ndata:\n  a.yaml: |\n    image: nginx\n\n    image: ghcr.io/acme/other:1\n  b: x\n", "image: ghcr.io/acme/router:v1.3.0@sha256:aaaa\ndata:\n  a.yaml: |\n    image: nginx\n\n    image: ghcr.io/acme/other:1\n  b: x\n"},
+		{"text with a tag and an anchor", "image: ghcr.io/acme/router\na: !!str &x |\n  image: ghcr.io/acme/router\n", "image: ghcr.io/acme/router:v1.3.0@sha256:aaaa\na: !!str &x |\n  image: ghcr.io/acme/router\n"},
 		{"elements apart", "- repository: ghcr.io/acme/router\n  tag: a\n- repository: nginx\n  tag: b\n", "- repository: ghcr.io/acme/router\n  tag: v1.3.0@sha256:aaaa\n- repository: nginx\n  tag: b\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestMistakes(t *testing.T) {
 		{"no tag", "image:\n  repository: ghcr.io/acme/router\n", `f.yaml:2: repository ghcr.io/acme/router has neither a tag nor a digest beside it: add digest: ""`},
 		{"anchor", "image:\n  repository: ghcr.io/acme/router\n  tag: &t v1\n", "f.yaml:2: the tag or digest of repository ghcr.io/acme/router is not a plain text on one line"},
 		{"flow", "a: {image: ghcr.io/acme/router:v1}\n", "f.yaml:1: ghcr.io/acme/router is not written as image: REFERENCE, which is not rewritten: make the file with Render, or write ghcr.io/acme/router@sha256:aaaa yourself"},
+		{"flow on several lines", "a: {\n  image: ghcr.io/acme/router:v1,\n  b: c }\n", "f.yaml:2: ghcr.io/acme/router is not written as image: REFERENCE"},
 		{"block", "image: ghcr.io/acme/router\na: |\n  image: ghcr.io/acme/router:v1\n", "f.yaml:3: ghcr.io/acme/router is in a text of several lines"},
 		{"argument", "args:\n- --image=ghcr.io/acme/router:v1\n", "f.yaml:2: ghcr.io/acme/router is not written as"},
 	} {

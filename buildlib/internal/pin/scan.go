@@ -31,6 +31,9 @@ func (m mapping) get(key string) (entry, bool) {
 // keyed is a key of a mapping, up to its value.
 var keyed = regexp.MustCompile(`^("[^"]*"|'[^']*'|[\w./$-]+)[ \t]*:([ \t]+|$)`)
 
+// properties are a node's tag and anchor, before its content.
+var properties = regexp.MustCompile(`^(?:[!&]\S*[ \t]+)+`)
+
 // scanner reads YAML a line at a time, as far as it takes to find mappings in block
 // style (YAML 1.2, chapter 8). It keeps nothing of the rest.
 type scanner struct {
@@ -114,6 +117,7 @@ func (s *scanner) close(column int) {
 
 // scalar notes what the following lines may be content of.
 func (s *scanner) scalar(rest string, owner int) {
+	rest = properties.ReplaceAllString(rest, "")
 	switch {
 	case rest == "":
 	case rest[0] == '|' || rest[0] == '>':
@@ -140,7 +144,8 @@ func (s *scanner) value(e *entry, rest string) {
 		if comment := strings.Index(rest, " #"); comment >= 0 {
 			rest = rest[:comment]
 		}
-		e.value, e.simple, e.plain = strings.TrimRight(rest, " \t"), true, true
+		e.value, e.plain = strings.TrimRight(rest, " \t"), true
+		e.simple = !strings.HasSuffix(e.value, ",") // which is a flow mapping's, of several lines
 		e.end = e.start + len(e.value)
 		if e.value == "null" || e.value == "~" {
 			e.value = ""
