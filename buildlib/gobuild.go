@@ -23,37 +23,29 @@ func (b GoBuild) over(base GoBuild) GoBuild {
 
 // render returns b with its templates executed. What renders empty stays, so
 // that each has its place, and args and environ leave it out.
-func (b GoBuild) render(f Facts) (out GoBuild, err error) {
-	if out.Ldflags, err = render(b.Ldflags, f); err != nil {
-		return out, fmt.Errorf("Ldflags: %w", err)
-	}
-	if out.Tags, err = renderAll("Tags", b.Tags, f); err != nil {
-		return out, err
-	}
-	if out.Flags, err = renderAll("Flags", b.Flags, f); err != nil {
-		return out, err
-	}
-	if out.Env, err = renderAll("Env", b.Env, f); err != nil {
-		return out, err
-	}
-	if out.CGO.CC, err = render(b.CGO.CC, f); err != nil {
-		return out, fmt.Errorf("CGO.CC: %w", err)
-	}
-	if out.CGO.CXX, err = render(b.CGO.CXX, f); err != nil {
-		return out, fmt.Errorf("CGO.CXX: %w", err)
-	}
-	return out, nil
-}
-
-func renderAll(field string, list []string, f Facts) ([]string, error) {
-	out := make([]string, len(list))
-	for i, text := range list {
-		var err error
-		if out[i], err = render(text, f); err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
+func (b GoBuild) render(f Facts) (GoBuild, error) {
+	var failed error
+	one := func(field, text string) string {
+		out, err := render(text, f)
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("%s: %w", field, err)
 		}
+		return out
 	}
-	return out, nil
+	all := func(field string, list []string) []string {
+		out := make([]string, len(list))
+		for i, text := range list {
+			out[i] = one(fmt.Sprintf("%s[%d]", field, i), text)
+		}
+		return out
+	}
+	return GoBuild{
+		Ldflags: one("Ldflags", b.Ldflags),
+		Tags:    all("Tags", b.Tags),
+		Flags:   all("Flags", b.Flags),
+		Env:     all("Env", b.Env),
+		CGO:     CGO{CC: one("CGO.CC", b.CGO.CC), CXX: one("CGO.CXX", b.CGO.CXX)},
+	}, failed
 }
 
 // nonEmpty are the entries that didn't render empty.
@@ -92,16 +84,14 @@ func (b GoBuild) environ(p Platform) []string {
 // key names what is built as b says, before its templates are executed: a
 // version in Ldflags relinks, and keeps the folder.
 func (b GoBuild) key() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q%s", b.Tags, b.Ldflags, b.Flags, b.Env, b.CGO.key()))
-	return fmt.Sprintf("%x", sum[:6])
+	return shortHash(fmt.Sprintf("%q %q %q %q%s", b.Tags, b.Ldflags, b.Flags, b.Env, b.CGO.key()))[:12]
 }
 
 // folderKey names the kept folders of what is built as b says. Ldflags are not
 // in it: a magefile may put the commit there, which would leave a set of
 // binaries per commit. go relinks what was linked with others.
 func (b GoBuild) folderKey() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q%s", b.Tags, withoutLdflags(b.Flags), b.Env, b.CGO.key()))
-	return fmt.Sprintf("%x", sum[:6])
+	return shortHash(fmt.Sprintf("%q %q %q%s", b.Tags, withoutLdflags(b.Flags), b.Env, b.CGO.key()))[:12]
 }
 
 // packageFlags are what b says of compiling packages, before its templates are
@@ -128,11 +118,10 @@ func (c CGO) key() string {
 func withoutLdflags(flags []string) []string {
 	var kept []string
 	for i := 0; i < len(flags); i++ {
-		name, _, joined := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(flags[i], "-"), "-"), "=")
 		switch {
-		case name != "ldflags" || !strings.HasPrefix(flags[i], "-"):
+		case gotool.FlagName(flags[i]) != "ldflags":
 			kept = append(kept, flags[i])
-		case !joined:
+		case !strings.Contains(flags[i], "="):
 			i++ // the value is a word of its own
 		}
 	}
