@@ -1,7 +1,6 @@
 package buildlib
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -30,7 +29,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
 	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
 	img.Volumes = r.renderList(img.field+".Volumes", img.Volumes, facts, func(field, v string) string {
-		return r.imagePath(field, cmp.Or(facts.slashed(v), " "))
+		return r.imagePath(field, facts.slashed(v))
 	})
 	img.Ports = r.renderList(img.field+".Ports", img.Ports, facts, func(field, port string) string {
 		_, err := expose(port)
@@ -63,7 +62,7 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 		f.Source, _ = r.render(field+".Source", f.Source, facts)
 		if at, ok := r.render(field+".Path", f.Path, facts); ok {
 			at = facts.slashed(at)
-			f.Path = r.imagePath(field+".Path", cmp.Or(at, " "))
+			f.Path = r.imagePath(field+".Path", at)
 			if strings.HasSuffix(at, "/") && f.Path != "" && f.Path != "/" {
 				f.Path += "/" // says that a file goes into that folder
 			}
@@ -116,7 +115,9 @@ func (r *resolver) checkUser(img *draft) {
 	if u.Name == "" && u.Home != "" {
 		r.mistake(field+".Home", "%q is of a user without a Name: set it", u.Home)
 	}
-	u.Home = r.imagePath(field+".Home", u.Home)
+	if u.Home != "" {
+		u.Home = r.imagePath(field+".Home", u.Home)
+	}
 }
 
 func (r *resolver) checkID(field string, id int) {

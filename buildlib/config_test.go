@@ -43,7 +43,7 @@ func TestImagePath(t *testing.T) {
 		path, want string
 		ok         bool
 	}{
-		{"", "", true},
+		{"", "", false},
 		{"/", "/", true},
 		{"/usr/local/bin", "/usr/local/bin", true},
 		{"/usr//local/./bin/", "/usr/local/bin", true},
@@ -55,7 +55,7 @@ func TestImagePath(t *testing.T) {
 		{"/..", "", false},
 		{"/usr/\x00", "", false},
 		{`C:\bin`, "", false},
-		{" ", "", false}, // stands for one that must be given
+		{" ", "", false},
 	} {
 		r := &resolver{}
 		got := r.imagePath("Images[0].WorkDir", tt.path)

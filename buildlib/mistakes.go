@@ -197,21 +197,19 @@ func (r *resolver) parsePlatforms(field string, list []string) []Platform {
 	return parsed
 }
 
-// renderPath renders a path in the image, checks and cleans it.
+// renderPath renders a path in the image, checks and cleans it. An empty one stays
+// empty.
 func (r *resolver) renderPath(field, text string, facts *Facts) string {
 	p, _ := r.render(field, text, facts)
-	return r.imagePath(field, facts.slashed(p))
-}
-
-// imagePath checks and cleans a path in the image. An empty one stays empty.
-func (r *resolver) imagePath(field, p string) string {
 	if p == "" {
 		return ""
 	}
+	return r.imagePath(field, facts.slashed(p))
+}
+
+// imagePath checks and cleans a path in the image.
+func (r *resolver) imagePath(field, p string) string {
 	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
-		if p == " " { // as empty ones come here
-			p = ""
-		}
 		r.mistake(field, "%q: want an absolute path in the image, without ..", p)
 		return ""
 	}
