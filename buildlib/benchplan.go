@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-
-	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // defaultBudget is what a benchmark may take if neither runs nor budget are given.
@@ -67,12 +65,7 @@ func (r *resolver) bench(binaries []binary) {
 		if only != nil && !mine && !slices.Contains(only, p) {
 			continue
 		}
-		var on []binary
-		for _, b := range wanted {
-			if b.on(p) {
-				on = append(on, b)
-			}
-		}
+		on := binariesFor(wanted, p)
 		if len(on) == 0 {
 			continue
 		}
@@ -103,7 +96,7 @@ func (r *resolver) benchUnmeasured(binaries []binary, names []string) {
 		is := func(bp BenchPlatform) bool { return bp.Platform == name && !bp.Reference }
 		return slices.ContainsFunc(plan.Host, is) || slices.ContainsFunc(plan.Platforms, is)
 	}
-	all := r.order(binaries) // a new list
+	all := r.order(binaries)
 	if r.over.Platforms != nil {
 		for _, name := range first(r.project.Platforms, defaultPlatforms) {
 			p, err := parsePlatform(name, r.ports)
@@ -141,14 +134,9 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 		}
 	}
 	for i, name := range only {
-		if slices.Contains(all, name) || r.unsure {
-			continue
+		if !slices.Contains(all, name) && !r.unsure {
+			r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, meant(name, all))
 		}
-		meant := ""
-		if near := wording.Nearest(name, all); near != "" {
-			meant = fmt.Sprintf("; did you mean %s?", near)
-		}
-		r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, meant)
 	}
 	return names
 }

@@ -34,14 +34,13 @@ func (r *resolver) warnOfGOFLAGS(binaries []binary) {
 func (r *resolver) compiles(binaries []binary) {
 	r.checkOutputs(binaries)
 	for _, p := range r.order(binaries) {
-		var on []binary
-		for _, b := range binaries {
-			if b.on(p) {
-				on = append(on, b)
-			}
-		}
-		r.plan.Compiles = append(r.plan.Compiles, r.calls(p, on)...)
+		r.plan.Compiles = append(r.plan.Compiles, r.calls(p, binariesFor(binaries, p))...)
 	}
+}
+
+// binariesFor returns those of the binaries that are built for p.
+func binariesFor(binaries []binary, p Platform) []binary {
+	return slices.DeleteFunc(slices.Clone(binaries), func(b binary) bool { return !b.on(p) })
 }
 
 // suffix is what the go command appends to an executable's name (go help build).
@@ -119,7 +118,8 @@ func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
 	}, nil
 }
 
-// order is every platform of the binaries: the Project's first, in its order.
+// order is a new list of every platform of the binaries: the Project's first, in its
+// order.
 func (r *resolver) order(binaries []binary) []Platform {
 	all := slices.Clone(r.defaults)
 	for _, b := range binaries {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
-	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
 // path is the Dockerfile, or its folder.
@@ -84,18 +83,15 @@ func (r *resolver) allPlatforms(img Image) []Platform {
 		if err != nil || !isLinux(p) {
 			continue // is noted
 		}
+		isFor := func(b Binary) bool {
+			return b.Platforms == nil || slices.ContainsFunc(b.Platforms, func(s string) bool {
+				other, err := parsePlatform(s, r.ports)
+				return err == nil && other == p
+			})
+		}
 		lacks := func(name string) bool {
-			missing := false
-			for _, b := range r.project.Binaries {
-				if cmp.Or(b.Name, gotool.ExecutableName(b.Package)) != name {
-					continue
-				}
-				if b.Platforms == nil || slices.ContainsFunc(b.Platforms, func(s string) bool { q, err := parsePlatform(s, r.ports); return err == nil && q == p }) {
-					return false
-				}
-				missing = true
-			}
-			return missing
+			declared := slices.DeleteFunc(slices.Clone(r.project.Binaries), func(b Binary) bool { return b.name() != name })
+			return len(declared) > 0 && !slices.ContainsFunc(declared, isFor)
 		}
 		if !slices.ContainsFunc(names, lacks) {
 			all = append(all, p)

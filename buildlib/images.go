@@ -10,8 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
 // images resolves the Project's images, or makes one per binary.
@@ -202,9 +200,7 @@ func (r *resolver) mayHave(name string) bool {
 	if r.project.Binaries == nil {
 		return r.unsure
 	}
-	return slices.ContainsFunc(r.project.Binaries, func(b Binary) bool {
-		return cmp.Or(b.Name, gotool.ExecutableName(b.Package)) == name
-	})
+	return slices.ContainsFunc(r.project.Binaries, func(b Binary) bool { return b.name() == name })
 }
 
 func names(binaries []binary) []string {

@@ -30,7 +30,7 @@ var (
 // ParsePlatform reads OS/ARCH[/VARIANT] in any spelling that containerd knows
 // (github.com/containerd/platforms), like linux/aarch64 or linux/arm/7.
 func ParsePlatform(s string) (Platform, error) {
-	if parts := strings.Split(s, "/"); len(parts) < 2 {
+	if !strings.Contains(s, "/") {
 		return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT, like linux/arm64", s)
 	}
 	spec, err := platforms.Parse(s)
@@ -123,13 +123,7 @@ func meant(s string, known []string) string {
 
 // limit keeps the platforms that are in by, in the order of list.
 func limit(list, by []Platform) []Platform {
-	var kept []Platform
-	for _, p := range list {
-		if slices.Contains(by, p) {
-			kept = append(kept, p)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(slices.Clone(list), func(p Platform) bool { return !slices.Contains(by, p) })
 }
 
 // join prints a list for people.

@@ -59,12 +59,9 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	}
 	r.facts()
 	before := len(r.mistakes)
-	wanted := first(r.over.Platforms, r.project.Platforms)
-	if wanted != nil && len(wanted) == 0 {
+	wanted := first(r.over.Platforms, r.project.Platforms, defaultPlatforms)
+	if len(wanted) == 0 {
 		r.mistake(r.named("Platforms", r.over.Platforms), "it is empty, and nothing is built for no platform: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
-	}
-	if wanted == nil {
-		wanted = defaultPlatforms
 	}
 	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), wanted)
 	for i, host := range p.Insecure {
@@ -109,7 +106,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("Dir: %q is not a folder: name the folder of the Go module, relative to %s", p.Dir, workdir())
 	}
-	output := cmp.Or(o.Output, cmp.Or(p.Output, "dist"))
+	output := cmp.Or(o.Output, p.Output, "dist")
 	if !filepath.IsAbs(output) {
 		output = filepath.Join(dir, output)
 	}
@@ -208,10 +205,7 @@ var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
 
 // evidence settles what is said of the images, and who signs it.
 func (r *resolver) evidence() {
-	kinds := first(r.over.Evidence, r.project.Evidence)
-	if kinds == nil {
-		kinds = defaultEvidence
-	}
+	kinds := first(r.over.Evidence, r.project.Evidence, defaultEvidence)
 	field := r.named("Evidence", r.over.Evidence)
 	for i, kind := range kinds {
 		if slices.Contains(evidence.Kinds, kind) {

@@ -1,6 +1,7 @@
 package buildlib
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ func moduleDir(dir string) string {
 }
 
 var defaultPlatforms = []string{"linux/amd64", "linux/arm64"}
+
+// name is what a declared binary is called, as far as its fields say it.
+func (b Binary) name() string { return cmp.Or(b.Name, gotool.ExecutableName(b.Package)) }
 
 // binary is a resolved Binary.
 type binary struct {

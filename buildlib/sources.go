@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -101,12 +100,13 @@ func (p *Plan) hasSources() error {
 	if err != nil {
 		return err
 	}
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	var missing []error
 	for _, a := range p.Absent {
-		root, err := os.OpenRoot(p.Dir)
-		if err != nil {
-			return err
-		}
 		_, pattern, err := ignore.Glob(root, a.Path)
 		if !pattern {
 			_, err = root.Stat(a.Path)
@@ -116,7 +116,6 @@ func (p *Plan) hasSources() error {
 		} else if err != nil {
 			missing = append(missing, fmt.Errorf("%s: %q: %w", a.Field, a.Source, err))
 		}
-		root.Close()
 	}
 	return errors.Join(missing...)
 }
@@ -147,12 +146,7 @@ func (p *Plan) ignore(cache string) (rootfs.Ignore, error) {
 	case !info.Mode().IsRegular() || info.Size() > 1<<20:
 		return g, fmt.Errorf("%s: not a file of at most a megabyte", dockerignore)
 	}
-	f, err := root.Open(dockerignore)
-	if err != nil {
-		return g, fmt.Errorf("%s: %w", dockerignore, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
+	text, err := root.ReadFile(dockerignore)
 	if err != nil {
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
 	}
