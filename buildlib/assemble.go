@@ -247,7 +247,7 @@ func (a *assembly) rootfs(pp PlatformPlan, from *base.Base) (rootfs.Spec, error)
 		CACerts: pp.CACerts, TZData: pp.TZData, ZoneInfo: a.zoneinfo, Windows: isWindows(pp.Platform),
 	}
 	if spec.Windows {
-		facts := pp.Platform.onto(Facts{})
+		facts := Facts{}.forPlatform(pp.Platform)
 		spec.WorkDir = facts.slashed(spec.WorkDir)
 		for i, v := range spec.Volumes {
 			spec.Volumes[i] = facts.slashed(v)

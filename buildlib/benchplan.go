@@ -16,7 +16,7 @@ const defaultBudget = 30 * time.Minute
 
 // bench settles what the benchmark measures.
 func (r *resolver) bench(binaries []binary) {
-	b, over := r.project.Bench, r.over.Bench
+	b, over := r.project.Bench, r.overrides.Bench
 	plan := &r.plan.BenchPlan
 	plan.Runs, plan.Budget = cmp.Or(over.Runs, b.Runs), cmp.Or(over.Budget, b.Budget)
 	plan.Baseline, plan.Tolerance = cmp.Or(over.Baseline, b.Baseline), cmp.Or(over.Tolerance, b.Tolerance)
@@ -48,7 +48,7 @@ func (r *resolver) bench(binaries []binary) {
 	}
 	var only []Platform
 	// What the environment says replaces the Project's choice.
-	if b.Platforms != nil && r.over.Platforms == nil {
+	if b.Platforms != nil && r.overrides.Platforms == nil {
 		only = append([]Platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
 		for i, p := range only {
 			if !r.unsure && !slices.Contains(r.order(binaries), p) {
@@ -97,7 +97,7 @@ func (r *resolver) benchUnmeasured(binaries []binary, names []string) {
 		return slices.ContainsFunc(plan.Host, is) || slices.ContainsFunc(plan.Platforms, is)
 	}
 	all := r.order(binaries)
-	if r.over.Platforms != nil {
+	if r.overrides.Platforms != nil {
 		for _, name := range first(r.project.Platforms, defaultPlatforms) {
 			p, err := parsePlatform(name, r.ports)
 			if err == nil && !slices.Contains(all, p) {
@@ -135,7 +135,7 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 	}
 	for i, name := range only {
 		if !slices.Contains(all, name) && !r.unsure {
-			r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, meant(name, all))
+			r.mistake(fmt.Sprintf("Bench.Binaries[%d]", i), "there is no binary %q%s", name, didYouMean(name, all))
 		}
 	}
 	return names

@@ -19,7 +19,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// binaryName is what a binary may be called: a file's name on every system.
+// binaryName matches names that are valid file names on every system.
 var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
 
 // binaries finds and checks what to build.
@@ -28,7 +28,7 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 		return nil, nil // go list would fail as go build does
 	}
 	r.checkGoBuild("Go", r.project.Go, r.defaults)
-	listing := r.renders("Go", r.project.Go, r.defaults)
+	listing := r.checkTemplates("Go", r.project.Go, r.defaults)
 	var found []binary
 	var err error
 	switch {
@@ -43,12 +43,12 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 	var good []binary
 	for _, b := range found {
 		clash := func(o binary) bool {
-			return strings.EqualFold(o.Name, b.Name) && len(limit(o.platforms, b.platforms)) > 0
+			return strings.EqualFold(o.Name, b.Name) && len(intersect(o.platforms, b.platforms)) > 0
 		}
 		if i := slices.IndexFunc(good, clash); i >= 0 {
 			other := good[i]
 			r.mistake(b.field, "two binaries for %s are named %s: %s and %s: give one of them another Name, or Platforms of its own, in Binaries",
-				join(limit(other.platforms, b.platforms)), b.Name, other.importPath, b.importPath)
+				join(intersect(other.platforms, b.platforms)), b.Name, other.importPath, b.importPath)
 			continue
 		}
 		good = append(good, b)
@@ -59,8 +59,8 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 	return good, nil
 }
 
-// discover finds the main packages below cmd, else at the module's root, for
-// each platform: a main may exist for one of them only.
+// discover finds the main packages below cmd, else at the module's root. It looks on
+// each platform, because a main package may exist on some of them only.
 func (r *resolver) discover(ctx context.Context) ([]binary, error) {
 	for _, pattern := range []string{"./cmd/...", "."} {
 		if pattern != "." {
@@ -141,9 +141,9 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 	return found, nil
 }
 
-// listExcluded adds to the lists the packages that go leaves out of a pattern
-// because build constraints leave them no file: one that needs cgo must not go
-// missing without a word.
+// listExcluded adds to the lists the packages that a pattern of go doesn't match because
+// build constraints exclude all their files. A package that needs cgo must not be
+// missing without a message.
 func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]gotool.Package) error {
 	root, ok := strings.CutSuffix(pattern, "/...")
 	if !ok || len(lists) == 0 {
@@ -172,7 +172,7 @@ func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]g
 			}
 			return nil
 		}
-		// What go's patterns leave out (go help packages).
+		// These folders aren't matched by patterns (go help packages).
 		name := d.Name()
 		if path != root && (name == "testdata" || name == "vendor" || name[0] == '.' || name[0] == '_') {
 			return fs.SkipDir
@@ -195,8 +195,8 @@ func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]g
 	return nil
 }
 
-// declared resolves the Project's own list, without listing the packages if the
-// templates of the Project's GoBuild are wrong.
+// declared resolves Project.Binaries. listing is false if templates of the Project's
+// GoBuild are wrong: packages can't be listed then.
 func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error) {
 	found := make([]binary, len(r.project.Binaries))
 	listed := make([][]gotool.Package, len(found))
@@ -212,7 +212,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		on, skipped := r.defaults, false
 		if b.Platforms != nil {
 			on = r.parsePlatforms(field+".Platforms", b.Platforms)
-			if limited := limit(on, r.defaults); r.over.Platforms != nil {
+			if limited := intersect(on, r.defaults); r.overrides.Platforms != nil {
 				if skipped = len(limited) == 0; !skipped {
 					on = limited
 				}
@@ -220,10 +220,10 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 		}
 		r.checkGoBuild(field+".Go", b.Go, on)
 		settings := b.Go
-		if listing { // else the Project's mistakes would be noted again
-			settings = b.Go.over(r.project.Go)
+		if listing { // else the Project's mistakes would be noted a second time
+			settings = b.Go.withDefaults(r.project.Go)
 		}
-		ok := r.renders(field+".Go", settings, on) && listing
+		ok := r.checkTemplates(field+".Go", settings, on) && listing
 		if b.Package == "" {
 			if b.Name == "" {
 				r.mistake(field, "has neither Name nor Package: set one")
@@ -260,7 +260,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 	var good []binary
 	for i, b := range found {
 		if b.field == "" {
-			continue // a mistake is noted
+			continue // its mistake is noted
 		}
 		switch {
 		case !r.isMain(&b, listed[i]):
@@ -278,7 +278,7 @@ func (r *resolver) declared(ctx context.Context, listing bool) ([]binary, error)
 	return good, nil
 }
 
-// isMain checks that b's package is a command on each of its platforms.
+// isMain checks that b's package is a main package on each of its platforms.
 func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 	for j, pkg := range listed {
 		field, on := b.field+".Package", b.platforms[j]
@@ -305,18 +305,19 @@ func (r *resolver) isMain(b *binary, listed []gotool.Package) bool {
 	return true
 }
 
-// list asks go for the packages that patterns match on p, built as b says, in the
+// list asks go for the packages that match patterns on p, with b's settings, in the
 // folder of a module.
 func (r *resolver) list(ctx context.Context, module string, p Platform, b GoBuild, patterns ...string) ([]gotool.Package, error) {
-	rendered, err := b.render(p.onto(r.tags))
+	rendered, err := b.render(r.facts.forPlatform(p))
 	if err != nil {
-		return nil, nil // noted by renders
+		return nil, nil // noted by checkTemplates
 	}
 	tool := gotool.Go{Dir: filepath.Join(r.plan.Dir, module)}
 	env, args := rendered.environ(p), rendered.args()
 	if r.plan.BuildCache != "" {
-		// To name packages go downloads all that they import, which the Builder would
-		// restore. It does without, unless one of them is another module's.
+		// To list packages, go downloads the modules that they import, which the Builder
+		// may restore from the build cache. Offline it can list all but those of other
+		// modules.
 		found, err := tool.List(ctx, append(slices.Clone(env), "GOPROXY=off", "GONOPROXY=none"), args, patterns...)
 		if err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(p gotool.Package) bool { return p.Error != nil }) {
 			return found, nil
@@ -325,10 +326,9 @@ func (r *resolver) list(ctx context.Context, module string, p Platform, b GoBuil
 	return tool.List(ctx, env, args, patterns...)
 }
 
-// moduleOf returns the folder of the module that has a package, relative to the
-// plan's, and the package as go is asked for it there. It is "" unless the package
-// is a path into another module, which go finds from within alone; where there is
-// a workspace, it finds it anyway.
+// moduleOf returns the folder of the module that contains a package, relative to the
+// plan's, and the package's path there. The folder is empty unless the package is in
+// another module, which go only finds from within. In a workspace go finds it anyway.
 func (r *resolver) moduleOf(pkg string) (module, pattern string) {
 	rel := filepath.Clean(filepath.FromSlash(pkg))
 	if !strings.HasPrefix(pkg, "./") || !filepath.IsLocal(rel) || r.env.Work != "" && r.env.Work != "off" {
@@ -347,8 +347,8 @@ func (r *resolver) moduleOf(pkg string) (module, pattern string) {
 	return "", pkg
 }
 
-// excluded reports whether build constraints leave a package no file, or none
-// but tests, which go lists like any other package.
+// excluded reports whether build constraints exclude all files of a package but its
+// tests.
 func excluded(pkg gotool.Package) bool {
 	if pkg.Error != nil {
 		return strings.Contains(pkg.Error.Err, "build constraints exclude all Go files")
@@ -356,8 +356,8 @@ func excluded(pkg gotool.Package) bool {
 	return pkg.ImportPath != "" && len(pkg.GoFiles)+len(pkg.CgoFiles) == 0
 }
 
-// needsCgo says which file of a main package without others imports "C", if one
-// does: with CGO_ENABLED=0 go leaves it out like one for another platform.
+// needsCgo says why a main package needs cgo, if all its files are excluded and one
+// imports "C": with CGO_ENABLED=0 go excludes such files like those for other platforms.
 func (r *resolver) needsCgo(pkg gotool.Package) string {
 	if !excluded(pkg) {
 		return ""

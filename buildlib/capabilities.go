@@ -6,8 +6,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// xattrs are the extended attributes of a file with the capabilities, as
-// setcap(8) would set them.
+// xattrs are the extended attributes that setcap(8) would set for the capabilities.
 func xattrs(capabilities []string) (map[string]string, error) {
 	if len(capabilities) == 0 {
 		return nil, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// warnOfGOFLAGS says what of GOFLAGS a field of the Project replaces.
+// warnOfGOFLAGS warns of flags in GOFLAGS that a field of the Project replaces.
 func (r *resolver) warnOfGOFLAGS(binaries []binary) {
 	for _, flag := range gotool.SplitFlags(r.env.Flags) {
 		for _, b := range binaries {
@@ -22,15 +22,15 @@ func (r *resolver) warnOfGOFLAGS(binaries []binary) {
 			default:
 				continue
 			}
-			r.warn("GOFLAGS says %s, which the Project's Go.%s replaces for %s: say all of it there", flag, field, b.Name)
+			r.warn("GOFLAGS has %s, which the Project's Go.%s replaces for %s: put all of it there", flag, field, b.Name)
 			break
 		}
 	}
 }
 
-// compiles groups the binaries into calls of go build: those of one platform
-// that are built alike and that go doesn't give one name. With equal names go
-// would silently keep one of them.
+// compiles groups the binaries into calls of go build: one call builds binaries for one
+// platform with the same settings and different executable names. Of equal names go
+// would silently keep only one.
 func (r *resolver) compiles(binaries []binary) {
 	r.checkOutputs(binaries)
 	for _, p := range r.order(binaries) {
@@ -51,25 +51,26 @@ func suffix(p Platform) string {
 	return ""
 }
 
-// file is what go calls the executable on p, and as which it is published.
+// file is the name that go gives the executable for p, and published the one that it
+// has in Output.
 func (b binary) file(p Platform) string      { return gotool.ExecutableName(b.importPath) + suffix(p) }
 func (b binary) published(p Platform) string { return b.Name + suffix(p) }
 
-// checkOutputs notes a binary that is called like the folder of a platform's: v3
-// of linux/amd64 beside all of linux/amd64/v3.
+// checkOutputs notes a binary with the path of another platform's folder: v3 for
+// linux/amd64, if there are binaries for linux/amd64/v3.
 func (r *resolver) checkOutputs(binaries []binary) {
 	platforms := r.order(binaries)
 	for _, b := range binaries {
 		for _, p := range b.platforms {
 			at := path.Join(p.String(), b.published(p))
 			if slices.ContainsFunc(platforms, func(other Platform) bool { return strings.EqualFold(other.String(), at) }) {
-				r.mistake(b.field+".Name", "%s is called like the folder of the binaries for %s, both being bin/%s: give it another Name", b.Name, at, at)
+				r.mistake(b.field+".Name", "%s has the same path as the folder of the binaries for %s, bin/%s: give it another Name", b.Name, at, at)
 			}
 		}
 	}
 }
 
-// calls are those of go build that make the binaries for p.
+// calls returns the calls of go build that make the binaries for p.
 func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 	var calls []Compile
 	var keys []string // of calls
@@ -89,7 +90,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 		if at < 0 {
 			c, err := r.compile(p, b)
 			if err != nil {
-				continue // noted by renders
+				continue // noted by checkTemplates
 			}
 			kept := b.build.folderKey()
 			c.Folder = path.Join(strings.ReplaceAll(p.String(), "/", "-"), fmt.Sprintf("%s-%d", kept, folders[kept]))
@@ -105,7 +106,7 @@ func (r *resolver) calls(p Platform, binaries []binary) []Compile {
 }
 
 func (r *resolver) compile(p Platform, b binary) (*Compile, error) {
-	rendered, err := b.build.render(p.onto(r.tags))
+	rendered, err := b.build.render(r.facts.forPlatform(p))
 	if err != nil {
 		return nil, err
 	}

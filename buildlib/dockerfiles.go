@@ -20,7 +20,7 @@ func (p *Plan) path(d DockerfilePlan) string {
 
 // dockerfiles lists the bases that are built from Dockerfiles.
 func (r *resolver) dockerfiles(declared []Image) {
-	r.plan.Bases = r.repository("Bases", r.over.Bases, r.project.Bases, "ghcr.io/acme/bases")
+	r.plan.Bases = r.repository("Bases", r.overrides.Bases, r.project.Bases, "ghcr.io/acme/bases")
 	for i := range r.plan.ImagePlans {
 		ip := &r.plan.ImagePlans[i]
 		for _, pp := range ip.Platforms {
@@ -28,7 +28,7 @@ func (r *resolver) dockerfiles(declared []Image) {
 				continue
 			}
 			r.wants(pp.Base, pp.Platform)
-			if len(ip.Repositories) > 0 && cmp.Or(r.over.Bases, r.project.Bases) == "" {
+			if len(ip.Repositories) > 0 && cmp.Or(r.overrides.Bases, r.project.Bases) == "" {
 				r.mistake("Bases", "it is empty, and image %s, which is published, has the base %s: name a repository that keeps built bases, like ghcr.io/acme/bases, or off to build them on every machine", ip.Name, pp.Base)
 			}
 		}
@@ -38,7 +38,7 @@ func (r *resolver) dockerfiles(declared []Image) {
 			continue
 		}
 		for _, p := range r.allPlatforms(img) {
-			facts := p.onto(r.tags)
+			facts := r.facts.forPlatform(p)
 			if base, ok := r.render("Images.Base", img.Base, &facts); ok {
 				r.wants(base, p)
 			}

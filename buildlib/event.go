@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Event says that a step has begun, that it has ended, or in between how far it is.
-// Every step has a beginning and an end, even if it fails or is interrupted.
+// Event reports that a step has begun or ended, or its progress in between. Every step
+// that begins also ends, even if it fails or is interrupted.
 type Event struct {
 	Step     Step
 	Done     bool          // whether it has ended
-	Err      error         // why it failed; nil: it didn't
+	Err      error         // why it failed; nil if it didn't
 	Subject  string        // what the step works on
-	Platform string        // empty if the step is for all
+	Platform string        // empty if the step is for all platforms
 	Detail   string        // the outcome
-	Progress string        // how far the step is; empty when it begins or ends
+	Progress string        // like 3 of 10 packages; empty when the step begins or ends
 	Elapsed  time.Duration // zero when the step begins
-	Left     time.Duration // estimate for all remaining steps, when the step begins; zero: unknown
+	Left     time.Duration // estimated time for all remaining steps, when the step begins; zero: unknown
 }
 
 // Step is a kind of Event.
@@ -48,14 +48,13 @@ type progress func(Event)
 // Running is a step that has begun. The zero value reports nothing.
 type Running struct {
 	progress
-	event Event
-	start time.Time
-	told  time.Time // how far it is
-	ended bool
+	event    Event
+	start    time.Time
+	reported time.Time // when its progress was last reported
+	ended    bool
 }
 
-// begin reports that a step begins. Its caller reports the end, by Done or
-// Failed.
+// begin reports that a step begins. The caller reports the end with Done or Failed.
 func (p progress) begin(step Step, subject, platform string) *Running {
 	return p.beginEvent(Event{Step: step, Subject: subject, Platform: platform})
 }
@@ -73,31 +72,31 @@ func (r *Running) report() {
 	}
 }
 
-// bytes reports how far the step is, at most a few times a second. One goroutine
-// at a time may call it.
+// bytes reports progress, at most a few times a second. Only one goroutine at a time
+// may call it.
 func (r *Running) bytes(done, all int64) {
-	r.far(fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(all)/1e6))
+	r.reportProgress(fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(all)/1e6))
 }
 
-// packages reports how far a step that compiles is, as bytes does.
+// packages reports a compile's progress, as bytes does.
 func (r *Running) packages(done, all int) {
 	left := time.Since(r.start) * time.Duration(all-done) / time.Duration(max(1, done))
-	r.far(fmt.Sprintf("%d of %d packages, about %v left", done, all, left.Round(time.Second)))
+	r.reportProgress(fmt.Sprintf("%d of %d packages, about %v left", done, all, left.Round(time.Second)))
 }
 
-func (r *Running) far(progress string) {
-	if r.progress == nil || time.Since(r.told) < tellEvery {
+func (r *Running) reportProgress(progress string) {
+	if r.progress == nil || time.Since(r.reported) < progressInterval {
 		return
 	}
-	r.told = time.Now()
+	r.reported = time.Now()
 	e := r.event
 	e.Progress = progress
 	r.progress(e)
 }
 
-const tellEvery = 200 * time.Millisecond
+const progressInterval = 200 * time.Millisecond
 
-// Done reports that the step has ended, with its outcome, and returns how long it
+// Done reports that the step has ended, and its outcome. It returns how long the step
 // took.
 func (r *Running) Done(detail string) time.Duration {
 	r.event.Detail = detail
@@ -119,7 +118,7 @@ func (r *Running) end() {
 	r.report()
 }
 
-// tell reports something that takes no time.
+// tell reports an event that takes no time.
 func (p progress) tell(step Step, subject string) {
 	if p != nil {
 		p(Event{Step: step, Subject: subject, Done: true})

@@ -8,23 +8,23 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// checkGOFLAGS notes what GOFLAGS, of the environment or go env -w, may not say,
-// and reports whether that is nothing.
+// checkGOFLAGS notes refused flags in GOFLAGS, from the environment or go env -w, and
+// reports whether there are none.
 func (r *resolver) checkGOFLAGS() bool {
 	before := len(r.mistakes)
 	for _, flag := range gotool.SplitFlags(r.env.Flags) {
-		if why := refused(flag); why != "" && gotool.FlagName(flag) != "o" { // go build is told another
+		if why := whyRefused(flag); why != "" && gotool.FlagName(flag) != "o" { // multimage's own -o overrides it
 			r.mistake("GOFLAGS", "%q is refused: %s (GOFLAGS comes from the environment, or from go env -w)", flag, why)
 		}
 	}
 	return len(r.mistakes) == before
 }
 
-// checkGoBuild notes what b may not say, nor on a platform render.
+// checkGoBuild notes what is refused in b, as it is written and as it is rendered.
 func (r *resolver) checkGoBuild(field string, b GoBuild, on []Platform) {
 	r.checkRendered(field, b)
 	for _, p := range on {
-		if rendered, err := b.render(p.onto(r.tags)); err == nil {
+		if rendered, err := b.render(r.facts.forPlatform(p)); err == nil {
 			r.checkRendered(field, rendered)
 		}
 	}
@@ -35,7 +35,7 @@ func (r *resolver) checkRendered(field string, b GoBuild) {
 		if gotool.FlagName(flag) == "buildmode" && !strings.Contains(flag, "=") && i+1 < len(b.Flags) {
 			flag += "=" + b.Flags[i+1]
 		}
-		if why := refused(flag); why != "" {
+		if why := whyRefused(flag); why != "" {
 			r.mistake(fmt.Sprintf("%s.Flags[%d]", field, i), "%q is refused: %s", flag, why)
 		}
 	}
@@ -43,7 +43,7 @@ func (r *resolver) checkRendered(field string, b GoBuild) {
 		field := fmt.Sprintf("%s.Env[%d]", field, i)
 		name, _, ok := strings.Cut(env, "=")
 		switch {
-		case env == "" || strings.Contains(env, "{{"): // rendered so, or not yet
+		case env == "" || strings.Contains(env, "{{"): // it rendered empty, or isn't rendered yet
 		case !ok || name == "":
 			r.mistake(field, "%q: want KEY=VALUE", env)
 		case name == "CGO_ENABLED":
@@ -56,12 +56,12 @@ func (r *resolver) checkRendered(field string, b GoBuild) {
 	}
 }
 
-// renders notes what is wrong with b's templates on the platforms on, and
-// reports whether that is nothing.
-func (r *resolver) renders(field string, b GoBuild, on []Platform) bool {
+// checkTemplates notes mistakes in b's templates on the platforms on, and reports whether
+// there are none.
+func (r *resolver) checkTemplates(field string, b GoBuild, on []Platform) bool {
 	before := len(r.mistakes)
 	for _, p := range on {
-		if _, err := b.render(p.onto(r.tags)); err != nil {
+		if _, err := b.render(r.facts.forPlatform(p)); err != nil {
 			r.note(fmt.Errorf("%s.%w", field, err))
 		}
 	}

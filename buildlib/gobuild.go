@@ -10,8 +10,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// over returns b with the fields that it doesn't set taken from base.
-func (b GoBuild) over(base GoBuild) GoBuild {
+// withDefaults returns b with its unset fields taken from base.
+func (b GoBuild) withDefaults(base GoBuild) GoBuild {
 	return GoBuild{
 		Tags:    first(b.Tags, base.Tags),
 		Ldflags: cmp.Or(b.Ldflags, base.Ldflags),
@@ -21,8 +21,8 @@ func (b GoBuild) over(base GoBuild) GoBuild {
 	}
 }
 
-// render returns b with its templates executed. What renders empty stays, so
-// that each has its place, and args and environ leave it out.
+// render returns b with its templates executed. Elements that render empty are kept,
+// so that indexes stay the same; args and environ leave them out.
 func (b GoBuild) render(f Facts) (GoBuild, error) {
 	var failed error
 	one := func(field, text string) string {
@@ -48,14 +48,14 @@ func (b GoBuild) render(f Facts) (GoBuild, error) {
 	}, failed
 }
 
-// nonEmpty are the entries that didn't render empty.
+// nonEmpty returns the elements that aren't empty.
 func nonEmpty(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
 
-// args are go build's arguments for b. The paths of this machine stay out of
-// binaries, and so does the state of the checkout: a stamp would relink every
-// main at every commit, and differs between shallow and full clones.
+// args are go build's arguments for b. They keep paths of this machine out of
+// binaries, and the state of the checkout, too: with it every main would be relinked
+// at every commit, and would differ between shallow and full clones.
 func (b GoBuild) args() []string {
 	args := []string{"-trimpath", "-buildvcs=false"}
 	if tags := nonEmpty(b.Tags); len(tags) > 0 {
@@ -67,7 +67,7 @@ func (b GoBuild) args() []string {
 	return append(args, nonEmpty(b.Flags)...)
 }
 
-// environ is the go command's further environment for p.
+// environ is what b and p add to the go command's environment.
 func (b GoBuild) environ(p Platform) []string {
 	env := append(nonEmpty(b.Env), platformEnv(p)...)
 	if !b.CGO.on() {
@@ -81,32 +81,32 @@ func (b GoBuild) environ(p Platform) []string {
 	return env
 }
 
-// key names what is built as b says, before its templates are executed: a
-// version in Ldflags relinks, and keeps the folder.
+// key identifies these settings. It is of the templates, so that another version in
+// Ldflags doesn't change it.
 func (b GoBuild) key() string {
 	return shortHash(fmt.Sprintf("%q %q %q %q%s", b.Tags, b.Ldflags, b.Flags, b.Env, b.CGO.key()))[:12]
 }
 
-// folderKey names the kept folders of what is built as b says. Ldflags are not
-// in it: a magefile may put the commit there, which would leave a set of
-// binaries per commit. go relinks what was linked with others.
+// folderKey names the kept folders of binaries that are built with these settings.
+// It leaves out Ldflags: a magefile may put the commit there, which would leave a set
+// of binaries per commit. If they change, go relinks.
 func (b GoBuild) folderKey() string {
 	return shortHash(fmt.Sprintf("%q %q %q%s", b.Tags, withoutLdflags(b.Flags), b.Env, b.CGO.key()))[:12]
 }
 
-// packageFlags are what b says of compiling packages, before its templates are
-// executed: all but the linker's arguments, which change no package.
+// packageFlags identify the settings that change compiled packages: all but the
+// linker's arguments. They are of the templates, as key is.
 func (b GoBuild) packageFlags() string {
 	return fmt.Sprintf("%q %q%s", b.Tags, withoutLdflags(b.Flags), b.CGO.key())
 }
 
-// on reports whether cgo is on, once its templates are executed.
+// on reports whether cgo is on. c's templates have been executed.
 func (c CGO) on() bool {
 	cc := strings.TrimSpace(c.CC)
 	return cc != "" && cc != "off"
 }
 
-// key is what C compilers add to the names of what they compile; nothing without.
+// key is what c adds to the keys of a GoBuild: nothing if it is zero.
 func (c CGO) key() string {
 	if c == (CGO{}) {
 		return ""
@@ -122,13 +122,13 @@ func withoutLdflags(flags []string) []string {
 		case gotool.FlagName(flags[i]) != "ldflags":
 			kept = append(kept, flags[i])
 		case !strings.Contains(flags[i], "="):
-			i++ // the value is a word of its own
+			i++ // the value is the next argument
 		}
 	}
 	return kept
 }
 
-// refusedFlags are those of go build that would take its output elsewhere.
+// refusedFlags are the flags of go build that conflict with what multimage does, and why.
 var refusedFlags = map[string]string{
 	"o":    "multimage chooses where binaries go: see Output",
 	"C":    "set Dir instead",
@@ -136,8 +136,8 @@ var refusedFlags = map[string]string{
 	"json": "multimage shows the compiler's text as it is",
 }
 
-// refused says why go build can't have the flag, if it can't.
-func refused(flag string) string {
+// whyRefused says why a flag of go build is refused; empty if it isn't.
+func whyRefused(flag string) string {
 	name := gotool.FlagName(flag)
 	_, value, joined := strings.Cut(flag, "=")
 	switch name {
@@ -153,7 +153,7 @@ func refused(flag string) string {
 	return refusedFlags[name]
 }
 
-// shortHash is a name for a text of any length: the start of its sha256, in hex.
+// shortHash is the start of a text's sha256, 16 hex digits.
 func shortHash(text string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
 }

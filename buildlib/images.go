@@ -42,20 +42,20 @@ func (r *resolver) images(binaries []binary) {
 			}
 		}
 	}
-	for i, name := range r.over.Images {
+	for i, name := range r.overrides.Images {
 		if !slices.Contains(names, name) && !(r.unsure && r.project.Images == nil) {
 			r.mistake(fmt.Sprintf("Overrides.Images[%d]", i), "no image is named %q (the project has %s)", name, strings.Join(names, ", "))
 		}
 	}
 	for i, img := range declared {
-		if r.over.Images != nil && !slices.Contains(r.over.Images, img.Name) {
+		if r.overrides.Images != nil && !slices.Contains(r.overrides.Images, img.Name) {
 			continue
 		}
 		r.image(fields(i), img, binaries)
 	}
 	r.checkReferences()
 	r.dockerfiles(declared)
-	if r.over.Images != nil {
+	if r.overrides.Images != nil {
 		r.onlyNeeded()
 	}
 }
@@ -84,7 +84,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	for _, p := range img.platforms {
 		pp := r.onPlatform(img, p, labels)
 		var empty []string
-		pp.Tags, empty = r.platformTags(img, p.onto(r.tags))
+		pp.Tags, empty = r.platformTags(img, r.facts.forPlatform(p))
 		ip.Platforms, ip.EmptyTags = append(ip.Platforms, pp), append(ip.EmptyTags, empty...)
 	}
 	r.checkTags(img.field, ip)
@@ -116,7 +116,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 		default:
 			unknown = true
 			if !r.mayHave(name) && (len(img.Binaries) > 0 || repositoryName.MatchString(name)) {
-				r.mistake(fmt.Sprintf("%s[%d]", field, i), "no binary is named %q (the project has %s)%s", name, join(binaries), meant(name, names(binaries)))
+				r.mistake(fmt.Sprintf("%s[%d]", field, i), "no binary is named %q (the project has %s)%s", name, join(binaries), didYouMean(name, names(binaries)))
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 				img.platforms = append(img.platforms, p)
 			}
 		}
-		if len(img.platforms) == 0 && r.over.Platforms == nil && !unknown && !r.unsure {
+		if len(img.platforms) == 0 && r.overrides.Platforms == nil && !unknown && !r.unsure {
 			r.mistake(img.field, "no linux platform has all its binaries (%s): set its Platforms, or the binaries'", strings.Join(wanted, ", "))
 		}
 		return !unknown && len(r.mistakes) == before
@@ -140,7 +140,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%s: images are for linux and windows; binaries can be for %s", p, p.OS)
 			continue
 		}
-		if r.over.Platforms != nil && !slices.Contains(r.defaults, p) {
+		if r.overrides.Platforms != nil && !slices.Contains(r.defaults, p) {
 			continue
 		}
 		has := names(img.on(p))
@@ -213,7 +213,7 @@ func names(binaries []binary) []string {
 
 // onPlatform renders what may differ from platform to platform.
 func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) PlatformPlan {
-	facts := p.onto(r.tags)
+	facts := r.facts.forPlatform(p)
 	r.configure(&img, &facts)
 	pp := PlatformPlan{
 		Platform: p, User: img.User, CACerts: img.CACerts, TZData: img.TZData,
@@ -279,7 +279,7 @@ func (pp *PlatformPlan) command(img Image) {
 	pp.Config.Entrypoint, pp.BaseEntrypoint = append([]string(nil), img.Entrypoint...), fromBase && img.Entrypoint == nil
 	pp.Config.Cmd, pp.BaseCmd = append([]string(nil), img.Cmd...), fromBase && img.Cmd == nil
 	if img.Entrypoint == nil && !fromBase {
-		pp.Config.Entrypoint = []string{pp.Platform.inside(pp.Binaries[0].Path)}
+		pp.Config.Entrypoint = []string{pp.Platform.nativePath(pp.Binaries[0].Path)}
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *resolver) indexAnnotations(labels map[string]label) map[string]string {
 		if !strings.HasPrefix(key, ociKeys) {
 			continue
 		}
-		if value, err := render(l.text, r.tags.platformless()); err == nil {
+		if value, err := render(l.text, r.facts.platformless()); err == nil {
 			annotations[key] = value
 		}
 	}

@@ -154,7 +154,7 @@ Images[3].Name: "a/index.json" lies in the folder of a, and each would delete th
 			{Name: "server"}, {Name: "small", Binaries: []string{"server"}, Repository: "server"}, {Name: "other", Binaries: []string{"server"}, Repository: "server", Tags: []string{"2"}}}},
 			want: `Images: server and small are both published as ghcr.io/x/server:1: give one of them other Tags, like {{.Version}}-alpine, or another Repository`},
 		{name: "binary called like a platform", project: Project{Platforms: []string{"linux/amd64", "linux/amd64/v3"}, Binaries: []Binary{{Name: "v3", Package: "./cmd/server"}}},
-			want: `Binaries[0].Name: v3 is called like the folder of the binaries for linux/amd64/v3, both being bin/linux/amd64/v3: give it another Name`},
+			want: `Binaries[0].Name: v3 has the same path as the folder of the binaries for linux/amd64/v3, bin/linux/amd64/v3: give it another Name`},
 		{name: "image name", project: Project{Images: []Image{{Name: "Server", Binaries: []string{"server"}}}},
 			want: `Images[0].Name: "Server" is not a valid repository name: ` + nameless},
 		{name: "no image name", project: Project{Images: []Image{{Binaries: []string{"server"}}}},
@@ -172,7 +172,7 @@ Tags[2]: "-x" is not a valid tag: use at most 128 letters, digits and . _ -, not
 		{name: "tag in the environment", over: Overrides{Tags: []string{"feature/x"}},
 			want: `Overrides.Tags[0]: "feature/x" is not a valid tag: use at most 128 letters, digits and . _ -, not starting with . or - (OCI distribution spec)`},
 		{name: "version", project: Project{Version: "{{.Version}}-x"},
-			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't be made of itself)`},
+			want: `Version: template "{{.Version}}-x": 1:2: executing "" at <.Version>: can't evaluate field Version in type buildlib.versionless (the version can't depend on itself)`},
 		{name: "empty version", project: Project{Version: "{{.Tag}}"}, want: `Version: "{{.Tag}}" renders empty`},
 		{name: "registries", project: Project{Registries: []string{"https://ghcr.io/acme", "acme", "ghcr.io/ACME", "ghcr.io/acme", "ghcr.io/acme/"}},
 			want: `Registries: ghcr.io/acme/server is named twice
@@ -233,7 +233,7 @@ Images[0].Files[2].Source: "x.tmp" is excluded by "*.tmp" in .dockerignore: chan
 		{name: ".dockerignore in UTF-16", files: files{".dockerignore": "\xff\xfea\x00\n\x00"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}} }),
 			want: `.dockerignore: is not UTF-8 text: save it as such`},
 		{name: "control characters in a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a\nb"}} }),
-			want: `Images[0].Files[0].Path: "/a\nb": has control characters or is not UTF-8`},
+			want: `Images[0].Files[0].Path: "/a\nb" has control characters or is not UTF-8`},
 		{name: "a blank before a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: " /a"}} }),
 			want: `Images[0].Files[0].Path: " /a": want an absolute path in the image, without ..`},
 		{name: "config", project: server(func(i *Image) {

@@ -16,12 +16,12 @@ import (
 
 // mistake notes what is wrong with a field of the Project.
 func (r *resolver) mistake(field, format string, args ...any) {
-	if !r.wrong[field] {
+	if !r.badTemplates[field] {
 		r.note(fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
 	}
 }
 
-// note notes a mistake once, though it may be found on each platform.
+// note notes a mistake once, even if it is found on several platforms.
 func (r *resolver) note(err error) {
 	for _, noted := range r.mistakes {
 		if noted.Error() == err.Error() {
@@ -31,9 +31,9 @@ func (r *resolver) note(err error) {
 	r.mistakes = append(r.mistakes, err)
 }
 
-// named is what a mistake calls a list: the Project's field, or the variable
-// that overrides it.
-func (r *resolver) named(field string, override []string) string {
+// listField is the field that a mistake in a list names: the Project's, or the one of
+// Overrides that replaces it.
+func (r *resolver) listField(field string, override []string) string {
 	if override != nil {
 		return "Overrides." + field
 	}
@@ -47,9 +47,9 @@ func (r *resolver) check(field string, err error) {
 	}
 }
 
-// render executes a field's template, and reports whether there is a text. A
-// template that is wrong is all that is noted of its field. Without facts there
-// is no text of a template.
+// render executes a field's template, and reports whether it could. If the template is
+// wrong, no other mistake in the field is noted. Without facts (a nil *Facts) no
+// template can be executed.
 func (r *resolver) render(field, text string, facts any) (string, bool) {
 	if of, ok := facts.(*Facts); ok {
 		if of == nil && strings.Contains(text, "{{") {
@@ -60,13 +60,13 @@ func (r *resolver) render(field, text string, facts any) (string, bool) {
 	out, err := render(text, facts)
 	if err != nil {
 		r.check(field, err)
-		r.wrong[field] = true
+		r.badTemplates[field] = true
 	}
 	return out, err == nil
 }
 
-// renderList renders a list and checks what comes of it. What renders empty is
-// left out; if that is all, the list is as if it weren't there.
+// renderList renders a list and checks its elements. Those that render empty are left
+// out; if all do, the result is nil.
 func (r *resolver) renderList(field string, texts []string, facts *Facts, check func(field, text string) string) []string {
 	if len(texts) == 0 {
 		return texts
@@ -82,8 +82,8 @@ func (r *resolver) renderList(field string, texts []string, facts *Facts, check 
 	return out
 }
 
-// templates are the Project's fields that are templates. In the others {{ would
-// come out as it is written, which nobody means.
+// templates are the Project's fields that are templates. In others {{ would be literal
+// text, which nobody wants.
 var templates = map[string]bool{
 	"Version": true, "Tags": true, "Registries": true, "Labels": true,
 	"Go.Tags": true, "Go.Ldflags": true, "Go.Flags": true, "Go.Env": true, "Go.CGO.CC": true, "Go.CGO.CXX": true,
@@ -92,16 +92,16 @@ var templates = map[string]bool{
 	"Images.Repository": true, "Images.Aliases": true, "Images.Registries": true, "Images.Tags": true, "Images.PlatformTags": true, "Images.Labels": true,
 	"Images.Base": true, "Images.BinDir": true, "Images.WorkDir": true, "Images.Entrypoint": true, "Images.Cmd": true,
 	"Images.Env": true, "Images.Ports": true, "Images.Volumes": true, "Images.Files.Source": true, "Images.Files.Path": true,
-	"Render.Template":         true, // a file's name, where some write the template itself: renderings says so
+	"Render.Template":         true, // a file name; readTemplate explains it to those who write the template itself
 	"Images.Healthcheck.Test": true, "Images.Smoke": true,
 }
 
-// refuseTemplates notes the fields that hold a template and aren't one.
+// refuseTemplates notes templates in fields that take none.
 func (r *resolver) refuseTemplates() {
 	refuse := func(field, text string) {
 		if strings.Contains(text, "{{") {
 			r.mistake(field, "%q contains {{, but this field takes no template: write the value itself", text)
-			r.wrong[field] = true
+			r.badTemplates[field] = true
 		}
 	}
 	eachText(reflect.ValueOf(r.project), "", "", func(field, kind, text string) {
@@ -109,15 +109,15 @@ func (r *resolver) refuseTemplates() {
 			refuse(field, text)
 		}
 	})
-	refuse("Overrides.Output", r.over.Output)
-	if r.wrong["Overrides.Output"] {
-		r.wrong["Output"] = true
+	refuse("Overrides.Output", r.overrides.Output)
+	if r.badTemplates["Overrides.Output"] {
+		r.badTemplates["Output"] = true
 	}
 }
 
-// eachText calls do for each text in v: with its field, like
-// Images[0].Labels["a"], its field without what tells elements apart, and the
-// text. The keys of a map are texts, too, of the map's field.
+// eachText calls do for each string in v with its field, like Images[0].Labels["a"];
+// its kind, which is the field without indexes and keys; and the string. The keys of
+// maps are included.
 func eachText(v reflect.Value, field, kind string, do func(field, kind, text string)) {
 	switch v.Kind() {
 	case reflect.String:
@@ -144,15 +144,15 @@ func eachText(v reflect.Value, field, kind string, do func(field, kind, text str
 	}
 }
 
-// inFieldOrder compares mistakes by where the Project has their fields. Those
-// of the environment come last.
-func inFieldOrder(a, b error) int { return slices.Compare(place(a), place(b)) }
+// inFieldOrder compares mistakes by the positions of their fields in Project. Those
+// in the environment come last.
+func inFieldOrder(a, b error) int { return slices.Compare(position(a), position(b)) }
 
-// place is where the Project has the field that a mistake begins with: the
-// numbers of fields in their structs, and of elements.
-func place(mistake error) []int {
+// position is that of the field that a mistake begins with: the indexes of fields in
+// their structs, and of elements in their lists.
+func position(mistake error) []int {
 	field, _, _ := strings.Cut(mistake.Error(), ": ")
-	if strings.HasPrefix(field, "image ") { // one that no field has
+	if strings.HasPrefix(field, "image ") { // an image that isn't declared
 		field = "Images"
 	}
 	var at []int
@@ -171,7 +171,7 @@ func place(mistake error) []int {
 			n, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
 			at = append(at, n)
 			if t = f.Type; t.Kind() != reflect.Slice || err != nil {
-				break // a map's are in the order of their keys already
+				break // elements of a map are noted in the order of their keys
 			}
 			t = t.Elem()
 		}
@@ -179,7 +179,7 @@ func place(mistake error) []int {
 	return at
 }
 
-// parsePlatforms reads a list, noting each mistake under field.
+// parsePlatforms parses a list, and notes its mistakes under field.
 func (r *resolver) parsePlatforms(field string, list []string) []Platform {
 	var parsed []Platform
 	for i, s := range list {
@@ -197,8 +197,7 @@ func (r *resolver) parsePlatforms(field string, list []string) []Platform {
 	return parsed
 }
 
-// renderPath renders a path in the image, checks and cleans it. An empty one stays
-// empty.
+// renderPath renders a path in the image, checks it and cleans it. It may be empty.
 func (r *resolver) renderPath(field, text string, facts *Facts) string {
 	p, _ := r.render(field, text, facts)
 	if p == "" {
@@ -214,7 +213,7 @@ func (r *resolver) imagePath(field, p string) string {
 		return ""
 	}
 	if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
-		r.mistake(field, "%q: has control characters or is not UTF-8", p)
+		r.mistake(field, "%q has control characters or is not UTF-8", p)
 		return ""
 	}
 	return path.Clean(p)

@@ -14,12 +14,12 @@ import (
 )
 
 // Platform is an operating system and a processor architecture, normalized by
-// ParsePlatform: two values for one platform are equal. The zero value is no
+// ParsePlatform, so that equal platforms are equal values. The zero value is no
 // platform. As text, and in JSON, it is OS/ARCH[/VARIANT].
 type Platform struct {
 	OS           string // as GOOS
 	Architecture string // as GOARCH
-	Variant      string // like v7 of arm; empty: the architecture's usual one
+	Variant      string // like v7 of arm; empty: the architecture's default
 }
 
 var (
@@ -35,7 +35,7 @@ func ParsePlatform(s string) (Platform, error) {
 	}
 	spec, err := platforms.Parse(s)
 	if err != nil {
-		return Platform{}, fmt.Errorf("platform %q: not known", s)
+		return Platform{}, fmt.Errorf("platform %q: unknown", s)
 	}
 	if spec.OSVersion != "" || len(spec.OSFeatures) > 0 {
 		return Platform{}, fmt.Errorf("platform %q: versions and features of an OS can't be chosen: go builds one binary for all", s)
@@ -67,38 +67,38 @@ func (p *Platform) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// spec is the platform in the words of the OCI image spec (image-index.md).
+// spec is the platform as the OCI image spec describes it (image-index.md).
 func (p Platform) spec() v1.Platform {
 	return v1.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
 }
 
-// containerd is the platform as github.com/containerd/platforms compares it.
+// containerd is the platform as github.com/containerd/platforms has it.
 func (p Platform) containerd() platforms.Platform {
 	return platforms.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
 }
 
 func isWindows(p Platform) bool { return p.OS == "windows" }
 
-// inside is the path p, written with slashes, as the programs in an image write it.
-func (p Platform) inside(at string) string {
-	if !isWindows(p) || at == "" {
-		return at
+// nativePath converts an absolute path with slashes to the form that programs on p use.
+func (p Platform) nativePath(path string) string {
+	if !isWindows(p) || path == "" {
+		return path
 	}
-	return "C:" + strings.ReplaceAll(at, "/", `\`)
+	return "C:" + strings.ReplaceAll(path, "/", `\`)
 }
 
-// pair is what go calls a port: OS/ARCH.
+// pair is OS/ARCH, which is how go tool dist list names a platform.
 func (p Platform) pair() string { return p.OS + "/" + p.Architecture }
 
-// parsePlatform is ParsePlatform of what Go can build for: known are the OS/ARCH
-// pairs that it has.
+// parsePlatform is ParsePlatform for platforms that Go can build for. known are its
+// OS/ARCH pairs.
 func parsePlatform(s string, known []string) (Platform, error) {
 	p, err := ParsePlatform(s)
 	if err != nil {
-		return p, fmt.Errorf("%w%s", err, meant(s, known))
+		return p, fmt.Errorf("%w%s", err, didYouMean(s, known))
 	}
 	if !slices.Contains(known, p.pair()) {
-		return p, fmt.Errorf("platform %q: Go can't build for it (go tool dist list shows what it can)%s", s, meant(p.pair(), known))
+		return p, fmt.Errorf("platform %q: Go can't build for it (go tool dist list shows what it can)%s", s, didYouMean(p.pair(), known))
 	}
 	if _, err := gotool.PlatformEnv(p.spec()); err != nil {
 		return p, fmt.Errorf("platform %q: %w", s, err)
@@ -107,26 +107,26 @@ func parsePlatform(s string, known []string) (Platform, error) {
 }
 
 // platformEnv is the go command's environment for p, which parsePlatform has
-// checked.
+// validated.
 func platformEnv(p Platform) []string {
 	env, _ := gotool.PlatformEnv(p.spec())
 	return env
 }
 
-// meant proposes the known name that is nearest to a misspelt one, if one is.
-func meant(s string, known []string) string {
+// didYouMean suggests the known name that is most similar to s, if there is one.
+func didYouMean(s string, known []string) string {
 	if near := wording.Nearest(s, known); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return ""
 }
 
-// limit keeps the platforms that are in by, in the order of list.
-func limit(list, by []Platform) []Platform {
-	return slices.DeleteFunc(slices.Clone(list), func(p Platform) bool { return !slices.Contains(by, p) })
+// intersect returns the platforms that are in both lists, in the order of the first.
+func intersect(list, other []Platform) []Platform {
+	return slices.DeleteFunc(slices.Clone(list), func(p Platform) bool { return !slices.Contains(other, p) })
 }
 
-// join prints a list for people.
+// join formats a list for messages.
 func join[T fmt.Stringer](list []T) string {
 	names := make([]string, len(list))
 	for i, p := range list {

@@ -164,10 +164,10 @@ func (pp PlatformPlan) print() string {
 		line("locked", "none: run Builder.Lock")
 	}
 	for _, pb := range pp.Binaries {
-		line("binary", pp.Platform.inside(pb.Path)+attributes(pb.Mode, pb.UID, pb.GID, pb.Capabilities))
+		line("binary", pp.Platform.nativePath(pb.Path)+attributes(pb.Mode, pb.UID, pb.GID, pb.Capabilities))
 	}
 	for _, f := range pp.Files {
-		f.Path = pp.Platform.inside(f.Path)
+		f.Path = pp.Platform.nativePath(f.Path)
 		line("file", f.print())
 	}
 	user := pp.User.print()

@@ -18,7 +18,7 @@ func (r *resolver) checkReferences() {
 				ref := repo + ":" + tag
 				if other, ok := owner[ref]; ok && other != ip.Name { // else that is noted
 					fix := "give one of them other Tags, like {{.Version}}-alpine, or another Repository"
-					if r.over.Tags != nil {
+					if r.overrides.Tags != nil {
 						fix = "Overrides.Tags are for every image: choose one of them by Overrides.Images"
 					}
 					r.mistake("Images", "%s and %s are both published as %s: %s", other, ip.Name, ref, fix)
@@ -51,13 +51,13 @@ const noRepositoryName = "not a valid repository name: use lower-case letters an
 // repositories are the image's names at its registries.
 func (r *resolver) repositories(img draft) []string {
 	field := img.field + ".Registries"
-	if img.Registries == nil || r.over.Registries != nil {
-		field = r.named("Registries", r.over.Registries)
+	if img.Registries == nil || r.overrides.Registries != nil {
+		field = r.listField("Registries", r.overrides.Registries)
 	}
-	facts := r.tags.platformless()
-	below, whole := r.belowRegistries(img, facts)
+	facts := r.facts.platformless()
+	below, whole := r.repositoryNames(img, facts)
 	var repos []string
-	for i, text := range first(r.over.Registries, img.Registries, r.project.Registries) {
+	for i, text := range first(r.overrides.Registries, img.Registries, r.project.Registries) {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		registry, ok := r.render(at, text, facts)
 		if registry = strings.TrimSuffix(registry, "/"); !ok || registry == "" && text != "" {
@@ -96,7 +96,7 @@ func (r *resolver) repositories(img draft) []string {
 
 // belowRegistries are the names that the image has below each registry, and those
 // of its aliases that name theirs: these are not for registries of one run.
-func (r *resolver) belowRegistries(img draft, facts any) (below, whole []string) {
+func (r *resolver) repositoryNames(img draft, facts any) (below, whole []string) {
 	add := func(field, text string) {
 		repository, ok := r.render(field, text, facts)
 		switch host, _, inside := strings.Cut(repository, "/"); {
@@ -104,7 +104,7 @@ func (r *resolver) belowRegistries(img draft, facts any) (below, whole []string)
 		case field != img.field+".Repository" && inside && (strings.ContainsAny(host, ".:") || host == "localhost"):
 			if _, err := name.NewRepository(repository, name.StrictValidation); err != nil {
 				r.mistake(field, "%q is not a valid repository name: %w", repository, err)
-			} else if r.over.Registries == nil {
+			} else if r.overrides.Registries == nil {
 				whole = append(whole, repository)
 			}
 		case !repositoryName.MatchString(repository):
@@ -128,31 +128,31 @@ func (r *resolver) belowRegistries(img draft, facts any) (below, whole []string)
 // tagsOf renders the tags of the image's index, and returns the templates of
 // those that are empty, too.
 func (r *resolver) tagsOf(img draft) (tags, empty []string) {
-	if img.plain() {
+	if img.onlyPlatformTags() {
 		return nil, nil
 	}
 	field := img.field + ".Tags"
-	if img.Tags == nil || r.over.Tags != nil {
-		field = r.named("Tags", r.over.Tags)
+	if img.Tags == nil || r.overrides.Tags != nil {
+		field = r.listField("Tags", r.overrides.Tags)
 	}
-	texts := first(r.over.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"})
-	return r.renderTags(field, texts, r.tags.platformless())
+	texts := first(r.overrides.Tags, img.Tags, r.project.Tags, []string{"{{.Version}}"})
+	return r.renderTags(field, texts, r.facts.platformless())
 }
 
 // platformTags are those of the image's image for one platform. Tags of one run
 // take their place if they are all there is.
 func (r *resolver) platformTags(img draft, facts Facts) (tags, empty []string) {
 	switch {
-	case r.over.Tags == nil:
+	case r.overrides.Tags == nil:
 		return r.renderTags(img.field+".PlatformTags", img.PlatformTags, facts)
-	case img.plain():
-		return r.renderTags(r.named("Tags", r.over.Tags), r.over.Tags, facts)
+	case img.onlyPlatformTags():
+		return r.renderTags(r.listField("Tags", r.overrides.Tags), r.overrides.Tags, facts)
 	}
 	return nil, nil
 }
 
 // plain reports whether tags lead to each platform's image alone.
-func (img *Image) plain() bool {
+func (img *Image) onlyPlatformTags() bool {
 	return img.Tags != nil && len(img.Tags) == 0 && len(img.PlatformTags) > 0
 }
 

@@ -67,11 +67,11 @@ func (r *resolver) renderings() {
 			r.mistake(field+".Template", "%q: %w", file.Template, err)
 			continue
 		}
-		rendering := Rendering{Template: file.Template, Text: text, Output: out, Facts: r.tags}
+		rendering := Rendering{Template: file.Template, Text: text, Output: out, Facts: r.facts}
 		if r.unsure || len(r.plan.ImagePlans) == 0 && len(r.mistakes) > 0 {
 			continue // an image may be missing because of another mistake
 		}
-		if _, err := rendering.execute(r.plan.pretended(), r.plan.Limits.Images); err != nil && !errors.Is(err, errLeftOut) {
+		if _, err := rendering.execute(r.plan.placeholders(), r.plan.Limits.Images); err != nil && !errors.Is(err, errLeftOut) {
 			r.mistake(field+".Template", "%w", err)
 		}
 		r.plan.Render = append(r.plan.Render, rendering)
@@ -88,7 +88,7 @@ func (r *resolver) renderings() {
 // renderOutput is the absolute path that the field names. It lies in Output, where
 // all results go, beside what builds write there.
 func (r *resolver) renderOutput(field, path string) (string, bool) {
-	if r.wrong[field] {
+	if r.badTemplates[field] {
 		return "", false
 	}
 	folder := filepath.Clean(cmp.Or(r.project.Output, "dist")) // a Project's path follows Overrides.Output
@@ -149,7 +149,7 @@ func readTemplate(dir, file string) (string, error) {
 
 // pretended are the plan's images as if they were published. Without registries
 // they have a repository all the same, as they will where some are configured.
-func (p *Plan) pretended() map[string]Published {
+func (p *Plan) placeholders() map[string]Published {
 	var all []ImageResult
 	for _, ip := range p.ImagePlans {
 		r := ImageResult{Name: ip.Name, Tags: ip.allTags()}

@@ -47,7 +47,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	if err != nil {
 		return nil, err
 	}
-	if err := r.look(ctx); err != nil {
+	if err := r.query(ctx); err != nil {
 		return nil, err
 	}
 	if len(untracked) > 0 {
@@ -57,13 +57,13 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 		}
 		r.warn("the checkout counts as changed: git doesn't track %s, which go compiles in: commit it", wording.List(untracked, 5))
 	}
-	r.facts()
+	r.settleFacts()
 	before := len(r.mistakes)
-	wanted := first(r.over.Platforms, r.project.Platforms, defaultPlatforms)
+	wanted := first(r.overrides.Platforms, r.project.Platforms, defaultPlatforms)
 	if len(wanted) == 0 {
-		r.mistake(r.named("Platforms", r.over.Platforms), "it is empty, and nothing is built for no platform: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
+		r.mistake(r.listField("Platforms", r.overrides.Platforms), "it is empty, and nothing is built for no platform: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
 	}
-	r.defaults = r.parsePlatforms(r.named("Platforms", r.over.Platforms), wanted)
+	r.defaults = r.parsePlatforms(r.listField("Platforms", r.overrides.Platforms), wanted)
 	for i, host := range p.Insecure {
 		if host == "" || strings.ContainsAny(host, "/ @") {
 			r.mistake(fmt.Sprintf("Insecure[%d]", i), "%q is not a valid registry: want HOST or HOST:PORT", host)
@@ -94,9 +94,9 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 
 // newResolver finds the folders and asks the go command where it is.
 func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error) {
-	r := &resolver{project: p, over: o, wrong: map[string]bool{}}
+	r := &resolver{project: p, overrides: o, badTemplates: map[string]bool{}}
 	r.refuseTemplates()
-	if r.wrong["Dir"] || r.wrong["Output"] { // and nothing else can be looked at
+	if r.badTemplates["Dir"] || r.badTemplates["Output"] { // and nothing else can be looked at
 		return nil, errors.Join(r.mistakes...)
 	}
 	dir, err := filepath.Abs(cmp.Or(p.Dir, "."))
@@ -153,7 +153,7 @@ func workdir() string {
 }
 
 // look asks go and git, which know nothing of each other, at once.
-func (r *resolver) look(ctx context.Context) error {
+func (r *resolver) query(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		r.env, err = r.tool.Env(gctx)
@@ -205,8 +205,8 @@ var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
 
 // evidence settles what is said of the images, and who signs it.
 func (r *resolver) evidence() {
-	kinds := first(r.over.Evidence, r.project.Evidence, defaultEvidence)
-	field := r.named("Evidence", r.over.Evidence)
+	kinds := first(r.overrides.Evidence, r.project.Evidence, defaultEvidence)
+	field := r.listField("Evidence", r.overrides.Evidence)
 	for i, kind := range kinds {
 		if slices.Contains(evidence.Kinds, kind) {
 			continue
@@ -221,7 +221,7 @@ func (r *resolver) evidence() {
 		r.mistake(field, "%q is there twice", kind)
 	}
 	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
-	r.plan.Sign = cmp.Or(r.over.Sign, r.project.Sign)
+	r.plan.Sign = cmp.Or(r.overrides.Sign, r.project.Sign)
 	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
 		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
 	}
@@ -251,7 +251,7 @@ func (r *resolver) compression() {
 
 // buildCache settles where the build cache is.
 func (r *resolver) buildCache() {
-	r.plan.BuildCache = r.repository("BuildCache", r.over.BuildCache, r.project.BuildCache, "ghcr.io/acme/cache")
+	r.plan.BuildCache = r.repository("BuildCache", r.overrides.BuildCache, r.project.BuildCache, "ghcr.io/acme/cache")
 }
 
 // Ways of signing that don't name a key's file.

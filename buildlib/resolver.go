@@ -13,20 +13,19 @@ import (
 
 // resolver holds what is known while a Project becomes a Plan.
 type resolver struct {
-	project  Project
-	over     Overrides
-	plan     *Plan
-	tool     gotool.Go
-	env      gotool.Env
-	git      git.Info
-	defaults []Platform // the Project's platforms
-	skipped  []binary   // those that Overrides leave no platform
-	ports    []string   // what go builds for
-	tags     Facts      // without a platform
-	mistakes []error
-	wrong    map[string]bool // fields whose templates have a mistake, which is all to say of them
-	// unsure is set if mistakes may keep some of the binaries from being found.
-	unsure bool
+	project      Project
+	overrides    Overrides
+	plan         *Plan
+	tool         gotool.Go
+	env          gotool.Env
+	git          git.Info
+	defaults     []Platform // of binaries and images that name none
+	skipped      []binary   // those that have no platform left because of Overrides
+	ports        []string   // the OS/ARCH pairs that go builds for
+	facts        Facts      // without a platform
+	mistakes     []error
+	badTemplates map[string]bool // fields with a wrong template; their other mistakes aren't noted
+	unsure       bool            // whether binaries may be missing because of a mistake
 }
 
 func (r *resolver) warn(format string, args ...any) {
@@ -44,8 +43,8 @@ func duplicates(list []string) []string {
 	return twice
 }
 
-// moduleDir returns the folder of the module that dir is in: the nearest one
-// upwards with a go.mod; dir itself if there is none.
+// moduleDir returns the folder of the module that dir is in: dir or its nearest parent
+// with a go.mod. Without any it is dir.
 func moduleDir(dir string) string {
 	for d := dir; ; d = filepath.Dir(d) {
 		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
@@ -59,19 +58,19 @@ func moduleDir(dir string) string {
 
 var defaultPlatforms = []string{"linux/amd64", "linux/arm64"}
 
-// name is what a declared binary is called, as far as its fields say it.
+// name is the name of a binary as far as its fields tell.
 func (b Binary) name() string { return cmp.Or(b.Name, gotool.ExecutableName(b.Package)) }
 
 // binary is a resolved Binary.
 type binary struct {
 	Binary
-	field      string // where the Project has it, for mistakes
+	field      string // of the Project, for mistakes
 	importPath string
-	module     string  // its folder, relative to the plan's, if that is another module's
-	build      GoBuild // the Project's and its own as one, templates unrendered
+	module     string  // the module's folder relative to the plan's, if it is another one
+	build      GoBuild // its own with the Project's as defaults; templates aren't executed
 	platforms  []Platform
-	cgo        bool // whether it has files that import "C", where it was found
-	skipped    bool // Overrides leave it no platform: those are its own
+	cgo        bool // whether it was found with files that import "C"
+	skipped    bool // whether Overrides leave it no platform; platforms are then its own
 }
 
 func (b binary) String() string { return b.Name }

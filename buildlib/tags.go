@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// saysDirty is a tag that tells that what it leads to is of no commit, as the
-// version of a changed checkout does.
+// saysDirty matches a tag that says that its image was built from uncommitted changes,
+// as the version of a dirty checkout does.
 var saysDirty = regexp.MustCompile(`(^|[-_.])dirty($|[-_.])`)
 
-// forRegistries are the tags of an image that are published, and those that stay
-// where they are: latest must not lead to what nobody can build again. Layouts
-// and engines have all, as they are this machine's own.
+// forRegistries divides an image's tags into those that are published and those that
+// are not: latest must not point to an image that nobody can rebuild. Layouts and
+// engines, which are local, get all of them.
 func (p *Plan) forRegistries(tags []string, dirty bool) (published, withheld []string) {
 	published = []string{}
 	for _, tag := range tags {
@@ -26,8 +26,8 @@ func (p *Plan) forRegistries(tags []string, dirty bool) (published, withheld []s
 	return published, withheld
 }
 
-// hasTags is an error if an image would be published without a tag, though it
-// was to have some.
+// hasTags returns an error if an image should have tags, and would be published
+// without any.
 func (p *Plan) hasTags(dirty bool) error {
 	var mistakes []error
 	for _, ip := range p.ImagePlans {

@@ -29,16 +29,15 @@ type Facts struct {
 	Dirty         bool   // whether tracked files differ from the commit
 	Date          string // the epoch as RFC 3339, in UTC
 
-	// The platform's are not available in Version, Tags, Registries, Repository and
-	// Aliases.
+	// These are not available in Version, Tags, Registries, Repository and Aliases.
 	Platform string // OS/ARCH[/VARIANT]
 	OS       string
 	Arch     string
 	Variant  string
 }
 
-// versionless are the facts that a Version template sees, and platformless
-// those of Tags: naming another is an error, as it is of any unknown field.
+// versionless has the facts for the template of Version, and platformless those for
+// Tags. In a template the others are unknown fields.
 type (
 	versionless struct {
 		Revision, ShortRevision, Tag, Branch string
@@ -91,7 +90,7 @@ func templateError(text string, err error) error {
 	case slices.Contains([]string{"Platform", "OS", "Arch", "Variant"}, unknown[1]):
 		fix = "a version, its tags and repositories are the same on every platform; PlatformTags are not"
 	case slices.Contains([]string{"Version", "Major", "Minor", "Patch", "Prerelease", "IsRelease", "IsLatest"}, unknown[1]):
-		fix = "the version can't be made of itself"
+		fix = "the version can't depend on itself"
 	}
 	if strings.Contains(why, "function \"") {
 		fix = "the functions are text/template's and " + strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
@@ -101,14 +100,14 @@ func templateError(text string, err error) error {
 
 var unknownFact = regexp.MustCompile(`can't evaluate field (\w+) `)
 
-// onto returns the facts with p's own.
-func (p Platform) onto(f Facts) Facts {
+// forPlatform returns f with the facts of p.
+func (f Facts) forPlatform(p Platform) Facts {
 	f.Platform, f.OS, f.Arch, f.Variant = p.String(), p.OS, p.Architecture, p.Variant
 	return f
 }
 
-// slashed is a path in an image for Windows, C:\app, as paths are written in others:
-// /app. Facts that aren't known yet take it for what it looks like.
+// slashed converts a path in an image for Windows, C:\app, to the form that paths have
+// elsewhere: /app. Without facts, a path that starts with C: is one for Windows.
 func (f *Facts) slashed(p string) string {
 	drive, rest, ok := strings.Cut(p, ":")
 	ok = ok && strings.EqualFold(drive, "c")

@@ -59,9 +59,9 @@ func TestRenderErrors(t *testing.T) {
 		{"{{.OS}}", f.platformless(), allPlatforms},
 		{"{{.Arch}}", f.versionless(), allPlatforms},
 		{"{{.Variant}}", f.versionless(), allPlatforms},
-		{"{{.Version}}", f.versionless(), "(the version can't be made of itself)"},
-		{"{{.Major}}", f.versionless(), "(the version can't be made of itself)"},
-		{"{{.IsRelease}}", f.versionless(), "(the version can't be made of itself)"},
+		{"{{.Version}}", f.versionless(), "(the version can't depend on itself)"},
+		{"{{.Major}}", f.versionless(), "(the version can't depend on itself)"},
+		{"{{.IsRelease}}", f.versionless(), "(the version can't depend on itself)"},
 		{"{{.Names}}", f, `{{"{{"}} is {{ itself)`},
 	} {
 		got, err := render(tt.text, tt.facts)
@@ -110,7 +110,7 @@ func TestGoBuildOver(t *testing.T) {
 		{"emptied", GoBuild{Tags: []string{}, Env: []string{}, CGO: CGO{CC: "off"}}, GoBuild{[]string{}, base.Ldflags, base.Flags, []string{}, CGO{CC: "off"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.over.over(base); got.key() != tt.want.key() {
+			if got := tt.over.withDefaults(base); got.key() != tt.want.key() {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})

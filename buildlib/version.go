@@ -16,9 +16,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/semver"
 )
 
-// checkout asks git. One that can't answer is no error, as the project can be
-// built without: its images then carry no revision, and none is published that
-// was given no version.
+// checkout asks git about the checkout. If git can't answer, that is only a warning: the
+// project can be built, but images carry no revision, and without a version in Project or
+// Overrides they can't be published.
 func (r *resolver) checkout(ctx context.Context) error {
 	pattern := cmp.Or(r.project.TagPattern, "v*")
 	if _, err := path.Match(pattern, ""); err != nil {
@@ -30,7 +30,7 @@ func (r *resolver) checkout(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && r.givenVersion() == "":
-		fix := "mend that"
+		fix := "fix that"
 		if errors.Is(err, git.ErrNoGit) {
 			fix = "install git"
 		}
@@ -43,13 +43,13 @@ func (r *resolver) checkout(ctx context.Context) error {
 	return nil
 }
 
-func (r *resolver) givenVersion() string { return cmp.Or(r.over.Version, r.project.Version) }
+func (r *resolver) givenVersion() string { return cmp.Or(r.overrides.Version, r.project.Version) }
 
-// maxEpoch is the last second of the year 9999, RFC 3339's last.
+// maxEpoch is the last second of the year 9999, the last one that RFC 3339 can express.
 const maxEpoch = 253402300799
 
-// facts settles the version, the epoch and what templates see.
-func (r *resolver) facts() {
+// settleFacts determines the version, the epoch and the facts of templates.
+func (r *resolver) settleFacts() {
 	r.epoch()
 	r.plan.Revision, r.plan.Dirty = r.git.Revision, r.git.Dirty
 	f := Facts{
@@ -75,14 +75,14 @@ func (r *resolver) facts() {
 		r.warn("the checkout counts as changed, and may not be: its own configuration names the filter %s, which is not run: run git status, or move the filter to your own configuration (git config --global)", strings.Join(r.git.Filters, ", "))
 	}
 	f.parse(r.git.Release)
-	r.plan.Version, r.tags = f.Version, f
+	r.plan.Version, r.facts = f.Version, f
 }
 
-// epoch settles the time of images.
+// epoch determines the time of images.
 func (r *resolver) epoch() {
 	r.plan.Epoch = time.Unix(0, 0).UTC()
-	if !r.over.Epoch.IsZero() {
-		r.plan.Epoch = r.over.Epoch.UTC()
+	if !r.overrides.Epoch.IsZero() {
+		r.plan.Epoch = r.overrides.Epoch.UTC()
 		return
 	}
 	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
@@ -104,7 +104,7 @@ func (r *resolver) epoch() {
 	r.plan.Epoch = r.git.Time
 }
 
-// warnOfTags says which tags the version could have been meant to be of.
+// warnOfTags names the tags that may have been meant as the version.
 func (r *resolver) warnOfTags() {
 	pattern, version := r.git.Prefix+cmp.Or(r.project.TagPattern, "v*"), r.git.Version
 	if r.git.Shallow {
@@ -116,20 +116,20 @@ func (r *resolver) warnOfTags() {
 		if len(r.git.Unused) > 1 {
 			noun = "tags"
 		}
-		r.warn("the version is %s, though HEAD has the %s %s: %s", version, noun, strings.Join(r.git.Unused, ", "), r.unused(tag, pattern))
-	case r.git.Shallow: // what else there is may be nearer
+		r.warn("the version is %s, though HEAD has the %s %s: %s", version, noun, strings.Join(r.git.Unused, ", "), r.whyUnused(tag, pattern))
+	case r.git.Shallow: // tags that the clone lacks may be nearer
 	case r.git.Other != "":
-		r.warn("the version is %s, though there is the tag %s: %s", version, r.git.Other, r.unused(r.git.Other, pattern))
+		r.warn("the version is %s, though there is the tag %s: %s", version, r.git.Other, r.whyUnused(r.git.Other, pattern))
 	case r.git.Elsewhere != "":
 		r.warn("version %s is only a hash, because no tag %s is on HEAD or before it, as %s is not: tag a commit of this branch, or set Overrides.Version or Version", version, pattern, r.git.Elsewhere)
 	}
 }
 
-// versionAtEnd takes a tag apart into what stands before the version, and that.
+// versionAtEnd divides a tag into a prefix, v and the numbers of a version.
 var versionAtEnd = regexp.MustCompile(`^(.*?)(v?)([0-9]+\.[0-9]+\.[0-9]+.*)$`)
 
-// unused says why a tag isn't used, and what to do.
-func (r *resolver) unused(tag, pattern string) string {
+// whyUnused says why a tag isn't the version, and what to do.
+func (r *resolver) whyUnused(tag, pattern string) string {
 	const otherwise = "or set Overrides.Version or Version"
 	own, inside := strings.CutPrefix(tag, r.git.Prefix)
 	if matches, _ := path.Match(cmp.Or(r.project.TagPattern, "v*"), own); inside && matches {
@@ -148,13 +148,13 @@ func (r *resolver) unused(tag, pattern string) string {
 	return fmt.Sprintf("tags of versions match %s: set TagPattern to %q, %s", pattern, m[1]+m[2]+"*", otherwise)
 }
 
-// described is what git describe puts after a version: how many commits lie
-// between, and which one this is.
+// described matches what git describe appends to a version: the number of commits since
+// it, and the current one.
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]{4,})?(-dirty)?$`)
 
-// parse sets what Version says, if it is a semantic one. Between two versions
-// the numbers are those of the one before. highest is the highest release that
-// there is a tag of; empty: none.
+// parse sets the parts of Version if it is a semantic version. Between two versions they
+// are those of the earlier one. highest is the highest release that is tagged; it may be
+// empty.
 func (f *Facts) parse(highest string) {
 	base := described.ReplaceAllString(f.Version, "")
 	v, ok := semver.Parse(base)

@@ -57,10 +57,10 @@ func (r *resolver) windows(img draft, pp *PlatformPlan) {
 		}
 	}
 	check(".WorkDir", pp.Config.WorkingDir)
-	pp.Config.WorkingDir = pp.Platform.inside(pp.Config.WorkingDir)
+	pp.Config.WorkingDir = pp.Platform.nativePath(pp.Config.WorkingDir)
 	for i, v := range img.Volumes {
 		check(fmt.Sprintf(".Volumes[%d]", i), v)
-		img.Volumes[i] = pp.Platform.inside(v)
+		img.Volumes[i] = pp.Platform.nativePath(v)
 	}
 	pp.Config.Volumes = set(img.Volumes)
 	for i, f := range pp.Files {
