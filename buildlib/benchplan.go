@@ -11,10 +11,10 @@ import (
 	"github.com/containerd/platforms"
 )
 
-// defaultBudget is what a benchmark may take if neither runs nor budget are given.
+// defaultBudget applies if neither Runs nor Budget are set.
 const defaultBudget = 30 * time.Minute
 
-// bench settles what the benchmark measures.
+// bench plans what the benchmark measures.
 func (r *resolver) bench(binaries []binary) {
 	b, over := r.project.Bench, r.overrides.Bench
 	plan := &r.plan.BenchPlan
@@ -47,7 +47,7 @@ func (r *resolver) bench(binaries []binary) {
 		}
 	}
 	var only []Platform
-	// What the environment says replaces the Project's choice.
+	// Overrides.Platforms replace the Project's choice.
 	if b.Platforms != nil && r.overrides.Platforms == nil {
 		only = append([]Platform{}, r.parsePlatforms("Bench.Platforms", b.Platforms)...)
 		for i, p := range only {
@@ -58,11 +58,11 @@ func (r *resolver) bench(binaries []binary) {
 	}
 	host, err := parsePlatform(platforms.Format(platforms.Normalize(platforms.DefaultSpec())), r.ports)
 	if err != nil {
-		return // a host that go doesn't build for has no reference line
+		return // go can't build for the host, so there is no reference
 	}
 	for _, p := range r.order(binaries) {
-		mine := p.OS == host.OS && p.Architecture == host.Architecture
-		if only != nil && !mine && !slices.Contains(only, p) {
+		native := p.OS == host.OS && p.Architecture == host.Architecture
+		if only != nil && !native && !slices.Contains(only, p) {
 			continue
 		}
 		on := binariesFor(wanted, p)
@@ -70,26 +70,26 @@ func (r *resolver) bench(binaries []binary) {
 			continue
 		}
 		list := &plan.Platforms
-		if mine {
+		if native {
 			list = &plan.Host
 		}
 		*list = append(*list, BenchPlatform{Platform: p.String(), Compiles: r.calls(p, on)})
 	}
 	if len(plan.Host) == 0 && len(wanted) > 0 {
-		// The project isn't built for the host; what its build would take is
-		// what the others are compared with. Of one name it has one.
-		var one []binary
+		// The project isn't built for the host. The others are compared with what that
+		// build would take, with one binary of each name.
+		var distinct []binary
 		for _, b := range wanted {
-			if !slices.ContainsFunc(one, func(o binary) bool { return o.Name == b.Name }) {
-				one = append(one, b)
+			if !slices.ContainsFunc(distinct, func(o binary) bool { return o.Name == b.Name }) {
+				distinct = append(distinct, b)
 			}
 		}
-		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, one)}}
+		plan.Host = []BenchPlatform{{Platform: host.String(), Reference: true, Compiles: r.calls(host, distinct)}}
 	}
 	r.benchUnmeasured(binaries, names)
 }
 
-// benchUnmeasured names what of the project is not measured.
+// benchUnmeasured lists the platforms and binaries that are not measured.
 func (r *resolver) benchUnmeasured(binaries []binary, names []string) {
 	plan := &r.plan.BenchPlan
 	measured := func(name string) bool {
@@ -119,7 +119,7 @@ func (r *resolver) benchUnmeasured(binaries []binary, names []string) {
 
 // benchBinaries are the names of the binaries to measure.
 func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
-	built := map[string]bool{} // what Overrides leave
+	built := map[string]bool{} // those that Overrides don't leave out
 	for _, c := range r.plan.Compiles {
 		for _, m := range c.Mains {
 			built[m.Binary] = true
@@ -128,7 +128,7 @@ func (r *resolver) benchBinaries(only []string, binaries []binary) []string {
 	var all, names []string
 	for _, b := range binaries {
 		all = append(all, b.Name)
-		// The platforms' own toolchains that are emulated have no C compiler.
+		// The emulated toolchains have no C compiler.
 		if built[b.Name] && !b.build.CGO.on() && (only == nil || slices.Contains(only, b.Name)) {
 			names = append(names, b.Name)
 		}

@@ -16,15 +16,14 @@ var (
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
-// userName is what adduser takes (NAME_REGEX of adduser.conf, useradd(8)).
+// userName matches the names that adduser accepts (NAME_REGEX of adduser.conf, useradd(8)).
 var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}\$?$`)
 
-// maxID is the largest user or group number that is not -1.
+// maxID is the largest user or group ID: the one above it is -1.
 const maxID = 1<<32 - 2
 
-// configure renders the parts of an image's configuration for a platform's
-// facts, notes what is wrong with them, and cleans paths. Without facts it looks
-// at what is no template.
+// configure renders an image's configuration with the facts of a platform, notes its
+// mistakes, and cleans paths. Without facts it checks only what isn't a template.
 func (r *resolver) configure(img *draft, facts *Facts) {
 	img.WorkDir = r.renderPath(img.field+".WorkDir", img.WorkDir, facts)
 	img.BinDir = r.renderPath(img.field+".BinDir", img.BinDir, facts)
@@ -64,17 +63,17 @@ func (r *resolver) configure(img *draft, facts *Facts) {
 			at = facts.slashed(at)
 			f.Path = r.imagePath(field+".Path", at)
 			if strings.HasSuffix(at, "/") && f.Path != "" && f.Path != "/" {
-				f.Path += "/" // says that a file goes into that folder
+				f.Path += "/" // a file goes into that folder
 			}
 		}
 		r.checkAttributes(field, f.Mode, f.UID, f.GID, f.Capabilities)
 		if f.Source == "" && len(f.Capabilities) > 0 {
-			r.mistake(field+".Capabilities", "a folder has none: name the file that is to have them as Source")
+			r.mistake(field+".Capabilities", "a folder can't have them: name a file in Source")
 		}
 	}
 }
 
-// What Smoke.Unrunnable may be.
+// Values of Smoke.Unrunnable.
 const (
 	unrunnableSkip = "skip"
 	unrunnableFail = "fail"
@@ -92,7 +91,7 @@ func (r *resolver) smoke() {
 	r.plan.Smoke = s
 }
 
-// checkAttributes notes what a file can't have.
+// checkAttributes notes invalid attributes of a file.
 func (r *resolver) checkAttributes(field string, mode fs.FileMode, uid, gid int, capabilities []string) {
 	if mode&^0o7777 != 0 {
 		r.mistake(field+".Mode", "%#o has more than permission bits: want one like 0o644", uint32(mode))
@@ -113,7 +112,7 @@ func (r *resolver) checkUser(img *draft) {
 		r.mistake(field, "has a GID or Home, and neither Name nor UID: set one of them (Name: \"root\" for root)")
 	}
 	if u.Name == "" && u.Home != "" {
-		r.mistake(field+".Home", "%q is of a user without a Name: set it", u.Home)
+		r.mistake(field+".Home", "%q belongs to a user without a Name: set Name", u.Home)
 	}
 	if u.Home != "" {
 		u.Home = r.imagePath(field+".Home", u.Home)
@@ -126,8 +125,8 @@ func (r *resolver) checkID(field string, id int) {
 	}
 }
 
-// expose parses PORT[-PORT][/PROTOCOL] into what config has for it (OCI image
-// spec, config.md, ExposedPorts; the range is Docker's).
+// expose parses PORT[-PORT][/PROTOCOL] into keys of ExposedPorts (OCI image spec,
+// config.md; ranges are Docker's).
 func expose(port string) ([]string, error) {
 	numbers, protocol, ok := strings.Cut(port, "/")
 	if !ok {
@@ -152,7 +151,7 @@ func expose(port string) ([]string, error) {
 	return all, nil
 }
 
-// exposed are the ports that expose has found to be right.
+// exposed converts ports, which expose has validated, to ExposedPorts.
 func exposed(ports []string) map[string]struct{} {
 	var all []string
 	for _, port := range ports {
@@ -162,7 +161,7 @@ func exposed(ports []string) map[string]struct{} {
 	return set(all)
 }
 
-// set is the list as the keys of a map; nil if it is empty.
+// set returns a map with the elements of list as keys; nil if it is empty.
 func set(list []string) map[string]struct{} {
 	if len(list) == 0 {
 		return nil
@@ -188,11 +187,11 @@ func isSignal(s string) bool {
 	return slices.Contains(signals, name) || realtime.MatchString(name)
 }
 
-// draft is an Image while it becomes an ImagePlan.
+// draft is an Image that is becoming an ImagePlan.
 type draft struct {
 	Image
 	field     string
-	names     []string // of binaries, of those there are
-	binaries  []binary // of these names: several of one are for different platforms
+	names     []string // of the binaries that exist
+	binaries  []binary // those with these names; for different platforms if they share one
 	platforms []Platform
 }

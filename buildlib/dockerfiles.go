@@ -9,7 +9,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
-// path is the Dockerfile, or its folder.
+// path is the path of the Dockerfile or its folder.
 func (p *Plan) path(d DockerfilePlan) string {
 	path := filepath.FromSlash(strings.TrimPrefix(d.Base, fromDockerfile))
 	if !filepath.IsAbs(path) {
@@ -44,7 +44,7 @@ func (r *resolver) dockerfiles(declared []Image) {
 			}
 		}
 	}
-	// Those that only images outside of this run stand on are not its business.
+	// Bases that only images outside of this run have are left out.
 	r.plan.Dockerfiles = slices.DeleteFunc(r.plan.Dockerfiles, func(d DockerfilePlan) bool {
 		return !slices.ContainsFunc(r.plan.ImagePlans, func(ip ImagePlan) bool {
 			return slices.ContainsFunc(ip.Platforms, func(pp PlatformPlan) bool { return pp.Base == d.Base })
@@ -58,7 +58,7 @@ func (r *resolver) dockerfiles(declared []Image) {
 	}
 }
 
-// wants notes that a base is built for p.
+// wants adds p to the platforms of a base.
 func (r *resolver) wants(base string, p Platform) {
 	i := slices.IndexFunc(r.plan.Dockerfiles, func(d DockerfilePlan) bool { return d.Base == base })
 	if i < 0 {
@@ -70,7 +70,7 @@ func (r *resolver) wants(base string, p Platform) {
 	}
 }
 
-// allPlatforms are those that the image is for without Overrides.
+// allPlatforms are the platforms of an image without Overrides.
 func (r *resolver) allPlatforms(img Image) []Platform {
 	list := first(img.Platforms, r.project.Platforms, defaultPlatforms)
 	names := img.Binaries
@@ -81,7 +81,7 @@ func (r *resolver) allPlatforms(img Image) []Platform {
 	for _, s := range list {
 		p, err := parsePlatform(s, r.ports)
 		if err != nil || !isLinux(p) {
-			continue // is noted
+			continue // its mistake is noted
 		}
 		isFor := func(b Binary) bool {
 			return b.Platforms == nil || slices.ContainsFunc(b.Platforms, func(s string) bool {

@@ -6,8 +6,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// healthcheck checks an image's Healthcheck on a base, and returns what the
-// configuration has for it: nil if it is the base's.
+// healthcheck checks an image's Healthcheck, and returns it as the configuration has it:
+// nil if it is the base's.
 func (r *resolver) healthcheck(img draft, base string) *v1.HealthConfig {
 	h, field := img.Healthcheck, img.field+".Healthcheck"
 	if h.Test != nil && len(h.Test) == 0 {
@@ -20,8 +20,8 @@ func (r *resolver) healthcheck(img draft, base string) *v1.HealthConfig {
 	set := h.Retries != 0
 	for _, t := range times {
 		set = set || t.d != 0
-		if t.d != 0 && t.d < time.Millisecond { // what Docker refuses when the container starts
-			r.mistake(field+"."+t.name, "%s is less than a millisecond, the least that engines take: want one like 30*time.Second", t.d)
+		if t.d != 0 && t.d < time.Millisecond { // Docker refuses that when the container starts
+			r.mistake(field+"."+t.name, "%s is less than a millisecond, the minimum of engines: want one like 30*time.Second", t.d)
 		}
 	}
 	if h.Retries < 0 {
@@ -29,7 +29,7 @@ func (r *resolver) healthcheck(img draft, base string) *v1.HealthConfig {
 	}
 	if len(h.Test) == 0 {
 		if set {
-			r.mistake(field+".Test", "is not set, and the rest is of no use without: name the command, or leave all unset for the base's")
+			r.mistake(field+".Test", "is not set, and the other fields need it: name the command, or leave all unset for the base's")
 		}
 		return nil
 	}
@@ -48,7 +48,7 @@ func (r *resolver) healthcheck(img draft, base string) *v1.HealthConfig {
 		}
 	case "NONE":
 		if words > 0 || set {
-			r.mistake(field, "%q is none, and has more: leave that out", h.Test)
+			r.mistake(field, "%q turns the check off, and takes nothing else: leave out the rest", h.Test)
 		}
 	default:
 		r.mistake(field+".Test", "%q starts with %q: "+forms, h.Test, h.Test[0])

@@ -36,10 +36,10 @@ func TestHealthcheck(t *testing.T) {
 		"no program": {check: Healthcheck{Test: []string{"CMD"}},
 			wrong: `.Test: ["CMD"] names no program: want "CMD" and a program with its arguments, "CMD-SHELL" and one command, or "NONE"`},
 		"no test": {check: Healthcheck{Interval: time.Second},
-			wrong: `.Test: is not set, and the rest is of no use without: name the command, or leave all unset for the base's`},
-		"none with times": {check: Healthcheck{Test: none, Retries: 2}, wrong: `: ["NONE"] is none, and has more: leave that out`},
+			wrong: `.Test: is not set, and the other fields need it: name the command, or leave all unset for the base's`},
+		"none with times": {check: Healthcheck{Test: none, Retries: 2}, wrong: `: ["NONE"] turns the check off, and takes nothing else: leave out the rest`},
 		"seconds as a number": {check: Healthcheck{Test: cmd, Timeout: 30},
-			wrong: `.Timeout: 30ns is less than a millisecond, the least that engines take: want one like 30*time.Second`},
+			wrong: `.Timeout: 30ns is less than a millisecond, the minimum of engines: want one like 30*time.Second`},
 		"negative": {check: Healthcheck{Test: cmd, Retries: -1}, wrong: `.Retries: -1 is negative`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func (r *resolver) images(binaries []binary) {
 	for i, img := range declared {
 		names[i] = img.Name
 	}
-	if len(r.project.Images) > 0 { // else two binaries have that name
+	if len(r.project.Images) > 0 { // else there is an image per name of a binary
 		for _, twice := range duplicates(names) {
 			r.mistake("Images", "two images are named %q, which names their layouts: give one another Name, and for variants in one repository the same Repository and other Tags: {Name: %q, Repository: %q, Binaries: ..., Tags: []string{\"{{.Version}}-alpine\"}}", twice, twice+"-alpine", twice)
 		}
@@ -38,7 +38,7 @@ func (r *resolver) images(binaries []binary) {
 	for i, name := range names {
 		for _, other := range names {
 			if strings.HasPrefix(name, other+"/") && other != "" {
-				r.mistake(fields(i)+".Name", "%q lies in the folder of %s, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)", name, other)
+				r.mistake(fields(i)+".Name", "%q lies in the folder of %s, and each would delete the other's layout: rename one of them (Repository sets its name in registries)", name, other)
 			}
 		}
 	}
@@ -62,8 +62,8 @@ func (r *resolver) images(binaries []binary) {
 
 func isLinux(p Platform) bool { return p.OS == "linux" }
 
-// image resolves one image. Mistakes in what it is made of don't keep those in
-// its configuration from being noted with them.
+// image resolves one image. Its configuration is checked even if there are mistakes in
+// its binaries or platforms.
 func (r *resolver) image(field string, declared Image, binaries []binary) {
 	img := draft{Image: declared, field: field}
 	named := repositoryName.MatchString(img.Name)
@@ -89,7 +89,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	}
 	r.checkTags(img.field, ip)
 	switch {
-	case !picked || !named: // is noted
+	case !picked || !named: // the mistake is noted
 	case len(img.platforms) == 0:
 		r.plan.Skipped = append(r.plan.Skipped, "image "+img.Name)
 	default:
@@ -97,8 +97,7 @@ func (r *resolver) image(field string, declared Image, binaries []binary) {
 	}
 }
 
-// pick finds the image's binaries and platforms, and reports whether they are
-// all it wants.
+// pick finds the image's binaries and platforms, and reports whether it found all.
 func (r *resolver) pick(img *draft, binaries []binary) bool {
 	before := len(r.mistakes)
 	wanted, field := img.Binaries, img.field+".Binaries"
@@ -121,7 +120,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 		}
 	}
 	if skipped {
-		return !unknown // and has no platform
+		return !unknown // and there is no platform
 	}
 	if img.Platforms == nil {
 		for _, p := range r.defaults {
@@ -154,7 +153,7 @@ func (r *resolver) pick(img *draft, binaries []binary) bool {
 	return !unknown && len(r.mistakes) == before
 }
 
-// on are the binaries for p, in the order of their names.
+// on returns the binaries for p, in the order of d.names.
 func (d *draft) on(p Platform) []binary {
 	var list []binary
 	for _, name := range d.names {
@@ -167,7 +166,7 @@ func (d *draft) on(p Platform) []binary {
 	return list
 }
 
-// platformsOf are those that the binaries of a name are for.
+// platformsOf returns the platforms of all binaries with a name.
 func (d *draft) platformsOf(name string) []Platform {
 	var all []Platform
 	for _, b := range d.binaries {
@@ -178,7 +177,8 @@ func (d *draft) platformsOf(name string) []Platform {
 	return all
 }
 
-// buildOf is a RecordGo's Build: on each machine that of all platforms' binaries.
+// buildOf is the Build of a RecordGo. It covers the binaries for all platforms, so that
+// it is the same on each machine.
 func (r *resolver) buildOf(img draft) string {
 	var keys []string
 	for _, name := range img.names {
@@ -194,8 +194,8 @@ func (r *resolver) buildOf(img draft) string {
 	return shortHash(fmt.Sprintf("%q", keys))
 }
 
-// mayHave reports whether the project may have a binary of that name that was
-// not found because of another mistake, which is the one to be noted.
+// mayHave reports whether the project may have a binary with the name that wasn't found
+// because of another mistake, which is noted already.
 func (r *resolver) mayHave(name string) bool {
 	if r.project.Binaries == nil {
 		return r.unsure
@@ -211,7 +211,7 @@ func names(binaries []binary) []string {
 	return all
 }
 
-// onPlatform renders what may differ from platform to platform.
+// onPlatform resolves an image for one platform.
 func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) PlatformPlan {
 	facts := r.facts.forPlatform(p)
 	r.configure(&img, &facts)
@@ -247,7 +247,7 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 	pp.command(img.Image)
 	pp.Smoke = img.Smoke
 	if len(pp.Smoke) == 0 && img.Smoke != nil {
-		pp.Smoke = []string{} // as JSON has it
+		pp.Smoke = []string{} // the same as after JSON
 	}
 	for i, f := range img.Files {
 		if f.Source != "" {
@@ -271,11 +271,11 @@ func (r *resolver) onPlatform(img draft, p Platform, labels map[string]label) Pl
 	return pp
 }
 
-// command sets what the image runs. An entrypoint of its own drops the base's
-// arguments, which are for another program, as a Dockerfile's does.
+// command sets the image's entrypoint and arguments. If it sets an entrypoint, the base's
+// arguments are dropped, as in a Dockerfile: they are for another program.
 func (pp *PlatformPlan) command(img Image) {
 	fromBase := img.BaseCommand || img.Entrypoint == nil && len(pp.Binaries) == 0
-	// Appending to nil makes an empty list nil, which is what JSON makes of it.
+	// Appending to nil makes an empty list nil, as JSON does.
 	pp.Config.Entrypoint, pp.BaseEntrypoint = append([]string(nil), img.Entrypoint...), fromBase && img.Entrypoint == nil
 	pp.Config.Cmd, pp.BaseCmd = append([]string(nil), img.Cmd...), fromBase && img.Cmd == nil
 	if img.Entrypoint == nil && !fromBase {
@@ -287,10 +287,7 @@ func (pp *PlatformPlan) command(img Image) {
 func (r *resolver) base(img draft, facts Facts) string {
 	field := img.field + ".Base"
 	base, ok := r.render(field, img.Base, &facts)
-	if !ok {
-		return scratch
-	}
-	if base == "" || base == scratch {
+	if !ok || base == "" || base == scratch {
 		return scratch
 	}
 	if at, ok := strings.CutPrefix(base, "oci:"); ok {
@@ -311,7 +308,7 @@ func (r *resolver) base(img draft, facts Facts) string {
 	return base
 }
 
-// onlyNeeded drops the binaries that no image of a restricted run needs.
+// onlyNeeded drops the binaries that no image of a limited run needs.
 func (r *resolver) onlyNeeded() {
 	needed := map[on]bool{}
 	for _, img := range r.plan.ImagePlans {

@@ -14,7 +14,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/gotool"
 )
 
-// build is c as the go command's.
+// build returns c for package gotool.
 func (p *Plan) build(c Compile, temp string) gotool.Build {
 	b := gotool.Build{Env: c.Env, Args: c.Args, Folder: p.kept(c), Temp: temp}
 	for _, m := range c.Mains {
@@ -23,10 +23,10 @@ func (p *Plan) build(c Compile, temp string) gotool.Build {
 	return b
 }
 
-// ModuleDir is the folder, absolute, where go builds c.
+// ModuleDir is the absolute path of the folder in which go builds c.
 func (p *Plan) ModuleDir(c Compile) string { return filepath.Join(p.Dir, filepath.FromSlash(c.Module)) }
 
-// inputs are what the plan's Compiles are made of, each as it is now.
+// inputs returns the current inputs of each of the plan's Compiles.
 func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
 	all := make([]gotool.Inputs, len(p.Compiles))
 	g, ctx := errgroup.WithContext(ctx)
@@ -47,7 +47,7 @@ func (p *Plan) inputs(ctx context.Context) ([]gotool.Inputs, error) {
 	return all, g.Wait()
 }
 
-// env is what the go command said of itself when the plan was made.
+// env is the go command's environment as it was when the plan was made.
 func (t Toolchain) env() gotool.Env {
 	return gotool.Env{
 		Version: t.Version, Root: t.Root, Mod: t.Module, Work: t.Workspace, Flags: t.Flags,
@@ -55,8 +55,9 @@ func (t Toolchain) env() gotool.Env {
 	}
 }
 
-// untracked are the files that go compiles in though git doesn't track them, and
-// doesn't ignore them. If go can't tell, the compile will say why.
+// untracked returns the files that go compiles in and git neither tracks nor ignores.
+// all are the untracked files and folders. If go can't list its inputs, the compile will
+// report why.
 func (p *Plan) untracked(ctx context.Context, all []string) []string {
 	var folders []string
 	for _, path := range all {
@@ -81,7 +82,7 @@ func (p *Plan) untracked(ctx context.Context, all []string) []string {
 	return found
 }
 
-// inputFiles are those that are there, sorted.
+// inputFiles returns the input files that exist, sorted.
 func inputFiles(all []gotool.Inputs) []string {
 	var list []string
 	for _, in := range all {
@@ -95,7 +96,7 @@ func inputFiles(all []gotool.Inputs) []string {
 	return slices.Compact(list)
 }
 
-// relative is path as people of the project write it.
+// relative is path relative to the project.
 func (p *Plan) relative(path string) string {
 	dir := p.Dir
 	if !disk.Inside(path, dir) {
@@ -107,7 +108,8 @@ func (p *Plan) relative(path string) string {
 	return path
 }
 
-// resolved is path without links; path itself if it isn't there.
+// resolved is path with its links resolved. Of a path that doesn't exist, only the
+// folder's are.
 func resolved(path string) string {
 	if r, err := filepath.EvalSymlinks(path); err == nil {
 		return r

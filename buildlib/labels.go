@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// ociKeys start the keys that the OCI image spec defines (annotations.md,
-// "Pre-Defined Annotation Keys"). They are config labels, manifest
-// annotations and index annotations alike; other labels are config labels.
+// ociKeys is the prefix of the keys that the OCI image spec defines (annotations.md,
+// "Pre-Defined Annotation Keys"). They become labels in the config and annotations of
+// manifest and index. Other labels are in the config only.
 const ociKeys = "org.opencontainers.image."
 
-// label is a label's template, and the field that has it.
+// label is the template of a label's value, and its field.
 type label struct{ text, field string }
 
-// labels are an image's: those that every image has, under the Project's, under
-// its own. What names the base is added with it.
+// labels returns an image's labels: its own replace the Project's, and these replace
+// the automatic ones. Those that name the base are added when it is known.
 func (r *resolver) labels(img draft) map[string]label {
 	labels := map[string]label{}
 	put := func(field string, more map[string]string) {
@@ -44,7 +44,7 @@ func (r *resolver) labels(img draft) map[string]label {
 	return labels
 }
 
-// quote makes text a template that renders to it.
+// quote returns a template that renders to text.
 func quote(text string) string {
 	if !strings.Contains(text, "{{") {
 		return text
@@ -52,8 +52,7 @@ func quote(text string) string {
 	return fmt.Sprintf("{{%q}}", text)
 }
 
-// indexAnnotations are the OCI keys of an image's labels for its index. One
-// that differs by platform has no value there.
+// indexAnnotations are the labels with OCI keys that are the same on every platform.
 func (r *resolver) indexAnnotations(labels map[string]label) map[string]string {
 	annotations := map[string]string{}
 	for key, l := range labels {

@@ -11,7 +11,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/packages"
 )
 
-// readLocks reads the module's lock file; one that isn't there has nothing.
+// readLocks reads the module's lock file, which may be missing.
 func readLocks(dir string) ([]packages.Lock, error) {
 	text, err := os.ReadFile(filepath.Join(dir, packages.LockFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -23,7 +23,7 @@ func readLocks(dir string) ([]packages.Lock, error) {
 	return packages.ParseLocks(string(text))
 }
 
-// lockOf is the entry for an image and a platform; nil: there is none.
+// lockOf returns the entry for an image and a platform, nil if there is none.
 func lockOf(locks []packages.Lock, image string, p Platform) *PackageLock {
 	for _, l := range locks {
 		if l.Image == image && l.Platform == p.String() {
@@ -53,7 +53,7 @@ func (r *resolver) packages(img draft, pp *PlatformPlan) {
 		r.mistake(field, "%s is named twice", twice)
 	}
 	if pp.Base == scratch {
-		r.mistake(field, "an image from scratch has no package manager: set Base to one that has, like debian:12-slim")
+		r.mistake(field, "an image from scratch has no package manager: set Base to an image with one, like debian:12-slim")
 		return
 	}
 	locks, err := readLocks(r.plan.Dir)

@@ -76,7 +76,7 @@ func TestMistakes(t *testing.T) {
 			},
 			want: `Images[0]: no linux platform has all its binaries (server, agent): set its Platforms, or the binaries'`},
 
-		{name: "no platform", project: Project{Platforms: []string{}}, want: `Platforms: it is empty, and nothing is built for no platform: name some, or leave it unset for linux/amd64, linux/arm64`},
+		{name: "no platform", project: Project{Platforms: []string{}}, want: `Platforms: it is empty, so nothing would be built: name some, or leave it unset for linux/amd64, linux/arm64`},
 
 		// Bench
 		{name: "benchmark of nothing", project: Project{Bench: Bench{Runs: -1, Budget: -1, Tolerance: -1, Binaries: []string{"sever"}, Platforms: []string{"linux/s390x"}}},
@@ -103,7 +103,7 @@ Bench.Tolerance: -1 is not a percentage`},
 			want: `Binaries[0].Package: "-toolexec=evil" is not one package: name it like ./cmd/NAME`},
 		{name: "packages on scratch", project: Project{Images: []Image{{Name: "server", Packages: []string{"python3", "curl =1", "python3"}}}},
 			want: `Images[0].Packages: python3 is named twice
-Images[0].Packages: an image from scratch has no package manager: set Base to one that has, like debian:12-slim
+Images[0].Packages: an image from scratch has no package manager: set Base to an image with one, like debian:12-slim
 Images[0].Packages[1]: "curl =1" is not the name of a package: write NAME or NAME=VERSION`},
 		{name: "empty binary", project: Project{Binaries: []Binary{{}}},
 			want: `Binaries[0]: has neither Name nor Package: set one`},
@@ -148,8 +148,8 @@ Binaries[0].Go.Env[4]: "GOEXPERIMENT": want KEY=VALUE`},
 		{name: "duplicate image", project: Project{Images: []Image{{Name: "server"}, {Name: "server"}}},
 			want: `Images: two images are named "server", which names their layouts: give one another Name, and for variants in one repository the same Repository and other Tags: {Name: "server-alpine", Repository: "server", Binaries: ..., Tags: []string{"{{.Version}}-alpine"}}`},
 		{name: "image in another's folder", project: Project{Images: []Image{{Name: "a/b", Binaries: []string{"server"}}, {Name: "ab", Binaries: []string{"server"}}, {Name: "a", Binaries: []string{"server"}}, {Name: "a/index.json", Binaries: []string{"server"}}}},
-			want: `Images[0].Name: "a/b" lies in the folder of a, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)
-Images[3].Name: "a/index.json" lies in the folder of a, and each would delete the other's layout: name one of them otherwise (Repository says what it is called in registries)`},
+			want: `Images[0].Name: "a/b" lies in the folder of a, and each would delete the other's layout: rename one of them (Repository sets its name in registries)
+Images[3].Name: "a/index.json" lies in the folder of a, and each would delete the other's layout: rename one of them (Repository sets its name in registries)`},
 		{name: "images of one reference", project: Project{Registries: []string{"ghcr.io/x"}, Version: "1", Images: []Image{
 			{Name: "server"}, {Name: "small", Binaries: []string{"server"}, Repository: "server"}, {Name: "other", Binaries: []string{"server"}, Repository: "server", Tags: []string{"2"}}}},
 			want: `Images: server and small are both published as ghcr.io/x/server:1: give one of them other Tags, like {{.Version}}-alpine, or another Repository`},
@@ -205,7 +205,7 @@ Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't
 			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
 		}),
 			want: `Images[0].Files[0].Source: "none.txt": no such file or folder in DIR: correct it, or make it first
-Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR
+Images[0].Files[1].Source: "../secret" is outside of the project: files have to be below DIR
 Images[0].Files[2].Path: "": want an absolute path in the image, without ..
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644
@@ -231,7 +231,7 @@ Images[0].Files[2].Source: "x.tmp" is excluded by "*.tmp" in .dockerignore: chan
 		{name: ".dockerignore", files: files{".dockerignore": "a\n[\n"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}, {Source: "go.sum", Path: "/b"}} }),
 			want: `.dockerignore: "[": syntax error in pattern`},
 		{name: ".dockerignore in UTF-16", files: files{".dockerignore": "\xff\xfea\x00\n\x00"}, project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a"}} }),
-			want: `.dockerignore: is not UTF-8 text: save it as such`},
+			want: `.dockerignore: is not UTF-8 text: save it as UTF-8`},
 		{name: "control characters in a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: "/a\nb"}} }),
 			want: `Images[0].Files[0].Path: "/a\nb" has control characters or is not UTF-8`},
 		{name: "a blank before a path", project: server(func(i *Image) { i.Files = []File{{Source: "go.mod", Path: " /a"}} }),
@@ -316,7 +316,7 @@ Output: "dist/{{.Version}}" contains {{, but this field takes no template: write
 		// Folders
 		{name: "no such Dir", project: Project{Dir: "svc"}, want: ``},
 		{name: "Output is Dir", project: Project{Output: "."}, want: `Output: "." holds the project itself: name a folder of its own, like dist`},
-		{name: "Output in git's folder", project: Project{Output: ".git/out"}, want: `Output: ".git/out" is in a folder of git's own: name another, like dist`},
+		{name: "Output in git's folder", project: Project{Output: ".git/out"}, want: `Output: ".git/out" is in a folder of git: name another, like dist`},
 		{name: "Output above Dir", project: Project{Output: ".."}, want: `Output: ".." holds the project itself: name a folder of its own, like dist`},
 		{name: "the cache is Dir", over: Overrides{Cache: "DIR"}, want: `the cache: "DIR" is the project itself: set Overrides.Cache to a folder of its own`},
 		{name: "Output is the root", over: Overrides{Output: "/"}, want: `Output: "/" holds the project itself: name a folder of its own, like dist`},

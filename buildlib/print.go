@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// String prints the plan for people: what each call of go builds, and what
-// each image is made of.
+// String formats the plan for people: what each call of go builds, and what each image
+// is made of.
 func (p *Plan) String() string {
 	var b strings.Builder
 	field := func(name, format string, args ...any) {
@@ -86,7 +86,7 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// shown is a path as people want to read it: relative to dir, if that is shorter.
+// shown is a path for people: relative to dir, if that is shorter.
 func shown(dir, path string) string {
 	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
 		return rel
@@ -94,7 +94,7 @@ func shown(dir, path string) string {
 	return path
 }
 
-// notable drops what every call has and what is a default.
+// notable drops variables of every call, and those with default values.
 func notable(env []string) []string {
 	var kept []string
 	for _, e := range env {
@@ -130,7 +130,7 @@ func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 	if len(ip.Repositories) == 0 {
 		line("push to", "nowhere: tagged in the local layout only")
 	}
-	// Most platforms differ in nothing but the base; print what is equal once.
+	// Most platforms are equal but for the base. What is equal is printed once.
 	var last string
 	for _, pp := range ip.Platforms {
 		text := pp.print()
@@ -233,8 +233,7 @@ func (pp PlatformPlan) print() string {
 	return b.String()
 }
 
-// printPorts prints ports as a Project has them: FROM[-TO][/PROTOCOL], without the
-// usual protocol.
+// printPorts formats ports as in a Project, FROM[-TO][/PROTOCOL], without /tcp.
 func printPorts(ports map[string]struct{}) string {
 	numbers := map[string][]int{} // by protocol
 	for port := range ports {
@@ -280,7 +279,7 @@ func (u User) print() string {
 	}
 }
 
-// attributes are what is unusual about a file in an image.
+// attributes formats the attributes of a file in an image that aren't defaults.
 func attributes(mode fs.FileMode, uid, gid int, capabilities []string) string {
 	text := ""
 	if mode != 0 {
@@ -295,7 +294,7 @@ func attributes(mode fs.FileMode, uid, gid int, capabilities []string) string {
 	return text
 }
 
-// shellWords prints words so that a shell reads them back.
+// shellWords quotes words for a shell.
 func shellWords(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {

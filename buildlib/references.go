@@ -9,14 +9,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// checkReferences notes images that would take a tag from each other.
+// checkReferences notes images that would be published under the same tag.
 func (r *resolver) checkReferences() {
 	owner := map[string]string{}
 	for _, ip := range r.plan.ImagePlans {
 		for _, repo := range ip.Repositories {
 			for _, tag := range ip.allTags() {
 				ref := repo + ":" + tag
-				if other, ok := owner[ref]; ok && other != ip.Name { // else that is noted
+				if other, ok := owner[ref]; ok && other != ip.Name { // else the duplicate name is noted
 					fix := "give one of them other Tags, like {{.Version}}-alpine, or another Repository"
 					if r.overrides.Tags != nil {
 						fix = "Overrides.Tags are for every image: choose one of them by Overrides.Images"
@@ -29,33 +29,32 @@ func (r *resolver) checkReferences() {
 	}
 }
 
-// checkTags notes tags that lead to more than one of an image's platforms, or to
-// its index, too.
+// checkTags notes tags of more than one platform, or of a platform and the index.
 func (r *resolver) checkTags(field string, ip ImagePlan) {
-	leads := map[string]string{}
+	targets := map[string]string{}
 	for _, tag := range ip.Tags {
-		leads[tag] = "the index of all platforms"
+		targets[tag] = "the index of all platforms"
 	}
 	for _, pp := range ip.Platforms {
 		for _, tag := range pp.Tags {
-			if other, ok := leads[tag]; ok {
-				r.mistake(field+".PlatformTags", "%q is the tag of %s and of %s: let it say which, like {{.Version}}-{{.Arch}}{{.Variant}}", tag, other, pp.Platform)
+			if other, ok := targets[tag]; ok {
+				r.mistake(field+".PlatformTags", "%q is the tag of %s and of %s: make it different, like {{.Version}}-{{.Arch}}{{.Variant}}", tag, other, pp.Platform)
 			}
-			leads[tag] = pp.Platform.String()
+			targets[tag] = pp.Platform.String()
 		}
 	}
 }
 
 const noRepositoryName = "not a valid repository name: use lower-case letters and digits, with . _ or - between (OCI distribution spec, \"Pulling manifests\")"
 
-// repositories are the image's names at its registries.
+// repositories are the full names of the image's repositories.
 func (r *resolver) repositories(img draft) []string {
 	field := img.field + ".Registries"
 	if img.Registries == nil || r.overrides.Registries != nil {
 		field = r.listField("Registries", r.overrides.Registries)
 	}
 	facts := r.facts.platformless()
-	below, whole := r.repositoryNames(img, facts)
+	names, full := r.repositoryNames(img, facts)
 	var repos []string
 	for i, text := range first(r.overrides.Registries, img.Registries, r.project.Registries) {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -72,7 +71,7 @@ func (r *resolver) repositories(img draft) []string {
 			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
 			continue
 		}
-		for _, below := range below {
+		for _, below := range names {
 			repo := registry + "/" + below
 			if _, err := name.NewRepository(repo, name.StrictValidation); err != nil {
 				r.mistake(at, "%q does not make a valid repository name with %s: %w", registry, below, err)
@@ -84,7 +83,7 @@ func (r *resolver) repositories(img draft) []string {
 	for _, twice := range duplicates(repos) {
 		r.mistake(field, "%s is named twice", twice)
 	}
-	for _, alias := range whole {
+	for _, alias := range full {
 		if slices.Contains(repos, alias) {
 			r.mistake(img.field+".Aliases", "%s is named twice: the image goes there already", alias)
 			continue
@@ -94,9 +93,9 @@ func (r *resolver) repositories(img draft) []string {
 	return repos
 }
 
-// belowRegistries are the names that the image has below each registry, and those
-// of its aliases that name theirs: these are not for registries of one run.
-func (r *resolver) repositoryNames(img draft, facts any) (below, whole []string) {
+// repositoryNames are the image's names below each registry, and the full names among
+// its aliases, which registries in Overrides leave out.
+func (r *resolver) repositoryNames(img draft, facts any) (names, full []string) {
 	add := func(field, text string) {
 		repository, ok := r.render(field, text, facts)
 		switch host, _, inside := strings.Cut(repository, "/"); {
@@ -105,28 +104,28 @@ func (r *resolver) repositoryNames(img draft, facts any) (below, whole []string)
 			if _, err := name.NewRepository(repository, name.StrictValidation); err != nil {
 				r.mistake(field, "%q is not a valid repository name: %w", repository, err)
 			} else if r.overrides.Registries == nil {
-				whole = append(whole, repository)
+				full = append(full, repository)
 			}
 		case !repositoryName.MatchString(repository):
 			r.mistake(field, "%q is %s", repository, noRepositoryName)
-		case slices.Contains(below, repository):
+		case slices.Contains(names, repository):
 			r.mistake(field, "%q is named twice: it is the image's Repository, or another alias", repository)
 		default:
-			below = append(below, repository)
+			names = append(names, repository)
 		}
 	}
 	add(img.field+".Repository", img.Repository)
-	if len(below) == 0 {
-		below = []string{img.Name}
+	if len(names) == 0 {
+		names = []string{img.Name}
 	}
 	for i, alias := range img.Aliases {
 		add(fmt.Sprintf("%s.Aliases[%d]", img.field, i), alias)
 	}
-	return below, whole
+	return names, full
 }
 
-// tagsOf renders the tags of the image's index, and returns the templates of
-// those that are empty, too.
+// tagsOf renders the tags of the image's index. empty are the templates that render
+// empty.
 func (r *resolver) tagsOf(img draft) (tags, empty []string) {
 	if img.onlyPlatformTags() {
 		return nil, nil
@@ -139,8 +138,8 @@ func (r *resolver) tagsOf(img draft) (tags, empty []string) {
 	return r.renderTags(field, texts, r.facts.platformless())
 }
 
-// platformTags are those of the image's image for one platform. Tags of one run
-// take their place if they are all there is.
+// platformTags renders the tags of the image for one platform. Overrides.Tags replace
+// them if the image has no other tags.
 func (r *resolver) platformTags(img draft, facts Facts) (tags, empty []string) {
 	switch {
 	case r.overrides.Tags == nil:
@@ -151,13 +150,13 @@ func (r *resolver) platformTags(img draft, facts Facts) (tags, empty []string) {
 	return nil, nil
 }
 
-// plain reports whether tags lead to each platform's image alone.
+// onlyPlatformTags reports whether the index has no tags, but the platforms' images do.
 func (img *Image) onlyPlatformTags() bool {
 	return img.Tags != nil && len(img.Tags) == 0 && len(img.PlatformTags) > 0
 }
 
-// renderTags renders tags. The + of a version's build metadata can't be in a tag
-// and becomes _, as Helm does it.
+// renderTags renders tags. The + of a version's build metadata is not valid in a tag,
+// and becomes _, as in Helm.
 func (r *resolver) renderTags(field string, texts []string, facts any) (tags, empty []string) {
 	for i, text := range texts {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -182,10 +181,10 @@ func (r *resolver) renderTags(field string, texts []string, facts any) (tags, em
 	return tags, empty
 }
 
-// repository checks a field that is a repository, or off.
-func (r *resolver) repository(field, over, own, example string) string {
-	repo := cmp.Or(over, own)
-	if over != "" {
+// repository checks a field that is a repository or off, which override replaces.
+func (r *resolver) repository(field, override, own, example string) string {
+	repo := cmp.Or(override, own)
+	if override != "" {
 		field = "Overrides." + field
 	}
 	if repo == "" || repo == off {
@@ -193,11 +192,11 @@ func (r *resolver) repository(field, over, own, example string) string {
 	}
 	host, _, _ := strings.Cut(repo, "/")
 	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		r.mistake(field, "%q is no repository: want HOST/NAME, like %s, without a tag", repo, example)
+		r.mistake(field, "%q is not a repository: want HOST/NAME, like %s, without a tag", repo, example)
 		return ""
 	}
 	return repo
 }
 
-// off is a repository that is none.
+// off in place of a repository means none.
 const off = "off"

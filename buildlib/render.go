@@ -22,13 +22,13 @@ import (
 // Published is a published image as the templates of Render see it.
 type Published struct {
 	Name       string
-	Repository string // the first that it was published to
+	Repository string // the first one that it was published to
 	Tag        string // the first; empty if it has none
-	Digest     string // what Tag leads to: the index, or the only platform's image
+	Digest     string // what Tag points to: the index, or the only platform's image
 	Ref        string // REPOSITORY@DIGEST, which pulls exactly this image
 }
 
-// published are the images by name. One that was published nowhere is left out.
+// published returns the published images by name.
 func published(all []ImageResult) map[string]Published {
 	byName := map[string]Published{}
 	for _, r := range all {
@@ -47,9 +47,8 @@ func published(all []ImageResult) map[string]Published {
 
 const templateLimit = 1 << 20 // bytes
 
-// renderings settles the files that are made of what was published. Each template is
-// executed once, as if all images had been, so that a mistake is found before work
-// starts.
+// renderings reads the templates of Render. Each is executed once as if all images were
+// published, so that mistakes are found before work starts.
 func (r *resolver) renderings() {
 	owner := map[string]string{}
 	for i, file := range r.project.Render {
@@ -57,7 +56,7 @@ func (r *resolver) renderings() {
 		out, ok := r.renderOutput(field+".Output", file.Output)
 		if ok {
 			if other, twice := owner[out]; twice {
-				r.mistake(field+".Output", "%q is what %s writes, too: name another file", file.Output, other)
+				r.mistake(field+".Output", "%q is also written by %s: name another file", file.Output, other)
 			} else {
 				owner[out] = field
 			}
@@ -85,13 +84,13 @@ func (r *resolver) renderings() {
 	}
 }
 
-// renderOutput is the absolute path that the field names. It lies in Output, where
-// all results go, beside what builds write there.
+// renderOutput returns the absolute path of a rendered file. It has to be in Output, and
+// may not be where builds write.
 func (r *resolver) renderOutput(field, path string) (string, bool) {
 	if r.badTemplates[field] {
 		return "", false
 	}
-	folder := filepath.Clean(cmp.Or(r.project.Output, "dist")) // a Project's path follows Overrides.Output
+	folder := filepath.Clean(cmp.Or(r.project.Output, "dist")) // which Overrides.Output replaces
 	example := filepath.ToSlash(filepath.Join(folder, "deploy", filepath.Base(cmp.Or(path, "values.yaml"))))
 	if path == "" {
 		r.mistake(field, "it is empty: name a file in Output, like %s", example)
@@ -108,15 +107,15 @@ func (r *resolver) renderOutput(field, path string) (string, bool) {
 	}
 	top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
 	for _, taken := range append([]string{".gitignore", ".git", ".multimage", "images.json"}, outputs...) {
-		if strings.EqualFold(top, taken) { // some file systems take them for one
-			r.mistake(field, "%q is where builds write %s of their own: write %s", path, taken, example)
+		if strings.EqualFold(top, taken) { // some file systems ignore case
+			r.mistake(field, "%q is in the way of %s, which builds write: name another file, like %s", path, taken, example)
 			return "", false
 		}
 	}
 	return filepath.Join(r.plan.Output, rel), true
 }
 
-// readTemplate reads a template's file, relative to dir.
+// readTemplate reads the file of a template; its path is relative to dir.
 func readTemplate(dir, file string) (string, error) {
 	switch {
 	case file == "":
@@ -142,13 +141,13 @@ func readTemplate(dir, file string) (string, error) {
 		return "", err
 	}
 	if !utf8.Valid(text) {
-		return "", errors.New("it is not UTF-8 text: save it as such")
+		return "", errors.New("it is not UTF-8 text: save it as UTF-8")
 	}
 	return string(text), nil
 }
 
-// pretended are the plan's images as if they were published. Without registries
-// they have a repository all the same, as they will where some are configured.
+// placeholders returns the plan's images as if they were published. They have a
+// repository even without registries, which may be configured elsewhere.
 func (p *Plan) placeholders() map[string]Published {
 	var all []ImageResult
 	for _, ip := range p.ImagePlans {
@@ -161,10 +160,10 @@ func (p *Plan) placeholders() map[string]Published {
 	return published(all)
 }
 
-// errLeftOut is the error of a template that names an image that this run leaves out.
+// errLeftOut is the error of a template with an image that Overrides leave out.
 var errLeftOut = errors.New("is left out of this run")
 
-// execute makes the file's text. only are the images that Overrides chose; nil: all.
+// execute returns the text of the file. only are the images in Overrides, nil means all.
 func (f *Rendering) execute(images map[string]Published, only []string) (string, error) {
 	known := slices.Sorted(maps.Keys(images))
 	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"image": func(name string) (Published, error) {
@@ -181,17 +180,17 @@ func (f *Rendering) execute(images map[string]Published, only []string) (string,
 		}
 	}}).Option("missingkey=error").Parse(f.Text)
 	if err != nil {
-		return "", f.wrong(err)
+		return "", f.explain(err)
 	}
 	var out strings.Builder
 	if err := t.Execute(&out, f.Facts.platformless()); err != nil {
-		return "", f.wrong(err)
+		return "", f.explain(err)
 	}
 	return out.String(), nil
 }
 
-// wrong says in which line of its file a template is wrong.
-func (f *Rendering) wrong(err error) error {
+// explain adds the file to an error of its template, and how to fix it.
+func (f *Rendering) explain(err error) error {
 	where := f.Template
 	text := strings.Replace(strings.TrimPrefix(err.Error(), "template: :"), `executing "" at `, "", 1)
 	fix := ""
@@ -215,8 +214,8 @@ type rendered struct {
 	text string
 }
 
-// renderAll makes the files of what was published, and says which can't be made in this
-// run, and why.
+// renderAll renders the files for the published images. skipped says which of them can't
+// be rendered in this run, and why.
 func (p *Plan) renderAll(all []ImageResult) (files []rendered, skipped []string, err error) {
 	images := published(all)
 	for _, f := range p.Render {

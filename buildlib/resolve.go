@@ -20,11 +20,11 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
-// Plan resolves p, as o changes it, into a Plan. It runs the go command to
-// find main packages and git for the version, and touches no registry. All of
-// the Project's mistakes are in the one error, each with its field, the value
-// and the fix. If nothing is wrong but that Sources of Files are not there, that
-// is an error of the stages that read them.
+// Plan resolves p with the changes of o into a Plan. It runs the go command to find
+// main packages, and git for the version; it contacts no registry. The error has all of
+// the Project's mistakes, each with its field, its value and how to fix it. If the only
+// mistakes are Sources of Files that don't exist, Plan succeeds, and the stages that
+// read them fail.
 func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	r, err := p.resolve(ctx, o, nil)
 	if err != nil {
@@ -40,8 +40,7 @@ func (p Project) Plan(ctx context.Context, o Overrides) (*Plan, error) {
 	return r.plan, nil
 }
 
-// resolve is Plan. untracked are the files that are known to make the checkout
-// dirty though git doesn't track them.
+// resolve is Plan. untracked are the untracked files that make the checkout dirty.
 func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (*resolver, error) {
 	r, err := newResolver(ctx, p, o)
 	if err != nil {
@@ -61,7 +60,7 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	before := len(r.mistakes)
 	wanted := first(r.overrides.Platforms, r.project.Platforms, defaultPlatforms)
 	if len(wanted) == 0 {
-		r.mistake(r.listField("Platforms", r.overrides.Platforms), "it is empty, and nothing is built for no platform: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
+		r.mistake(r.listField("Platforms", r.overrides.Platforms), "it is empty, so nothing would be built: name some, or leave it unset for %s", strings.Join(defaultPlatforms, ", "))
 	}
 	r.defaults = r.parsePlatforms(r.listField("Platforms", r.overrides.Platforms), wanted)
 	for i, host := range p.Insecure {
@@ -92,11 +91,11 @@ func (p Project) resolve(ctx context.Context, o Overrides, untracked []string) (
 	return r, nil
 }
 
-// newResolver finds the folders and asks the go command where it is.
+// newResolver finds the folders.
 func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error) {
 	r := &resolver{project: p, overrides: o, badTemplates: map[string]bool{}}
 	r.refuseTemplates()
-	if r.badTemplates["Dir"] || r.badTemplates["Output"] { // and nothing else can be looked at
+	if r.badTemplates["Dir"] || r.badTemplates["Output"] { // without them nothing else can be checked
 		return nil, errors.Join(r.mistakes...)
 	}
 	dir, err := filepath.Abs(cmp.Or(p.Dir, "."))
@@ -115,7 +114,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", cmp.Or(o.Output, p.Output))
 	}
 	if slices.Contains(strings.Split(filepath.ToSlash(output), "/"), ".git") {
-		return nil, fmt.Errorf("Output: %q is in a folder of git's own: name another, like dist", cmp.Or(o.Output, p.Output))
+		return nil, fmt.Errorf("Output: %q is in a folder of git: name another, like dist", cmp.Or(o.Output, p.Output))
 	}
 	cache, err := cacheFolder(o.Cache)
 	if err != nil {
@@ -152,7 +151,7 @@ func workdir() string {
 	return wd
 }
 
-// look asks go and git, which know nothing of each other, at once.
+// query asks go and git at the same time.
 func (r *resolver) query(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -176,7 +175,7 @@ func (r *resolver) query(ctx context.Context) error {
 	return nil
 }
 
-// runners checks the Project's and spells their platforms as the plan does.
+// runners checks Project.Runners and normalizes their platforms.
 func (r *resolver) runners() {
 	for _, key := range slices.Sorted(maps.Keys(r.project.Runners)) {
 		field, label := fmt.Sprintf("Runners[%q]", key), r.project.Runners[key]
@@ -200,10 +199,10 @@ func (r *resolver) runners() {
 	}
 }
 
-// defaultEvidence is what is said of images if nobody says what.
+// defaultEvidence lists the documents that images get by default.
 var defaultEvidence = []string{evidence.KindSBOM, evidence.KindProvenance}
 
-// evidence settles what is said of the images, and who signs it.
+// evidence determines the documents about images, and who signs them.
 func (r *resolver) evidence() {
 	kinds := first(r.overrides.Evidence, r.project.Evidence, defaultEvidence)
 	field := r.listField("Evidence", r.overrides.Evidence)
@@ -215,10 +214,10 @@ func (r *resolver) evidence() {
 		if near := wording.Nearest(kind, evidence.Kinds); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is no kind of evidence: %s", kind, hint)
+		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is not a kind of evidence: %s", kind, hint)
 	}
 	for _, kind := range duplicates(kinds) {
-		r.mistake(field, "%q is there twice", kind)
+		r.mistake(field, "%q is named twice", kind)
 	}
 	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
 	r.plan.Sign = cmp.Or(r.overrides.Sign, r.project.Sign)
@@ -227,8 +226,8 @@ func (r *resolver) evidence() {
 	}
 }
 
-// builtBy names who builds, for provenance: the workflow, as far as a CI system
-// tells. It is what the machine says of itself, and no more than that.
+// builtBy names the builder for provenance: the workflow, if a CI system names one. This
+// is only what the machine claims.
 func builtBy(env func(string) string) string {
 	switch {
 	case env("GITHUB_ACTIONS") == "true" && env("GITHUB_WORKFLOW_REF") != "":
@@ -241,7 +240,7 @@ func builtBy(env func(string) string) string {
 	return "https://github.com/multimage/multimage/blob/main/README.md#some-machine"
 }
 
-// compression settles how layers are compressed.
+// compression determines how layers are compressed.
 func (r *resolver) compression() {
 	if c := r.project.Compression; c != "" && !slices.Contains(rootfs.Compressions, c) {
 		r.mistake("Compression", "%q is not a compression of layers: want %s", c, strings.Join(rootfs.Compressions, " or "))
@@ -249,18 +248,18 @@ func (r *resolver) compression() {
 	r.plan.Compression = r.project.Compression
 }
 
-// buildCache settles where the build cache is.
+// buildCache determines the repository of the build cache.
 func (r *resolver) buildCache() {
 	r.plan.BuildCache = r.repository("BuildCache", r.overrides.BuildCache, r.project.BuildCache, "ghcr.io/acme/cache")
 }
 
-// Ways of signing that don't name a key's file.
+// Values of Sign that aren't the file of a key.
 const (
 	signKeyless = "keyless"
 	signEnv     = "env://"
 )
 
-// keyFile reports whether sign names a file.
+// keyFile reports whether sign is the file of a key.
 func keyFile(sign string) bool {
 	return sign != "" && sign != signKeyless && !strings.HasPrefix(sign, signEnv)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/rootfs"
 )
 
-// absent is the error that a source isn't there.
+// absent is the error for a source that doesn't exist.
 type absent struct {
 	AbsentSource
 	dir string
@@ -25,8 +25,8 @@ func (a *absent) Error() string {
 	return fmt.Sprintf("%s: %q: no such file or folder in %s: correct it, or make it first", a.Field, a.Source, a.dir)
 }
 
-// source checks the source of a file that goes to path, and returns it relative to
-// the project.
+// source checks the source of a file with the path in the image, and returns it relative
+// to the project.
 func (r *resolver) source(field, source, path string) string {
 	at := source
 	if !filepath.IsAbs(at) {
@@ -34,7 +34,7 @@ func (r *resolver) source(field, source, path string) string {
 	}
 	rel, err := filepath.Rel(r.plan.Dir, at)
 	if err != nil || !filepath.IsLocal(rel) {
-		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
+		r.mistake(field, "%q is outside of the project: files have to be below %s", source, r.plan.Dir)
 		return source
 	}
 	ignore, err := r.plan.ignore(r.plan.Cache)
@@ -53,8 +53,8 @@ func (r *resolver) source(field, source, path string) string {
 		return source
 	}
 	defer root.Close()
-	list, several, err := ignore.Glob(root, rel)
-	if several {
+	list, isPattern, err := ignore.Glob(root, rel)
+	if isPattern {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
@@ -73,12 +73,12 @@ func (r *resolver) source(field, source, path string) string {
 	case errors.Is(err, fs.ErrNotExist):
 		r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
 	case err != nil:
-		r.mistake(field, "%q can't be read, or leaves the project through a link: copy what it leads to into %s: %w", source, r.plan.Dir, err)
+		r.mistake(field, "%q can't be read, or is a link to outside of the project: copy its target into %s: %w", source, r.plan.Dir, err)
 	}
 	return filepath.ToSlash(rel)
 }
 
-// allowAbsent moves mistakes to the plan if absent sources are all there is.
+// allowAbsent moves the mistakes to the plan if all of them are absent sources.
 func (r *resolver) allowAbsent() {
 	var list []AbsentSource
 	for _, err := range r.mistakes {
@@ -91,7 +91,7 @@ func (r *resolver) allowAbsent() {
 	r.plan.Absent, r.mistakes = list, nil
 }
 
-// hasSources is an error if a file that images are made of isn't there by now.
+// hasSources returns an error if sources that were absent still don't exist.
 func (p *Plan) hasSources() error {
 	if len(p.Absent) == 0 {
 		return nil
@@ -120,12 +120,12 @@ func (p *Plan) hasSources() error {
 	return errors.Join(missing...)
 }
 
-// dockerignore is the file that says what of the project goes into no image, as
-// Docker reads it (docs.docker.com, "Build context", .dockerignore files).
+// dockerignore is the file whose patterns exclude files from images, as in Docker
+// (docs.docker.com, "Build context", .dockerignore files).
 const dockerignore = ".dockerignore"
 
-// ignore is what Files leave out: what builds write, to Output or the cache, and
-// what .dockerignore excludes.
+// ignore returns what Files leave out: Output, the cache, and what .dockerignore
+// excludes.
 func (p *Plan) ignore(cache string) (rootfs.Ignore, error) {
 	output := p.Output
 	if rel, err := filepath.Rel(p.Dir, output); err == nil && filepath.IsLocal(rel) {
@@ -144,14 +144,14 @@ func (p *Plan) ignore(cache string) (rootfs.Ignore, error) {
 	case err != nil:
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
 	case !info.Mode().IsRegular() || info.Size() > 1<<20:
-		return g, fmt.Errorf("%s: not a file of at most a megabyte", dockerignore)
+		return g, fmt.Errorf("%s: is not a file of at most a megabyte", dockerignore)
 	}
 	text, err := root.ReadFile(dockerignore)
 	if err != nil {
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
 	}
-	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // it would exclude nothing, without a word
-		return g, fmt.Errorf("%s: is not UTF-8 text: save it as such", dockerignore)
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // it would silently exclude nothing
+		return g, fmt.Errorf("%s: is not UTF-8 text: save it as UTF-8", dockerignore)
 	}
 	if g.Patterns, err = ignorefile.ReadAll(bytes.NewReader(text)); err != nil {
 		return g, fmt.Errorf("%s: %w", dockerignore, err)
@@ -164,7 +164,7 @@ func (p *Plan) ignore(cache string) (rootfs.Ignore, error) {
 	return g, nil
 }
 
-// ignored names what Files leave out of the project in dir, for people.
+// ignored describes what Files leave out of the project in dir.
 func ignored(dir string, g rootfs.Ignore) []string {
 	list := []string{".git", ".multimage"}
 	for _, f := range g.Folders {

@@ -172,7 +172,7 @@ func TestDockerfileBaseRefused(t *testing.T) {
 		env, want                []string
 	}{
 		{"no repository", "FROM scratch\n", "images", []string{"MULTIMAGE_BASES="}, []string{"Bases: it is empty, and image hello, which is published, has the base dockerfile:bases/tools"}},
-		{"bad repository", "FROM scratch\n", "images", []string{"MULTIMAGE_BASES=bases"}, []string{`MULTIMAGE_BASES: "bases" is no repository`}},
+		{"bad repository", "FROM scratch\n", "images", []string{"MULTIMAGE_BASES=bases"}, []string{`MULTIMAGE_BASES: "bases" is not a repository`}},
 		{"no engine", "FROM scratch\nCOPY tool /a\n", "images", []string{"PATH=" + onlyGo(t), "CGO_ENABLED=0"}, []string{
 			"base dockerfile:bases/tools: it is not built yet", "docker is not installed", "Podman or Buildah; or run mage base:build where one is"}},
 		{"named engine", "FROM scratch\nCOPY tool /a\n", "base:build", []string{"PATH=" + onlyGo(t), "CGO_ENABLED=0", "MULTIMAGE_ENGINE=buildah"}, []string{
