@@ -92,7 +92,7 @@ func TestOpenRefuses(t *testing.T) {
 		{func(p *Plan) { p.Compiles[0].Folder = "" }, "plan: Compiles[0].Folder: "},
 		{func(p *Plan) { p.Compiles[0].Folder = "../../x" }, "plan: Compiles[0].Folder: "},
 		{func(p *Plan) { p.Compiles[1].Mains[0].Output = "/bin/server" }, "plan: Compiles[1].Mains[0].Output: "},
-		{func(p *Plan) { p.Compiles = p.Compiles[:1] }, `plan: ImagePlans[0].Platforms[1].Binaries[0].Binary: no one of Compiles makes "server" for linux/arm64`},
+		{func(p *Plan) { p.Compiles = p.Compiles[:1] }, `plan: ImagePlans[0].Platforms[1].Binaries[0].Binary: no element of Compiles makes "server" for linux/arm64`},
 		{func(p *Plan) { p.ImagePlans[0].Platforms[0].Base = "" }, "plan: ImagePlans[0].Platforms[0].Base: "},
 	} {
 		p := plan(t, dir, Project{}, Overrides{}).Plan

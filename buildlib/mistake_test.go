@@ -205,7 +205,7 @@ Images[0].Labels["c"]: template "{{.Nope}}": 1:2: executing "" at <.Nope>: can't
 			i.Files = []File{{Source: "none.txt", Path: "/a"}, {Source: "../secret", Path: "/b"}, {Source: "go.mod"}, {Path: "var/x"}, {Source: "go.mod", Path: "/c", Mode: os.ModeSymlink | 0o777}, {Path: "/d", UID: -1}}
 		}),
 			want: `Images[0].Files[0].Source: "none.txt": no such file or folder in DIR: correct it, or make it first
-Images[0].Files[1].Source: "../secret" is outside of the project: files have to be below DIR
+Images[0].Files[1].Source: "../secret" leaves the project: files come from below DIR
 Images[0].Files[2].Path: "": want an absolute path in the image, without ..
 Images[0].Files[3].Path: "var/x": want an absolute path in the image, without ..
 Images[0].Files[4].Mode: 01000000777 has more than permission bits: want one like 0o644

@@ -11,10 +11,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Plan is a resolved Project: every default filled in, every name resolved, every
-// template rendered. It is data that describes everything that will happen: print
-// it, keep it as JSON, or have a Builder carry it out. Dir, Output, Cache, Go and a
-// benchmark's Baseline name folders and files of this machine.
+// Plan is a resolved Project: every default is filled in, every name resolved, every
+// template rendered. It is data that describes everything that will happen: print it,
+// keep it as JSON, or have a Builder carry it out. Dir, Output, Cache, Go and the
+// benchmark's Baseline have paths of this machine.
 type Plan struct {
 	Dir      string    `json:"dir,omitempty"`    // the module's folder, absolute
 	Output   string    `json:"output,omitempty"` // where results go, absolute
@@ -25,11 +25,11 @@ type Plan struct {
 	Epoch    time.Time `json:"epoch"`              // the time that goes into images
 	Checkout Checkout  `json:"checkout,omitzero"`
 	Go       Toolchain `json:"go"`
-	// Unversioned is set if there is no git and no version was given, so
-	// that Version is "dev" and Manifest pushes nowhere.
+	// Unversioned is set if there is no git and no version was given. Version is then
+	// "dev", and Manifest publishes nothing.
 	Unversioned bool `json:"unversioned,omitempty"`
-	// AllowDirty is set if all tags are published from a Dirty checkout, even those
-	// that don't say so.
+	// AllowDirty is set if a Dirty checkout is published under all tags, even those that
+	// don't say so.
 	AllowDirty bool `json:"allowDirty,omitempty"`
 	// Insecure are the registries that may speak plain HTTP.
 	Insecure []string `json:"insecure,omitempty"`
@@ -37,8 +37,7 @@ type Plan struct {
 	Compression string `json:"compression,omitempty"`
 	// BuildCache is the repository of the Go build cache; empty without one.
 	BuildCache string `json:"buildCache,omitempty"`
-	// Bases is the repository of bases from Dockerfiles; empty: they are kept in
-	// Output.
+	// Bases is the repository of bases from Dockerfiles. Empty: they are kept in Output.
 	Bases       string           `json:"bases,omitempty"`
 	Dockerfiles []DockerfilePlan `json:"dockerfiles,omitempty"`
 	Compiles    []Compile        `json:"compiles"`
@@ -50,36 +49,36 @@ type Plan struct {
 	Sign     string   `json:"sign,omitempty"`
 	// Smoke is as the Project's.
 	Smoke SmokeTests `json:"smoke,omitzero"`
-	// Render are the files to be made of what is published.
+	// Render are the files to render for the published images.
 	Render []Rendering `json:"render,omitempty"`
 	// BenchPlan is what package bench measures.
 	BenchPlan BenchPlan `json:"bench,omitzero"`
-	// Runners are the labels of CI runners by platform, where the Project sets one.
+	// Runners are the Project's labels of CI runners, by platform.
 	Runners map[Platform]string `json:"runners,omitempty"`
-	// Ignored is what Files leave out, anywhere in the project.
+	// Ignored describes what Files leave out, anywhere in the project.
 	Ignored []string `json:"ignored,omitempty"`
-	// Skipped are the binaries and images for which Overrides leave no platform.
+	// Skipped are the binaries and images that have no platform left because of Overrides.
 	Skipped []string `json:"skipped,omitempty"`
 	// Warnings are for the user to read.
 	Warnings []string `json:"warnings,omitempty"`
 	// Absent are the Sources of Files that don't exist yet.
 	Absent []AbsentSource `json:"absent,omitempty"`
-	// Limits are how Overrides limit the plan.
+	// Limits says how Overrides limit the plan.
 	Limits Limits `json:"limits,omitzero"`
 }
 
-// Limits say how Overrides limit a plan. The zero value is no limit.
+// Limits says how Overrides limit a plan. The zero value is no limit.
 type Limits struct {
-	// Platforms is set if there may be fewer platforms than the Project's.
+	// Platforms is set if some of the Project's platforms may be left out.
 	Platforms bool `json:"platforms,omitempty"`
-	// Images are the names of the only images. Nil: all.
+	// Images are the names of the images that are made. Nil: all.
 	Images []string `json:"images,omitempty"`
 }
 
-// Checkout is the state of the repository when the plan was made. A stage that finds
-// another state publishes nothing. The zero value is no repository.
+// Checkout is the state of the repository when the plan was made. If it has changed,
+// nothing is published. The zero value is no repository.
 type Checkout struct {
-	Folder  string   `json:"folder,omitempty"`  // the top one, absolute
+	Folder  string   `json:"folder,omitempty"`  // the repository's top folder, absolute
 	Branch  string   `json:"branch,omitempty"`  // empty if HEAD is detached
 	Changed []string `json:"changed,omitempty"` // the tracked files that differ from HEAD, relative to Folder
 }
@@ -97,21 +96,20 @@ type Toolchain struct {
 	ModCache   string `json:"modCache,omitempty"`  // GOMODCACHE
 }
 
-// Compile is one call of go build: main packages for one platform that are built
-// alike and whose executables have different names.
+// Compile is one call of go build: main packages for one platform with the same settings
+// and different executable names.
 type Compile struct {
 	Platform Platform `json:"platform"`
-	Env      []string `json:"env"`  // over the environment's own
-	Args     []string `json:"args"` // of go build, but -o and the packages
+	Env      []string `json:"env"`  // added to the environment
+	Args     []string `json:"args"` // of go build, without -o and the packages
 	Mains    []Main   `json:"mains"`
-	// Module is the folder of the Go module, relative to Plan.Dir, where that
-	// lies in another one. Empty: Plan.Dir.
+	// Module is the folder of the Go module, relative to Plan.Dir. Empty: Plan.Dir.
 	Module string `json:"module,omitempty"`
 
-	// Folder is where go builds to, below a folder that is kept.
+	// Folder is the folder of the executables, relative to one that runs share.
 	Folder string `json:"folder"`
-	// PackageFlags are those of Args that change compiled packages, before their
-	// templates are executed.
+	// PackageFlags are the Args that change compiled packages, before templates are
+	// executed.
 	PackageFlags string `json:"packageFlags"`
 }
 
@@ -123,20 +121,20 @@ type Main struct {
 	File    string `json:"file"`    // the name that go gives it
 }
 
-// ImagePlan is one image to be: an index with an image per platform.
+// ImagePlan plans one image: an index with an image per platform.
 type ImagePlan struct {
 	Name string `json:"name"`
-	// Repositories are the registries' names for it; none without registries.
+	// Repositories are the full names of its repositories; none without registries.
 	Repositories []string          `json:"repositories,omitempty"`
 	Tags         []string          `json:"tags,omitempty"`      // of the index
 	EmptyTags    []string          `json:"emptyTags,omitempty"` // the templates that rendered empty
 	Annotations  map[string]string `json:"annotations"`         // of the index
 	Platforms    []PlatformPlan    `json:"platforms"`
-	// Build is as RecordGo's.
+	// Build is the same as in RecordGo.
 	Build string `json:"build"`
 }
 
-// allTags are those of the index and of the platforms' images.
+// allTags are the tags of the index and of the platforms' images.
 func (ip *ImagePlan) allTags() []string {
 	all := slices.Clone(ip.Tags)
 	for _, pp := range ip.Platforms {
@@ -145,14 +143,14 @@ func (ip *ImagePlan) allTags() []string {
 	return all
 }
 
-// PlatformPlan is an image's share for one platform.
+// PlatformPlan plans an image for one platform.
 type PlatformPlan struct {
 	Platform Platform       `json:"platform"`
-	Tags     []string       `json:"tags,omitempty"` // those that lead to this image, and not to the index
+	Tags     []string       `json:"tags,omitempty"` // those that point to this image instead of the index
 	Base     string         `json:"base"`           // a reference, oci:PATH, dockerfile:PATH or scratch
 	Binaries []PlacedBinary `json:"binaries"`
-	// Packages are as the Image's; Lock is what multimage.lock chose for them,
-	// nil: nothing.
+	// Packages are the Image's; Lock is what multimage.lock has for them, which may be
+	// nil.
 	Packages      []string     `json:"packages,omitempty"`
 	IgnoreScripts []string     `json:"ignoreScripts,omitempty"`
 	Lock          *PackageLock `json:"lock,omitempty"`
@@ -162,9 +160,8 @@ type PlatformPlan struct {
 	TZData        bool         `json:"tzData,omitempty"`
 	// Config is what the image sets in its configuration (OCI image spec,
 	// config.md), except for the user, which depends on the base's accounts. Env,
-	// ports, volumes and labels are joined to the base's. Other fields that are zero
-	// are the base's; Entrypoint and Cmd are only if BaseEntrypoint and BaseCmd say
-	// so.
+	// ports, volumes and labels are added to the base's. Other zero fields keep the
+	// base's values, Entrypoint and Cmd only with BaseEntrypoint and BaseCmd.
 	Config         v1.Config         `json:"config"`
 	BaseEntrypoint bool              `json:"baseEntrypoint,omitempty"`
 	BaseCmd        bool              `json:"baseCmd,omitempty"`
@@ -173,26 +170,26 @@ type PlatformPlan struct {
 	Annotations    map[string]string `json:"annotations"`             // of the manifest
 }
 
-// Rendering is a file to be made of what is published.
+// Rendering is a file to render for the published images.
 type Rendering struct {
 	Template string `json:"template"` // as the Project's Render names it
-	Text     string `json:"text"`     // what is in it
-	Output   string `json:"output"`   // the file to be made, absolute
-	Facts    Facts  `json:"facts"`    // those of Tags
+	Text     string `json:"text"`     // of the template
+	Output   string `json:"output"`   // the file to write, absolute
+	Facts    Facts  `json:"facts"`    // as for Tags
 }
 
 // PlacedBinary is a binary and its path in an image.
 type PlacedBinary struct {
 	Binary string `json:"binary"`
 	Path   string `json:"path"`
-	// Mode, UID, GID and Capabilities are as a Binary's.
+	// Mode, UID, GID and Capabilities are the Binary's.
 	Mode         fs.FileMode `json:"mode,omitempty"`
 	UID          int         `json:"uid,omitempty"`
 	GID          int         `json:"gid,omitempty"`
 	Capabilities []string    `json:"capabilities,omitempty"`
 }
 
-// on is a binary or an image, by its name, for one platform.
+// on is the name of a binary or an image, and one of its platforms.
 type on struct {
 	name     string
 	platform Platform
@@ -200,23 +197,23 @@ type on struct {
 
 func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform) }
 
-// scratch is the base that is none.
+// scratch as a base means none.
 const scratch = "scratch"
 
-// fromDockerfile begins a base that is built from a Dockerfile.
+// fromDockerfile is the prefix of a base that is built from a Dockerfile.
 const fromDockerfile = "dockerfile:"
 
 // DockerfilePlan is a base that is built from a Dockerfile.
 type DockerfilePlan struct {
-	Base string `json:"base"` // as PlatformPlans have it
-	// Platforms are all that the Project wants it for, also those that Overrides
-	// leave out: machines that build for some of them share one base.
+	Base string `json:"base"` // as in PlatformPlan
+	// Platforms are all that the Project wants it for, including those that Overrides
+	// leave out: machines that build for different platforms share one base.
 	Platforms []Platform `json:"platforms"`
 }
 
-// AbsentSource is a File's Source that didn't exist when the Plan was made. A step of
-// the project may have yet to make it, and machines that only run Matrix or Merge
-// never do. So it is an error only in the stages that read it, or if the Project has
+// AbsentSource is the Source of a File that didn't exist when the Plan was made. Another
+// step of the project may still create it, and machines that only run Matrix or Merge
+// never have it. So it is an error only in stages that read it, or if the Project has
 // other mistakes.
 type AbsentSource struct {
 	Field  string `json:"field"`  // of the Project
@@ -232,7 +229,7 @@ func packagesOf(mains []Main) string {
 	return strings.Join(paths, " ")
 }
 
-// compilesFor keeps of the calls what is needed.
+// compilesFor returns the calls with only the mains that are needed.
 func compilesFor(calls []Compile, needed map[on]bool) []Compile {
 	var kept []Compile
 	for _, c := range calls {
@@ -256,8 +253,8 @@ func (p *Plan) layout(image string) string {
 
 // BenchPlan is what package bench measures.
 type BenchPlan struct {
-	// Host is the host's own platform, or those of its variants that the project is
-	// built for, to compare the others with.
+	// Host is the host's platform, or those of its variants that the project is built
+	// for. The others are compared with it.
 	Host []BenchPlatform
 	// Platforms are the others, in plan order.
 	Platforms []BenchPlatform
@@ -272,8 +269,8 @@ type BenchPlan struct {
 // BenchPlatform is what is built for a platform.
 type BenchPlatform struct {
 	Platform string
-	// Reference is set if the project isn't built for this platform: it is the
-	// host's, only to compare with.
+	// Reference is set if the project isn't built for this platform, which is the host's
+	// and only a reference.
 	Reference bool
 	Compiles  []Compile
 }

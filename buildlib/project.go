@@ -23,18 +23,18 @@ type Project struct {
 	Dir string
 	// Output is the folder for all results, relative to Dir. Zero: dist.
 	Output string
-	// Version names what is built. Zero: the highest version among HEAD's tags
-	// that match TagPattern; else that of the nearest ancestor with one, as git
-	// describe writes it, else the commit's hash; with -dirty if tracked files
-	// are changed. "dev", which Manifest pushes nowhere, without git.
+	// Version is the version that is built. Zero: the highest version among HEAD's
+	// tags that match TagPattern; else the nearest ancestor's, in the form of git
+	// describe; else the commit's hash. It ends in -dirty if tracked files are
+	// changed. Without git it is "dev", which Manifest doesn't publish.
 	Version string
-	// TagPattern is the pattern (path.Match) for tags that are versions. What it has
-	// before the version isn't part of the version (release- of release-v*). If the
-	// module is a subfolder of its repository, tags begin with PATH/, as Go's own
-	// do. Tags that aren't semantic versions don't count. Zero: v*.
+	// TagPattern is the pattern (path.Match) of tags that are versions. A prefix, like
+	// release- in release-v*, isn't part of the version. If the module is in a
+	// subfolder of its repository, its tags begin with PATH/, as for the go command.
+	// Tags that aren't semantic versions are ignored. Zero: v*.
 	TagPattern string
 	// Tags are the tags of every image that sets none. A tag that renders
-	// empty is dropped; Manifest refuses an image that has no other. From a
+	// empty is dropped; Manifest refuses an image without any other. From a
 	// checkout with uncommitted changes, Manifest publishes only tags that say so,
 	// like {{.Version}}, which ends in -dirty. Zero: {{.Version}}.
 	Tags []string
@@ -44,16 +44,16 @@ type Project struct {
 	// Insecure are the registries (HOST or HOST:PORT) that may speak plain
 	// HTTP. Those on the loopback interface always may.
 	Insecure []string
-	// Compression is that of the layers that are made: gzip, which everything reads,
-	// or zstd, which is smaller and quicker. The base's stay as they are. Zero: gzip.
+	// Compression is the compression of new layers: gzip, which everything reads, or
+	// zstd, which is smaller and faster. The base's layers aren't changed. Zero: gzip.
 	Compression string
 	// BuildCache is a repository, like ghcr.io/acme/cache, that shares compiled
 	// packages between machines. Every build reads it; only builds with
 	// Options.WriteBuildCache write to it. Zero, or off: none.
 	BuildCache string
-	// Bases is a repository, like ghcr.io/acme/bases, that keeps the bases that are
-	// built from Dockerfiles, so that each is built once. Zero: images that are
-	// published can't have such bases. off: each machine keeps its own in Output.
+	// Bases is a repository, like ghcr.io/acme/bases, for bases that are built from
+	// Dockerfiles, so that each is built only once. Zero: published images can't have
+	// such bases. off: each machine keeps its own in Output.
 	Bases string
 	// Platforms are what to build for, as OS/ARCH[/VARIANT]. Zero:
 	// linux/amd64, linux/arm64.
@@ -67,19 +67,19 @@ type Project struct {
 	Go GoBuild
 	// Labels are added to every image's own.
 	Labels map[string]string
-	// Runners are the labels of CI runners by platform, for Builder.Matrix. Those of
-	// platforms that aren't built are ignored. Zero: ubuntu-latest.
+	// Runners are the labels of CI runners by platform, for Builder.Matrix. Platforms
+	// that aren't built are ignored. Zero: ubuntu-latest.
 	Runners map[string]string
-	// Evidence lists the documents about images that are attached to them: sbom
-	// (SPDX 2.3), cyclonedx (1.6), provenance (SLSA v1). Zero: sbom, provenance.
-	// Empty: none.
+	// Evidence lists the documents that are attached to images: sbom (SPDX 2.3),
+	// cyclonedx (1.6), provenance (SLSA v1). Zero: sbom, provenance. Empty: none.
 	Evidence []string
 	// Sign says how images and their evidence are signed: with a private key
-	// (PKCS#8, ECDSA P-256 or Ed25519) in a file, relative to Dir; with one in a
-	// variable, env://NAME; or keyless, by the program cosign. Zero: not at all.
+	// (PKCS#8, ECDSA P-256 or Ed25519) in a file, relative to Dir; with a key in an
+	// environment variable, env://NAME; or keyless, by the program cosign. Zero: not
+	// at all.
 	Sign string
-	// Render are files that Manifest and Merge write once all tags are published, with
-	// the digests that deployments need.
+	// Render are files that Manifest and Merge write after all tags are published, with
+	// the digests for deployments.
 	Render []Render
 	// Smoke says how images' Smoke is run.
 	Smoke SmokeTests
@@ -90,14 +90,14 @@ type Project struct {
 // Render is a file made of a template over the published images.
 type Render struct {
 	// Template is a file with a template (package text/template), relative to Dir. In
-	// it (image "NAME") is a [Published] image; beside it there are the functions and
-	// the [Facts] of Tags.
+	// it (image "NAME") is a [Published] image. It also has the functions and [Facts]
+	// of Tags.
 	Template string
 	// Output is the file to write, relative to Dir, in Output: dist/values.yaml.
 	Output string
 }
 
-// GoBuild is how the go command builds. A field that a Binary sets replaces the
+// GoBuild has settings of the go command. A field that a Binary sets replaces the
 // Project's.
 type GoBuild struct {
 	// Tags are build tags, as of go build -tags.
@@ -118,7 +118,7 @@ type GoBuild struct {
 // {{if eq .Arch "arm64"}}aarch64-linux-gnu-gcc{{else}}gcc{{end}}. What else cgo
 // reads (CGO_CFLAGS, CGO_LDFLAGS, PKG_CONFIG, ...) goes into Env.
 type CGO struct {
-	// CC compiles C. Where it is or renders empty, or off, cgo is off.
+	// CC compiles C. If it is off, or renders empty, cgo is off.
 	CC string
 	// CXX compiles C++. Zero: the go command's default, which is the host's.
 	CXX string
@@ -126,9 +126,8 @@ type CGO struct {
 
 // Binary is one main package.
 type Binary struct {
-	// Name is the name of the executable. Two binaries may share one if they are
-	// for different platforms. Zero: the go command's default, the last element of
-	// the import path.
+	// Name is the name of the executable. Binaries for different platforms may have the
+	// same name. Zero: the go command's default, the last element of the import path.
 	Name string
 	// Package is the main package: a path like ./cmd/NAME, which may lead into
 	// another module below Dir, or an import path. Zero: ./cmd/NAME.
@@ -143,8 +142,8 @@ type Binary struct {
 	Mode fs.FileMode
 	// UID and GID are its owner in images. Zero: root.
 	UID, GID int
-	// Capabilities are those that the executable has in images, though its
-	// user is not root: cap_net_bind_service=ep, as setcap takes it.
+	// Capabilities are the executable's in images, for users other than root, in the
+	// syntax of setcap: cap_net_bind_service=ep.
 	Capabilities []string
 }
 
@@ -155,7 +154,7 @@ type Image struct {
 	// Repository is the repository's name below each registry. Zero: Name.
 	Repository string
 	// Aliases are further repositories for the same index: names below each
-	// registry, or full ones like docker.io/acme/router, which are left out if
+	// registry, or full names like docker.io/acme/router, which are left out if
 	// Overrides.Registries is set.
 	Aliases []string
 	// Base is the base image: scratch; a registry reference (tag or digest);
@@ -171,43 +170,43 @@ type Image struct {
 	// IgnoreScripts are the names of packages whose maintainer scripts may be
 	// skipped, even if they would change something.
 	IgnoreScripts []string
-	// Binaries are the names of the binaries in it. Zero: the one named as
-	// the image. Empty: none.
+	// Binaries are the names of the binaries in the image. Zero: the image's Name.
+	// Empty: none.
 	Binaries []string
 	// BinDir is the folder that binaries go to. Zero: /usr/local/bin, or C:\app.
 	BinDir string
-	// WorkDir is the working directory. If the base lacks it, it is made and
-	// belongs to User. Zero: the base's.
+	// WorkDir is the working directory. If the base lacks it, it is created and
+	// owned by User. Zero: the base's.
 	WorkDir string
-	// Platforms are what the image is made for: linux, and windows with a Base for
-	// it. Zero: the Project's, those for linux.
+	// Platforms are the image's: for linux, or for windows with a Base for it.
+	// Zero: the Project's for linux.
 	Platforms []string
 	// Registries replace the Project's; Tags too.
 	Registries []string
 	Tags       []string
 	// PlatformTags are tags that point to the image for one platform instead of the
 	// index, like {{.Version}}-{{.Arch}}{{.Variant}}. With empty Tags they are the
-	// only ones, for services that accept no index. If Overrides.Tags is set, it
-	// replaces them if they are the only ones; otherwise they are left out.
+	// only tags, for services that don't accept an index. Overrides.Tags replaces
+	// them if they are the only tags; otherwise it leaves them out.
 	PlatformTags []string
 	// User is the user that the entrypoint runs as.
 	User User
 	// Entrypoint is the command. Zero: the first binary.
 	Entrypoint []string
-	// Cmd is the default arguments. Zero: none, because the base's are for another
+	// Cmd are the default arguments. Zero: none, because the base's are for another
 	// program.
 	Cmd []string
 	// BaseCommand takes Entrypoint and Cmd from the base where they aren't set:
 	// both, or the base's Entrypoint with this Cmd. An image without binaries does so
 	// anyway.
 	BaseCommand bool
-	// Env are environment variables, as KEY=VALUE, joined to the base's.
+	// Env are environment variables, as KEY=VALUE, added to the base's.
 	Env []string
 	// Ports are the ports that the image exposes, as PORT[-PORT][/PROTOCOL],
-	// joined to the base's.
+	// added to the base's.
 	Ports []string
-	// Volumes are the paths of volumes, joined to the base's. Folders that the base
-	// lacks are made, as WorkDir is.
+	// Volumes are the paths of volumes, added to the base's. Folders that the base
+	// lacks are created, as WorkDir is.
 	Volumes []string
 	// StopSignal is the signal that asks the container to stop, like
 	// SIGQUIT or 3. Zero: the base's.
@@ -216,7 +215,7 @@ type Image struct {
 	// in a Dockerfile. Zero: the base's.
 	Healthcheck Healthcheck
 	// Labels are labels of this image; they replace the Project's and the base's of
-	// the same name. One that is or renders empty removes the label.
+	// the same name. An empty value removes the label.
 	Labels map[string]string
 	// Files are copied into it.
 	Files []File
@@ -224,19 +223,19 @@ type Image struct {
 	// time zones. An image from scratch always has both.
 	CACerts bool
 	TZData  bool
-	// Smoke is a test of the image before its tags move: on each platform its
+	// Smoke is a test of the image before its tags move: on each platform the
 	// entrypoint is run with these arguments, without a network, and has to exit with
-	// 0. Zero: none. Empty: the entrypoint alone.
+	// 0. Zero: no test. Empty: no arguments.
 	Smoke []string
 }
 
 // SmokeTests say how the tests of images (Image.Smoke) are run.
 type SmokeTests struct {
-	// Timeout is what a program may take. Zero: a minute.
+	// Timeout is the time limit for a program. Zero: a minute.
 	Timeout time.Duration
-	// Unrunnable says what happens on a platform whose programs don't run here: with
-	// skip, there is a warning, and with fail, an error. With fail, Merge also refuses
-	// images that weren't tested where they were pushed. Zero: skip.
+	// Unrunnable says what happens on platforms whose programs don't run here: skip is
+	// a warning, fail an error. With fail, Merge also refuses images that weren't
+	// tested where they were pushed. Zero: skip.
 	Unrunnable string
 }
 
@@ -246,7 +245,7 @@ type Healthcheck struct {
 	// Test is "CMD" and a program with its arguments, "CMD-SHELL" and one
 	// command for the image's shell, or "NONE". Zero: the base's. Empty: none.
 	Test []string
-	// Interval is the time between two checks, and Timeout what one may take.
+	// Interval is the time between two checks, and Timeout the time limit for one.
 	Interval, Timeout time.Duration
 	// StartPeriod is the time after the start in which failures don't count, and
 	// StartInterval the time between two checks during it.
@@ -255,15 +254,14 @@ type Healthcheck struct {
 	Retries int
 }
 
-// User is a user of the image. The zero value is the base's own, and
-// 65532:65532 (nonroot) on scratch. On Windows, root is ContainerAdministrator, any
-// other is ContainerUser, and so is the base's where it names none.
+// User is a user of the image. The zero value is the base's user, and 65532:65532
+// (nonroot) on scratch. On Windows, root is ContainerAdministrator and any other name is
+// ContainerUser, which is also the default if the base names none.
 type User struct {
-	// Name is a user of the base, used as it is, or a new one to be added to the
-	// base's accounts.
+	// Name is a user of the base, or a new one that is added to the base's accounts.
 	Name string `json:"name,omitempty"`
-	// UID and GID are the new user's numbers. Zero UID: the first that is free, from
-	// 1000 up. Zero GID: the group of that name, else the UID.
+	// UID and GID are the new user's. Zero UID: the first free one from 1000 up. Zero
+	// GID: that of the group with the user's name, else the UID.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
 	// Home is the home folder. Zero: /home/NAME.
@@ -272,12 +270,12 @@ type User struct {
 
 // File is a file or folder of the project to put into an image.
 type File struct {
-	// Source is the file or folder, relative to the Project's Dir; a folder
-	// is copied with all below it. A pattern (path.Match), like conf/*.yaml, is
-	// copied as each that matches would be. Empty: Path is a folder to make.
+	// Source is the file or folder, relative to the Project's Dir; a folder is copied
+	// with everything below it. A pattern (path.Match), like conf/*.yaml, copies each
+	// match. Empty: Path is a folder to create.
 	Source string `json:"source,omitempty"`
-	// Path is where it goes in the image, absolute. With a slash at its end
-	// it is the folder that a file, or the files of a pattern, go into.
+	// Path is the absolute path in the image. With a slash at its end it is the folder
+	// that a file, or the files of a pattern, go into.
 	Path string `json:"path"`
 	// Mode is the permissions of the copies. Zero: 0755 for folders and executables,
 	// 0644 for other files.
@@ -285,19 +283,18 @@ type File struct {
 	// UID and GID are the owner. Zero: root.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
-	// Capabilities are as a Binary's, of each file that is copied.
+	// Capabilities are those of each copied file, as a Binary's.
 	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // Bench says what package bench measures, and when it fails.
 type Bench struct {
-	// Platforms to measure, besides the host's own. Zero: the Project's.
+	// Platforms to measure besides the host's. Zero: the Project's.
 	Platforms []string
 	// Binaries to measure, by name. Zero: all.
 	Binaries []string
-	// Runs is how often each build is measured. Zero: a first run decides, within
-	// Budget: 6 times, enough for a confidence interval, or 10 for a build that takes
-	// seconds.
+	// Runs is how often each build is measured. Zero: within Budget 6 times, enough for a
+	// confidence interval, or 10 times if the first run takes only seconds.
 	Runs int
 	// Budget limits the time of all measurements. Zero: 30 minutes, or unlimited if
 	// Runs is set.
@@ -305,23 +302,23 @@ type Bench struct {
 	// Baseline is an earlier bench.json or bench.txt to compare with,
 	// relative to Dir. Zero: none.
 	Baseline string
-	// Tolerance is how many percent worse than the Baseline time or memory may be
-	// before that is an error. Zero: any.
+	// Tolerance is by how many percent time or memory may exceed the Baseline's before
+	// that is an error. Zero: any.
 	Tolerance float64
 }
 
-// Overrides are what one run changes in a Project, as the environment
-// variables MULTIMAGE_* do. The zero value changes nothing.
+// Overrides change a Project for one run, as the environment variables MULTIMAGE_*
+// do. The zero value changes nothing.
 type Overrides struct {
 	// Platforms replace the Project's and limit those of binaries and images.
-	// Binaries and images that have none left are skipped.
+	// Binaries and images without any platform left are skipped.
 	Platforms []string
-	// Registries replace the Project's and the images', and Aliases that are whole
+	// Registries replace the Project's and the images', and Aliases that are full
 	// names. Empty but not nil: none.
 	Registries []string
 	// Tags replace the Project's and the images', and PlatformTags.
 	Tags []string
-	// Images are the names of the only images to make.
+	// Images are the names of the images to make. Nil: all.
 	Images []string
 	// Evidence replaces the Project's. Empty but not nil: none.
 	Evidence []string
@@ -335,7 +332,7 @@ type Overrides struct {
 	// changes under tags that don't say so.
 	AllowDirty bool
 	// Epoch is the time that goes into images. Zero: SOURCE_DATE_EPOCH, else the
-	// commit's.
+	// commit's time.
 	Epoch time.Time
 	// Version and Output replace the Project's.
 	Version string

@@ -24,22 +24,21 @@ type ImageResult struct {
 	Version  string  `json:"version"`
 	Revision string  `json:"revision"` // empty without git
 	Digest   v1.Hash `json:"digest"`   // of the index
-	// Tags are those of the index, in the layout and in each repository, except for
+	// Tags are the tags of the index, in the layout and in each repository, without
 	// those that aren't published from a checkout with uncommitted changes.
 	Tags []string `json:"tags"`
-	// Refs are where Manifest or Merge published it; if only the platforms' images have
-	// tags, theirs. None without registries.
+	// Refs are where Manifest or Merge published it: the index, or the platforms' images
+	// if only these have tags. None without registries.
 	Refs      []Ref            `json:"refs"`
 	Platforms []PlatformResult `json:"platforms"`
 
-	// Layout is the folder of its OCI layout, absolute. Merge makes none.
+	// Layout is the folder of its OCI layout, absolute. Merge writes none.
 	Layout string `json:"-"`
-	// Published is the outcome for each of its repositories, once publishing was
-	// tried.
+	// Published is the outcome for each repository that it was to be published to.
 	Published []Publication `json:"-"`
 }
 
-// allTags are those to be published, of the index and of its images.
+// allTags are the tags of the index and of the platforms' images.
 func (r *ImageResult) allTags() []string {
 	all := slices.Clone(r.Tags)
 	for _, p := range r.Platforms {
@@ -53,7 +52,7 @@ func (r *ImageResult) allTags() []string {
 type Publication struct {
 	Repository string
 	Written    []string // now point to the index, and were read back
-	Current    []string // pointed to it already
+	Current    []string // already pointed to it
 	Failed     []string // don't point to it, as far as is known
 	Err        error    // why; nil: none failed
 	// NotAttached names the evidence that the repository refused.
@@ -69,7 +68,7 @@ type Ref struct {
 // String is the reference that pulls exactly this image: REPOSITORY@DIGEST.
 func (r Ref) String() string { return r.Repository + "@" + r.Digest.String() }
 
-// PlatformResult is an image's share for one platform.
+// PlatformResult is an image for one platform.
 type PlatformResult struct {
 	Platform Platform `json:"platform"`
 	Digest   v1.Hash  `json:"digest"` // of the manifest
@@ -77,15 +76,15 @@ type PlatformResult struct {
 	// Tags are those that point to this manifest instead of the index.
 	Tags []string `json:"tags,omitempty"`
 
-	Elapsed time.Duration `json:"-"` // assembling it; its binaries are compiled with others' of the platform
+	Elapsed time.Duration `json:"-"` // for assembling it; binaries of all images are compiled together
 }
 
 // LoadResult is an image that was loaded into an engine.
 type LoadResult struct {
 	Name     string
 	Engine   string   // docker, podman, or as Options.Engine names it
-	Platform Platform // the engine's, or the only one that Overrides leave
-	Refs     []string // the names it can be run by
-	Run      string   // the command that runs it; empty: a cluster does
+	Platform Platform // the engine's, or the only one in Overrides
+	Refs     []string // the names to run it by
+	Run      string   // the command that runs it; empty for a cluster
 	Note     string   // explains names that differ from those asked for; mostly empty
 }

@@ -34,7 +34,7 @@ func (r *resolver) source(field, source, path string) string {
 	}
 	rel, err := filepath.Rel(r.plan.Dir, at)
 	if err != nil || !filepath.IsLocal(rel) {
-		r.mistake(field, "%q is outside of the project: files have to be below %s", source, r.plan.Dir)
+		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
 		return source
 	}
 	ignore, err := r.plan.ignore(r.plan.Cache)
@@ -73,7 +73,7 @@ func (r *resolver) source(field, source, path string) string {
 	case errors.Is(err, fs.ErrNotExist):
 		r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
 	case err != nil:
-		r.mistake(field, "%q can't be read, or is a link to outside of the project: copy its target into %s: %w", source, r.plan.Dir, err)
+		r.mistake(field, "%q can't be read, or leaves the project through a link: copy its target into %s: %w", source, r.plan.Dir, err)
 	}
 	return filepath.ToSlash(rel)
 }
