@@ -3,10 +3,10 @@
 //
 //	go run github.com/multimage/multimage/buildlib/setup@latest
 //
-// The folder is a module of its own, so that the project's go.mod stays as it
-// is, but for mage. What the project has (main packages, Dockerfiles, .ko.yaml,
-// goreleaser's images) becomes its Project; what can't be carried over is a
-// comment there. Setup overwrites nothing.
+// The folder is a module of its own, so that mage is all that the project's go.mod
+// gets. The project's main packages, Dockerfiles, .ko.yaml and images of goreleaser
+// become its Project, with comments about what can't be carried over. Setup overwrites
+// nothing.
 package main
 
 import (
@@ -26,13 +26,13 @@ import (
 	"github.com/multimage/multimage/buildlib/setup/internal/adopt"
 )
 
-// magefile has the targets of package targets, each as a function: mage looks
-// for what a magefile imports in the project's own module.
+// magefile has a function for each target of package targets, because mage looks for
+// imported targets in the project's own module.
 //
 //go:embed magefile.txt
 var magefile string
 
-// packages matches a project.go whose images have packages, which have to be chosen.
+// packages matches a project.go whose images have packages, which need multimage.lock.
 var packages = regexp.MustCompile(`(?m)^\s+Packages:`)
 
 func main() {
@@ -54,19 +54,20 @@ func setup(ctx context.Context) error {
 	}
 	folder := filepath.Join(dir, "magefiles")
 	if entries, err := os.ReadDir(folder); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already, and nothing in it is changed: move it away, or write the files beside it by hand (README, \"By hand\")", folder)
+		return fmt.Errorf("%s already exists, and setup doesn't change it: move it away, or add the files by hand (README, \"By hand\")", folder)
 	}
 	project, err := adopt.Project(ctx, dir)
 	if err != nil {
 		return err
 	}
 	files := map[string]string{"go.mod": gomod(), "magefile.go": magefile, "project.go": string(project)}
-	work, err := goSays(ctx, dir, nil, "env", "GOWORK")
+	work, err := goCommand(ctx, dir, nil, "env", "GOWORK")
 	if err != nil {
 		return err
 	}
-	if work != "" && work != "off" {
-		// Else go would look for what magefiles import in the project's workspace.
+	inWorkspace := work != "" && work != "off"
+	if inWorkspace {
+		// Else go would use the project's workspace for magefiles.
 		files["go.work"] = "go " + goVersion + "\n\nuse .\n"
 	}
 	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -81,43 +82,44 @@ func setup(ctx context.Context) error {
 		}
 		fmt.Fprintln(os.Stderr, "wrote", filepath.Join("magefiles", name))
 	}
-	own := []string{"GOWORK=off", "GOFLAGS=-mod=mod"}
-	_, tidied := goSays(ctx, folder, own, "mod", "tidy")
+	env := []string{"GOWORK=off", "GOFLAGS=-mod=mod"}
+	_, tidyErr := goCommand(ctx, folder, env, "mod", "tidy")
 	mage := "github.com/magefile/mage"
-	if version, err := goSays(ctx, folder, own, "list", "-m", "-f={{.Version}}", mage); tidied == nil && err == nil {
+	if version, err := goCommand(ctx, folder, env, "list", "-m", "-f={{.Version}}", mage); tidyErr == nil && err == nil {
 		mage += "@" + version
 	}
-	if tidied == nil {
+	if tidyErr == nil {
 		fmt.Fprintln(os.Stderr, "wrote", filepath.Join("magefiles", "go.sum"))
 	} else {
-		fmt.Fprintf(os.Stderr, "magefiles/go.sum is yet to be made: %v\n", tidied)
+		fmt.Fprintf(os.Stderr, "magefiles/go.sum is yet to be made: %v\n", tidyErr)
 	}
 	fmt.Fprintln(os.Stderr, "\nRead magefiles/project.go: its comments say what isn't carried over. Then:")
-	if tidied != nil {
+	if tidyErr != nil {
 		fmt.Println("go -C magefiles mod tidy")
 	}
-	for _, command := range next(dir, work, mage, packages.Match(project)) {
+	for _, command := range next(dir, inWorkspace, mage, packages.Match(project)) {
 		fmt.Println(command)
 	}
 	return nil
 }
 
-// next are the commands that make the first images.
-func next(dir, work, mage string, locks bool) []string {
-	run := "go tool mage "
-	var commands []string
-	_, err := os.Stat(filepath.Join(dir, "vendor", "modules.txt"))
-	if _, none := os.Stat(filepath.Join(dir, "go.mod")); none != nil {
-		run = "go -C magefiles tool mage -w .. "
-		err = none // nothing to vendor
-	} else {
-		commands = append(commands, "go get -tool "+mage)
+// next returns the commands that make the first images.
+func next(dir string, inWorkspace bool, mage string, locks bool) []string {
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
+		return err == nil
 	}
-	switch {
-	case err == nil && work != "" && work != "off":
-		commands = append(commands, "go work vendor")
-	case err == nil:
-		commands = append(commands, "go mod vendor")
+	run := "go -C magefiles tool mage -w .. "
+	var commands []string
+	if exists("go.mod") {
+		run = "go tool mage "
+		commands = append(commands, "go get -tool "+mage)
+		switch vendored := exists("vendor/modules.txt"); {
+		case vendored && inWorkspace:
+			commands = append(commands, "go work vendor")
+		case vendored:
+			commands = append(commands, "go mod vendor")
+		}
 	}
 	if locks {
 		commands = append(commands, run+"lock")
@@ -125,10 +127,10 @@ func next(dir, work, mage string, locks bool) []string {
 	return append(commands, run+"images")
 }
 
-// goVersion is the least that multimage's modules ask for.
+// goVersion is the oldest version of Go that multimage's module allows.
 const goVersion = "1.26.0"
 
-// gomod is that of magefiles. It takes the version of multimage that setup is of.
+// gomod returns the go.mod of magefiles. It requires setup's own version of multimage.
 func gomod() string {
 	text := "module magefiles\n\ngo " + goVersion + "\n\ntool github.com/magefile/mage\n"
 	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") && !strings.Contains(info.Main.Version, "+dirty") {
@@ -146,15 +148,15 @@ func write(name, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// goSays runs the go command and returns what it prints.
-func goSays(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+// goCommand runs the go command and returns its output.
+func goCommand(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, said.String())
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }

@@ -11,16 +11,16 @@ import (
 // accounts are the users and groups that a Dockerfile adds.
 type accounts struct {
 	users  []account
-	groups map[string]int // 0: the number is not given
+	groups map[string]int // GID by name; 0 if none is given
 }
 
 type account struct {
 	buildlib.User
-	group string // its name or number; empty: its own
+	group string // its name or GID; empty: a group of its own
 }
 
-// userOptions are those of adduser (busybox's and Debian's), useradd, addgroup
-// and groupadd that have a value.
+// userOptions are the options with values of adduser (busybox's and Debian's), useradd,
+// addgroup and groupadd.
 var userOptions = map[string][]string{
 	"adduser":  {"h", "g", "s", "G", "u", "k", "home", "gecos", "shell", "ingroup", "uid", "gid", "firstuid", "lastuid", "conf", "comment"},
 	"useradd":  {"u", "g", "d", "s", "c", "G", "b", "K", "k", "p", "e", "f", "uid", "gid", "home-dir", "home", "shell", "comment", "groups", "base-dir", "key", "skel", "password"},
@@ -28,13 +28,14 @@ var userOptions = map[string][]string{
 	"groupadd": {"g", "gid", "K", "p"},
 }
 
-// command follows a command that adds an account, and reports whether it is one.
+// command executes a command that adds an account, and reports whether it is one.
 func (a *accounts) command(words []string) bool {
 	valued, ok := userOptions[words[0]]
 	if !ok {
 		return false
 	}
-	options, args := map[string]string{}, []string{}
+	options := map[string]string{}
+	var args []string
 	for n := 1; n < len(words); n++ {
 		word := words[n]
 		if !strings.HasPrefix(word, "-") || word == "-" {
@@ -68,7 +69,7 @@ func (a *accounts) command(words []string) bool {
 	name, _ := plain(args[0])
 	switch words[0] {
 	case "addgroup", "groupadd":
-		if len(args) == 1 { // else a user joins a group
+		if len(args) == 1 { // with two, a user joins a group
 			a.groups[name], _ = strconv.Atoi(first("g", "gid"))
 		}
 	default:
@@ -96,7 +97,7 @@ func (a *accounts) find(name string) (account, bool) {
 	return account{}, false
 }
 
-// uid is the number of a user: a number, or one that is known of a name.
+// uid returns the UID of a user, whose name may also be a UID, and whether it is known.
 func (a *accounts) uid(name string) (int, bool) {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n, true
@@ -108,7 +109,7 @@ func (a *accounts) uid(name string) (int, bool) {
 	return u.UID, ok && u.UID != 0
 }
 
-// gid is the number of a group, or of a user's own if none is named.
+// gid returns the GID of a group, by default of the user's, and whether it is known.
 func (a *accounts) gid(name, user string) (int, bool) {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n, true
@@ -123,7 +124,7 @@ func (a *accounts) gid(name, user string) (int, bool) {
 	if ok && u.group != "" && u.group != name {
 		return a.gid(u.group, "")
 	}
-	if name == "" || name == user { // as adduser numbers it
+	if name == "" || name == user { // adduser takes the UID
 		return a.uid(user)
 	}
 	return 0, false

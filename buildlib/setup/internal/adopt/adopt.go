@@ -1,12 +1,12 @@
-// Package adopt makes a buildlib.Project from what a project has: Dockerfiles,
-// .ko.yaml, goreleaser's configuration, main packages, a git remote. What it
-// can't carry over becomes a note, and that a comment.
+// Package adopt makes a buildlib.Project from a project's Dockerfiles, .ko.yaml,
+// configuration of goreleaser, main packages and git remote. Notes say what it can't
+// carry over; they become comments.
 //
-// Its files: project.go is what it makes, mains.go looks for main packages, text.go has
-// values that become templates; account.go reads users, follower.go follows a Dockerfile
-// through its stages, with run.go, copy.go and instruction.go for what they say, and
+// Its files: project.go has the result, mains.go finds main packages, text.go turns
+// values into templates; account.go knows users, follower.go follows a Dockerfile
+// through its stages, with run.go, copy.go and instruction.go for its instructions, and
 // dockerfile.go makes an image of it; yaml.go, ko.go and goreleaser.go read YAML;
-// source.go writes the Project as Go, and adopt.go looks for all of it.
+// source.go writes the Project as Go, and adopt.go calls all of them.
 package adopt
 
 import (
@@ -19,8 +19,7 @@ import (
 	"strings"
 )
 
-// Project returns the source of a file that sets targets.Project to what is
-// found in dir.
+// Project returns the source of a file that sets targets.Project for the project in dir.
 func Project(ctx context.Context, dir string) ([]byte, error) {
 	p := &project{dir: dir}
 	if err := p.findMains(ctx); err != nil {
@@ -55,7 +54,8 @@ func Project(ctx context.Context, dir string) ([]byte, error) {
 // isDockerfile matches Dockerfile, Dockerfile.alpine, api.Dockerfile, Containerfile.
 var isDockerfile = regexp.MustCompile(`(?i)^(?:[^.].*\.)?(?:dockerfile|containerfile)(?:[.-][a-z0-9_-]+)?$`)
 
-// dockerfiles are those of the project, with slashes, relative to it.
+// dockerfiles returns the paths of the project's Dockerfiles, with slashes, relative to
+// it.
 func (p *project) dockerfiles() ([]string, error) {
 	var found []string
 	err := p.walk(func(rel string, d fs.DirEntry) {
@@ -72,7 +72,7 @@ func (p *project) dockerfiles() ([]string, error) {
 	return found, err
 }
 
-// finish leaves out what the defaults say.
+// finish removes what is the default.
 func (p *project) finish() {
 	for _, i := range p.images {
 		if len(i.Binaries) == 1 && i.Binaries[0] == i.Name {
@@ -93,11 +93,11 @@ func (p *project) finish() {
 		p.note("No Dockerfile, .ko.yaml or goreleaser image was found: each binary becomes an image from scratch. Images says more.")
 	}
 	if len(p.mains) == 0 {
-		p.note("There is no main package: name in Binaries what is to be built.")
+		p.note("No main package was found: name in Binaries what to build.")
 	}
 }
 
-// registry takes the registry that belongs to where the repository is hosted.
+// registry sets Registries to the registry of the service that hosts the repository.
 func (p *project) registry(ctx context.Context) {
 	cmd := exec.CommandContext(ctx, "git", "remote", "get-url", "origin")
 	cmd.Dir = p.dir

@@ -23,10 +23,7 @@ func (f *follower) copy(s *stage, i dockerfile.Instruction) {
 	}
 	sources, dest := words[:len(words)-1], words[len(words)-1]
 	into := len(sources) > 1 || strings.HasSuffix(dest, "/") || dest == "." || strings.HasSuffix(dest, "/.")
-	if !strings.HasPrefix(dest, "/") {
-		dest = path.Join(s.dir, dest)
-	}
-	dest = path.Clean(dest)
+	dest = within(s.dir, dest)
 	for _, source := range sources {
 		from := i.Flags["from"]
 		switch at := f.index(from, len(f.stages)-1); {
@@ -67,7 +64,7 @@ func (f *follower) fromContext(s *stage, i dockerfile.Instruction, source, dest 
 	}
 	switch {
 	case strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "git@"):
-		f.lost(i, "multimage fetches nothing but bases: download it in a step of your own, and name the file in Files.")
+		f.lost(i, "multimage downloads only bases: download it in a step of your own, and name the file in Files.")
 	case i.Name == "ADD" && isArchive(rel):
 		f.lost(i, "archives are not unpacked: unpack it in the project, and name the folder in Files.")
 	case !ok:
@@ -100,25 +97,18 @@ func join(dest, name string, into bool) string {
 }
 
 func isArchive(name string) bool {
-	for _, suffix := range []string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz"} {
-		if strings.HasSuffix(name, suffix) {
-			return true
-		}
-	}
-	return false
+	suffixes := []string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz"}
+	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }
 
-// holdsSource reports whether a folder has main packages of the project.
+// holdsSource reports whether a folder contains main packages of the project.
 func holdsSource(p *project, rel string) bool {
-	for _, m := range p.mains {
-		if rel == "." || m.dir == rel || strings.HasPrefix(m.dir, rel+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.mains, func(m mainPackage) bool {
+		return rel == "." || m.dir == rel || strings.HasPrefix(m.dir, rel+"/")
+	})
 }
 
-// fromStage copies what another stage has.
+// fromStage copies from another stage.
 func (f *follower) fromStage(s, from *stage, i dockerfile.Instruction, source, dest string, into bool) {
 	at := path.Clean("/" + source)
 	literal, ok := plain(path.Base(at))
@@ -162,24 +152,24 @@ func (f *follower) fromStage(s, from *stage, i dockerfile.Instruction, source, d
 		f.img.CACerts = true
 	case strings.Contains(at, "zoneinfo"):
 		f.img.TZData = true
-	case at == "/etc/passwd" || at == "/etc/group": // whom it runs as, USER says
+	case at == "/etc/passwd" || at == "/etc/group": // User makes them
 	case at == "/tmp" && f.img.Base == "":
 	case copied && (f.p.isDir(path.Join(f.context, rel)) || f.p.isFile(path.Join(f.context, rel))):
 		if f.p.isFile(path.Join(f.context, rel)) {
 			dest = join(dest, path.Base(at), into)
 		}
 		f.add(i, rel, dest)
-	case m != nil && (ok || strings.HasPrefix(literal, m.calls())):
+	case m != nil && (ok || strings.HasPrefix(literal, m.executable())):
 		f.img.note("line %d: %s is taken to be the program in ./%s.", i.Line, path.Join(path.Dir(at), literal), m.dir)
 		f.place(i, &compiled{main: m}, join(dest, path.Base(at), into))
 	default:
-		f.lost(i, "nothing tells where the stage has it from: have a step of your own make it in the project, and name it in Files.")
+		f.lost(i, "setup can't tell how the stage makes it: make it in the project in a step of your own, and name it in Files.")
 	}
 }
 
 func (f *follower) placed() bool { return len(f.img.Binaries) > 0 }
 
-// matches reports whether a pattern of COPY, if it is one, matches p.
+// matches reports whether pattern has wildcards, and matches p.
 func matches(pattern, p string) bool {
 	ok, err := path.Match(pattern, p)
 	return err == nil && ok && strings.ContainsAny(pattern, "*?[")

@@ -13,8 +13,7 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
-// dockerfile makes an image of a Dockerfile, if there is a program of the
-// project's in it.
+// dockerfile makes an image from a Dockerfile, if one of the project's programs is in it.
 func (p *project) dockerfile(name string) error {
 	f, err := p.follow(name, nil)
 	if err != nil {
@@ -29,7 +28,8 @@ func (p *project) dockerfile(name string) error {
 	return nil
 }
 
-// variant is what a Dockerfile's own name says of it: alpine of Dockerfile.alpine.
+// variant is the part of a Dockerfile's name that tells it apart: alpine in
+// Dockerfile.alpine.
 func variant(name string) string {
 	base := strings.ToLower(path.Base(name))
 	for _, word := range []string{"dockerfile", "containerfile"} {
@@ -38,8 +38,8 @@ func variant(name string) string {
 	return strings.Trim(base, ".-")
 }
 
-// name is the image's: that of the main package that the Dockerfile's name or
-// folder names, else of its first binary.
+// name is the image's name: the binary that the Dockerfile's name or folder names, else
+// the first one.
 func (f *follower) name(file string) string {
 	for _, name := range []string{variant(file), path.Base(path.Dir(file))} {
 		if slices.Contains(f.img.Binaries, name) {
@@ -58,7 +58,8 @@ func (p *project) follow(name string, prebuilt map[string]*mainPackage) (*follow
 	if f.file, err = dockerfile.Parse(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	// docker build is told the folder: it is the module's, or has what is copied.
+	// The context is an argument of docker build. It is the Dockerfile's folder if that is
+	// a module's, or has the files that are copied.
 	if folder := path.Dir(name); prebuilt == nil && (p.isFile(path.Join(folder, "go.mod")) || !f.reads(".")) && f.reads(folder) {
 		f.context = folder
 	}
@@ -74,7 +75,7 @@ func (p *project) follow(name string, prebuilt map[string]*mainPackage) (*follow
 	return f, nil
 }
 
-// reads reports whether all that is copied from the context is in folder.
+// reads reports whether folder has all that is copied from the context.
 func (f *follower) reads(folder string) bool {
 	for _, s := range f.file.Stages {
 		for _, i := range s.Instructions {
@@ -113,7 +114,7 @@ func (f *follower) stage(at int, from dockerfile.Stage, wanted bool) {
 			f.img.note("line %d: FROM names a variable without a value: set Base.", from.From.Line)
 		}
 		if platform := from.From.Flags["platform"]; platform != "" && !strings.Contains(platform, "$") {
-			f.img.note("line %d: --platform=%s is not carried over: each platform gets the base of its own.", from.From.Line, platform)
+			f.img.note("line %d: --platform=%s is not carried over: each platform gets its own base.", from.From.Line, platform)
 		}
 	}
 	for _, i := range from.Instructions {
@@ -124,7 +125,7 @@ func (f *follower) stage(at int, from dockerfile.Stage, wanted bool) {
 	}
 }
 
-// finish settles what only the whole Dockerfile tells.
+// finish sets what depends on the whole Dockerfile.
 func (f *follower) finish() {
 	img := f.img
 	f.setUser()
@@ -133,7 +134,7 @@ func (f *follower) finish() {
 		uid, ok := f.accounts.uid(user)
 		gid, known := f.accounts.gid(group, user)
 		if !ok || !known {
-			f.lost(o.i, "the number of %s isn't known here: set UID and GID of the file.", o.name)
+			f.lost(o.i, "the IDs of %s aren't known here: set UID and GID of the file.", o.name)
 			continue
 		}
 		o.set(uid, gid)
@@ -143,7 +144,7 @@ func (f *follower) finish() {
 		first = f.p.pathOf(img, img.Binaries[0])
 	}
 	switch {
-	case img.Entrypoint == nil && img.Base == "": // there is none of a base
+	case img.Entrypoint == nil && img.Base == "": // and no base has one
 		if img.Cmd != nil {
 			img.Entrypoint = []string{}
 		}
@@ -152,20 +153,20 @@ func (f *follower) finish() {
 	case len(img.Entrypoint) == 1 && img.Entrypoint[0] == first:
 		img.Entrypoint = nil
 	}
-	if img.Base == "" { // which has both anyway
+	if img.Base == "" { // scratch has both anyway
 		img.CACerts, img.TZData = false, false
 	}
-	if slices.Equal(img.Cmd, []string{}) {
+	if len(img.Cmd) == 0 {
 		img.Cmd = nil
 	}
 }
 
-// setUser sets whom the image runs as.
+// setUser sets the image's user.
 func (f *follower) setUser() {
-	text, ok := plain(f.user)
 	if f.user == "" {
 		return
 	}
+	text, ok := plain(f.user)
 	if !ok {
 		f.img.note("USER %s has no value here: set User.", text)
 		return
@@ -175,7 +176,7 @@ func (f *follower) setUser() {
 	if a, ok := f.accounts.find(name); ok {
 		*u = a.User
 		if u.UID == 0 {
-			f.img.note("User gets the first free number from 1000: set UID if volumes are another number's.")
+			f.img.note("User gets the first free UID from 1000: set UID if volumes belong to another.")
 		}
 		if gid, ok := f.accounts.gid(group, a.Name); ok && gid != u.UID {
 			u.GID = gid

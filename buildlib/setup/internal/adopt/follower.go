@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -12,8 +13,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
-// follower follows a Dockerfile: stages that compile tell where programs come
-// from, and the last one, with those that it stands on, becomes an image.
+// follower follows a Dockerfile: stages that compile tell where programs come from, and
+// the last stage, with those that it is based on, becomes an image.
 type follower struct {
 	p       *project
 	file    dockerfile.File
@@ -25,26 +26,26 @@ type follower struct {
 	stages   []*stage
 	accounts accounts
 	user     string   // of the last USER
-	shell    []string // that runs a CMD or ENTRYPOINT without brackets
+	shell    []string // runs the shell form of CMD and ENTRYPOINT
 	owners   []owner
 }
 
-// stage is what a stage holds after its instructions so far.
+// stage is the state of a stage after some of its instructions.
 type stage struct {
 	dir    string               // WORKDIR
 	vars   map[string]string    // ARG and ENV
 	copied []mapping            // from the context
 	built  map[string]*compiled // by path
-	image  bool                 // whether it goes into the image
+	image  bool                 // whether it is part of the image
 	cmdSet bool
-	// compiles is set if programs are built in the stage itself.
+	// compiles reports whether the stage itself builds programs.
 	compiles bool
 }
 
 // mapping is a file or folder of the project at a path of a stage.
 type mapping struct{ at, source string }
 
-// owner is a name that owns a file, which may become known further down.
+// owner is the owner of a file by name, whose IDs a later instruction may tell.
 type owner struct {
 	set  func(uid, gid int)
 	name string
@@ -72,7 +73,8 @@ func (c *compiled) use(p *project) *buildlib.Binary {
 	return b
 }
 
-// index is the number of the stage called name, of those before one; -1: none.
+// index returns the index of the stage with the name, or number, among those before
+// another; -1 if there is none.
 func (f *follower) index(name string, before int) int {
 	if n, err := strconv.Atoi(name); err == nil && n < before {
 		return n
@@ -85,13 +87,13 @@ func (f *follower) index(name string, before int) int {
 	return -1
 }
 
-// lexer replaces the variables of a stage.
+// lexer returns a lexer that replaces the variables of a stage.
 func (f *follower) lexer(s *stage) dockerfile.Lexer {
 	return dockerfile.Lexer{Escape: f.file.Escape, Lookup: func(name string) string {
 		if value, ok := s.vars[name]; ok {
 			return value
 		}
-		if value, ok := known(name); ok && (name[0] == '(' || strings.HasPrefix(name, "TARGET")) {
+		if value, ok := factFor(name); ok && (name[0] == '(' || strings.HasPrefix(name, "TARGET")) {
 			return value
 		}
 		return unset(name)
@@ -118,7 +120,7 @@ func shorten(text string) string {
 	return text
 }
 
-// text is a value for a field that is a template.
+// text converts a value for a field that is a template.
 func (f *follower) text(i dockerfile.Instruction, value string) (string, bool) {
 	t, ok := template(value)
 	if !ok {
@@ -133,18 +135,14 @@ func firstVariable(value string) string {
 	return "$" + name
 }
 
-// pathOf is where a binary is in an image.
+// pathOf is the path of a binary in an image.
 func (p *project) pathOf(img *image, name string) string {
 	for _, m := range p.mains {
 		if m.binary != nil && m.binary.Name == name && m.binary.Path != "" {
 			return m.binary.Path
 		}
 	}
-	dir := img.BinDir
-	if dir == "" {
-		dir = "/usr/local/bin"
-	}
-	return path.Join(dir, name)
+	return path.Join(cmp.Or(img.BinDir, "/usr/local/bin"), name)
 }
 
 // place puts a program at a path of the image.
@@ -162,7 +160,7 @@ func (f *follower) place(i dockerfile.Instruction, c *compiled, at string) {
 	case b.Path == "":
 		b.Path = at
 	case b.Path != at:
-		f.lost(i, "binary %s has the path %s in another image already.", b.Name, b.Path)
+		f.lost(i, "binary %s already has the path %s in another image.", b.Name, b.Path)
 	}
 	b.Mode = f.chmod(i)
 	if chown := i.Flags["chown"]; chown != "" {
@@ -170,7 +168,7 @@ func (f *follower) place(i dockerfile.Instruction, c *compiled, at string) {
 	}
 }
 
-// chmod is the mode that an instruction gives to what it copies, or zero.
+// chmod is the mode that an instruction sets, or zero.
 func (f *follower) chmod(i dockerfile.Instruction) os.FileMode {
 	mode := i.Flags["chmod"]
 	if mode == "" {
@@ -178,13 +176,13 @@ func (f *follower) chmod(i dockerfile.Instruction) os.FileMode {
 	}
 	n, err := strconv.ParseUint(mode, 8, 12)
 	if err != nil {
-		f.lost(i, "--chmod=%s is no number: set Mode.", mode)
+		f.lost(i, "--chmod=%s is not an octal number: set Mode.", mode)
 	}
 	return os.FileMode(n)
 }
 
-// own gives what Files has at an index an owner.
-func (f *follower) own(file int, name string, i dockerfile.Instruction) {
+// setOwner sets the owner of the element of Files at an index.
+func (f *follower) setOwner(file int, name string, i dockerfile.Instruction) {
 	img := f.img
 	f.owners = append(f.owners, owner{func(uid, gid int) { img.Files[file].UID, img.Files[file].GID = uid, gid }, name, i})
 }
@@ -193,11 +191,11 @@ func (f *follower) own(file int, name string, i dockerfile.Instruction) {
 func (f *follower) add(i dockerfile.Instruction, source, at string) {
 	f.img.Files = append(f.img.Files, buildlib.File{Source: path.Join(f.context, source), Path: at, Mode: f.chmod(i)})
 	if chown := i.Flags["chown"]; chown != "" {
-		f.own(len(f.img.Files)-1, chown, i)
+		f.setOwner(len(f.img.Files)-1, chown, i)
 	}
 }
 
-// source is what of the context is at a path of the stage.
+// source is the path in the context that was copied to a path of the stage.
 func (s *stage) source(at string) (string, bool) {
 	for n := len(s.copied) - 1; n >= 0; n-- {
 		m := s.copied[n]

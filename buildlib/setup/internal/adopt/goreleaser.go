@@ -45,8 +45,8 @@ type goreleaser struct {
 	}
 }
 
-// goreleaser makes the images of goreleaser's configuration, and returns the
-// Dockerfiles that they are of.
+// goreleaser makes the images in goreleaser's configuration, and returns their
+// Dockerfiles.
 func (p *project) goreleaser() ([]string, error) {
 	var g goreleaser
 	name, err := p.readYAML(&g, ".goreleaser.yaml", ".goreleaser.yml", "goreleaser.yaml", "goreleaser.yml", ".config/goreleaser.yaml", ".config/goreleaser.yml")
@@ -71,8 +71,8 @@ func (p *project) goreleaser() ([]string, error) {
 			continue
 		}
 		m.use().Go = b.build(p.note, defines)
-		called := strings.ReplaceAll(cmp.Or(b.Binary, g.ProjectName), "{{ .ProjectName }}", g.ProjectName)
-		programs[path.Base(called)], byID[cmp.Or(b.ID, g.ProjectName)] = m, m
+		executable := strings.ReplaceAll(cmp.Or(b.Binary, g.ProjectName), "{{ .ProjectName }}", g.ProjectName)
+		programs[path.Base(executable)], byID[cmp.Or(b.ID, g.ProjectName)] = m, m
 	}
 	var taken []string
 	add := func(i *image, dockerfile string, ids, references []string) error {
@@ -88,14 +88,14 @@ func (p *project) goreleaser() ([]string, error) {
 				taken = append(taken, dockerfile)
 			}
 		}
-		p.named(i, references, defines)
+		p.setReferences(i, references, defines)
 		if i.Name == "" && len(i.Binaries) > 0 {
 			i.Name = i.Binaries[0]
 		}
 		p.add(i, variant(dockerfile))
 		return nil
 	}
-	// Dockers of one Dockerfile and its programs are an image's platforms.
+	// Dockers with the same Dockerfile and IDs are the platforms of one image.
 	done := map[string]bool{}
 	for _, d := range g.Dockers {
 		d.Dockerfile = cmp.Or(d.Dockerfile, "Dockerfile")
@@ -120,7 +120,7 @@ func (p *project) goreleaser() ([]string, error) {
 		if references == nil {
 			references = images
 		} else {
-			i.note("goreleaser tags each platform's image, too. If somebody uses these tags, set PlatformTags.")
+			i.note("goreleaser also tags each platform's image. If somebody uses these tags, set PlatformTags.")
 		}
 		if err := add(i, d.Dockerfile, d.IDs, references); err != nil {
 			return nil, err
@@ -145,7 +145,7 @@ func (p *project) goreleaser() ([]string, error) {
 		i := &image{from: name + ", kos"}
 		m := byID[cmp.Or(k.Build, k.ID, g.ProjectName)]
 		if m == nil {
-			p.note("%s: kos %s is left out: its build is not known.", name, k.ID)
+			p.note("%s: kos %s is left out: its build wasn't found.", name, k.ID)
 			continue
 		}
 		c := goConfig{Ldflags: k.Ldflags, Flags: k.Flags, Env: k.Env}
@@ -162,7 +162,7 @@ func (p *project) goreleaser() ([]string, error) {
 				}
 			}
 		}
-		p.named(i, references, defines)
+		p.setReferences(i, references, defines)
 		i.platforms(p, k.Platforms)
 		i.labels(k.Labels, defines)
 	}
@@ -178,7 +178,7 @@ func platformOf(goos, goarch, goarm string) string {
 	return platform
 }
 
-// platforms sets an image's platforms, which join the project's.
+// platforms sets an image's platforms, and adds them to the project's.
 func (i *image) platforms(p *project, platforms []string) {
 	if len(platforms) == 0 {
 		platforms = []string{"linux/amd64", "linux/arm64"}
@@ -193,19 +193,16 @@ func (i *image) platforms(p *project, platforms []string) {
 
 func (i *image) labels(labels, defines map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) { // in order, as notes are
-		if i.Labels == nil {
-			i.Labels = map[string]string{}
-		}
-		i.Labels[key] = toTemplate(labels[key], defines, i.note)
+		i.setLabel(key, toTemplate(labels[key], defines, i.note))
 	}
 }
 
-// named takes registries, name and tags from references.
-func (p *project) named(i *image, references []string, defines map[string]string) {
+// setReferences takes an image's registries, name and tags from references.
+func (p *project) setReferences(i *image, references []string, defines map[string]string) {
 	var registries, tags []string
 	for _, reference := range references {
 		repository, tag := toTemplate(reference, defines, i.note), "{{.Version}}"
-		if at := strings.LastIndex(repository, ":"); at > strings.LastIndex(outside.ReplaceAllStringFunc(repository, func(s string) string { return strings.Repeat("x", len(s)) }), "/") {
+		if at := strings.LastIndex(repository, ":"); at > strings.LastIndex(action.ReplaceAllStringFunc(repository, func(s string) string { return strings.Repeat("x", len(s)) }), "/") {
 			repository, tag = repository[:at], repository[at+1:]
 		}
 		dir, name := path.Split(repository)
@@ -213,9 +210,9 @@ func (p *project) named(i *image, references []string, defines map[string]string
 			dir = strings.TrimSuffix("docker.io/"+dir, "/")
 		}
 		i.Name = cmp.Or(i.Name, name)
-		if whole := dir + "/" + name; name != i.Name {
-			if !slices.Contains(i.Aliases, whole) {
-				i.Aliases = append(i.Aliases, whole)
+		if full := dir + "/" + name; name != i.Name {
+			if !slices.Contains(i.Aliases, full) {
+				i.Aliases = append(i.Aliases, full)
 			}
 		} else if !slices.Contains(registries, dir) {
 			registries = append(registries, dir)

@@ -13,7 +13,7 @@ import (
 // instruction follows one instruction of a stage.
 func (f *follower) instruction(s *stage, i dockerfile.Instruction) {
 	img := f.img
-	switch i.Name { // those that count in any stage
+	switch i.Name { // those that matter in every stage
 	case "ARG":
 		f.arg(s, i)
 		return
@@ -21,10 +21,7 @@ func (f *follower) instruction(s *stage, i dockerfile.Instruction) {
 		f.env(s, i)
 		return
 	case "WORKDIR":
-		s.dir = path.Join("/", s.dir, f.lexer(s).Value(i.Text))
-		if strings.HasPrefix(f.lexer(s).Value(i.Text), "/") {
-			s.dir = path.Clean(f.lexer(s).Value(i.Text))
-		}
+		s.dir = within(s.dir, f.lexer(s).Value(i.Text))
 		if s.image {
 			img.WorkDir, _ = f.text(i, s.dir)
 		}
@@ -74,13 +71,13 @@ func (f *follower) instruction(s *stage, i dockerfile.Instruction) {
 	case "SHELL":
 		f.shell, _ = i.List()
 	case "ONBUILD":
-		f.lost(i, "images have no triggers: say it in the images that stand on this one.")
+		f.lost(i, "images have no triggers: write it in the images with this base.")
 	default:
-		f.lost(i, "it is no instruction that setup knows.")
+		f.lost(i, "setup doesn't know this instruction.")
 	}
 }
 
-// command is what ENTRYPOINT or CMD runs. In the exec form nothing is replaced.
+// command returns the command of ENTRYPOINT or CMD. Variables aren't replaced there.
 func (f *follower) command(i dockerfile.Instruction) []string {
 	list, ok := i.List()
 	if !ok {
@@ -118,14 +115,15 @@ func (f *follower) healthcheck(i dockerfile.Instruction) {
 func (f *follower) arg(s *stage, i dockerfile.Instruction) {
 	for _, word := range f.lexer(s).Words(i.Text) {
 		name, value, given := strings.Cut(word, "=")
-		if version, ok := known(name); ok {
-			s.vars[name] = version
+		if value, ok := factFor(name); ok {
+			s.vars[name] = value
 			continue
 		}
-		if _, ok := s.vars[name]; given || ok {
-			if given {
-				s.vars[name] = value
-			}
+		if given {
+			s.vars[name] = value
+			continue
+		}
+		if _, ok := s.vars[name]; ok {
 			continue
 		}
 		for _, global := range f.file.Args {
@@ -147,14 +145,14 @@ func (f *follower) env(s *stage, i dockerfile.Instruction) {
 		case ok:
 			f.img.Env = append(f.img.Env, pair[0]+"="+value)
 		case firstVariable(pair[1]) == "$PATH":
-			f.lost(i, "the base's PATH isn't known here: set it whole in Env if a program looks there.")
+			f.lost(i, "the base's PATH isn't known here: set the whole PATH in Env if a program needs it.")
 		default:
 			f.lost(i, "%s has no value here.", firstVariable(pair[1]))
 		}
 	}
 }
 
-// label carries a label over, unless every image has it anyway.
+// label sets a label, unless every image has it anyway.
 func (f *follower) label(i dockerfile.Instruction, key, value string) {
 	switch strings.TrimPrefix(key, "org.opencontainers.image.") {
 	case "version", "revision", "created", "source":
@@ -163,9 +161,6 @@ func (f *follower) label(i dockerfile.Instruction, key, value string) {
 		}
 	}
 	if value, ok := f.text(i, value); ok {
-		if f.img.Labels == nil {
-			f.img.Labels = map[string]string{}
-		}
-		f.img.Labels[key] = value
+		f.img.setLabel(key, value)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// ko makes images as .ko.yaml says (https://ko.build/configuration).
+// ko makes images from .ko.yaml (https://ko.build/configuration).
 func (p *project) ko() error {
 	var k struct {
 		Base      string            `yaml:"defaultBaseImage"`
@@ -24,16 +24,16 @@ func (p *project) ko() error {
 		return err
 	}
 	if len(p.images) > 0 {
-		p.note("%s is left out: a Dockerfile or goreleaser says what the images are.", name)
+		p.note("%s is left out: the images are those of a Dockerfile or goreleaser.", name)
 		return nil
 	}
 	if len(k.Platforms) > 0 && !slices.Contains(k.Platforms, "all") {
 		p.Platforms = k.Platforms
 	}
-	p.note("ko appends a hash to names and tags images latest, unless it is told otherwise: these are named as their program, with the version as tag.")
+	p.note("By default ko appends a hash to names, and tags images latest. These images have the names of their programs, and the version as tag.")
 	for n := range p.mains {
 		m := &p.mains[n]
-		if m.aside() || !m.found && len(k.Builds) == 0 {
+		if m.auxiliary() || !m.found && len(k.Builds) == 0 {
 			continue
 		}
 		i := &image{from: name}
@@ -57,7 +57,7 @@ func (p *project) ko() error {
 	return nil
 }
 
-// koImage makes the image that ko makes of a main package.
+// koImage makes the image that ko would make of a main package.
 func (p *project) koImage(i *image, m *mainPackage, c goConfig, base string) {
 	b := m.use()
 	b.Go = c.build(i.note, nil)

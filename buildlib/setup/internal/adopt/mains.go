@@ -42,26 +42,26 @@ func (p *project) findMains(ctx context.Context) error {
 	for i := range p.mains {
 		m := &p.mains[i]
 		if m.dir == "." && below {
-			m.found = false // multimage takes those below cmd, and then no other
+			m.found = false // multimage finds the root only if there is none below cmd
 		}
-		m.twin = slices.ContainsFunc(p.mains, func(o mainPackage) bool { return o.name == m.name && o.dir != m.dir && !o.aside() })
+		m.ambiguous = slices.ContainsFunc(p.mains, func(o mainPackage) bool { return o.name == m.name && o.dir != m.dir && !o.auxiliary() })
 	}
 	return nil
 }
 
-// listMains asks go, which needs no network for that.
+// listMains asks go for a module's main packages, which needs no network.
 func (p *project) listMains(ctx context.Context, module string) error {
 	cmd := exec.CommandContext(ctx, "go", "list", "-find", "-e", "-json=ImportPath,Dir,Name,Target", "./...")
 	cmd.Dir = filepath.Join(p.dir, filepath.FromSlash(module))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=-mod=readonly", "GOBIN=")
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("go list: %w: %s", err, strings.TrimSpace(said.String()))
+		return fmt.Errorf("go list: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var listed struct{ ImportPath, Dir, Name, Target string }
@@ -73,7 +73,7 @@ func (p *project) listMains(ctx context.Context, module string) error {
 		if listed.Name != "main" {
 			continue
 		}
-		// Dir has links resolved, as the project's may not.
+		// go resolves links in Dir; the project's path may have some.
 		rel, err := filepath.Rel(resolve(cmd.Dir), resolve(listed.Dir))
 		if err != nil {
 			return err
@@ -92,9 +92,9 @@ func resolve(dir string) string {
 	return dir
 }
 
-// aside reports whether m looks like a tool of the project's own work, or an
-// example, that nobody wants an image of.
-func (m mainPackage) aside() bool {
+// auxiliary reports whether m looks like a development tool or an example, which nobody
+// wants an image of.
+func (m mainPackage) auxiliary() bool {
 	return !m.found && slices.ContainsFunc(strings.Split(m.dir, "/"), func(element string) bool {
 		return slices.Contains([]string{"example", "examples", "_examples", "hack", "internal", "scripts", "script", "test", "tests", "tools", "tool", "e2e", "docs"}, element)
 	})
@@ -110,31 +110,31 @@ func (p *project) mainAt(dir string) *mainPackage {
 	return nil
 }
 
-// mainNamed returns the only main package whose executable has the name, as it
-// is or with a platform behind it.
+// mainNamed returns the main package whose executable has the name, alone or followed by
+// a platform. Of several it returns the one with the longest name.
 func (p *project) mainNamed(name string) *mainPackage {
 	var match *mainPackage
 	for i := range p.mains {
 		m := &p.mains[i]
-		rest, ok := strings.CutPrefix(name, m.calls())
-		if !ok || m.aside() || rest != "" && !strings.ContainsAny(rest[:1], "-_.") {
+		rest, ok := strings.CutPrefix(name, m.executable())
+		if !ok || m.auxiliary() || rest != "" && !strings.ContainsAny(rest[:1], "-_.") {
 			continue
 		}
-		if rest == "" && !m.twin {
+		if rest == "" && !m.ambiguous {
 			return m
 		}
-		if match == nil || len(m.calls()) > len(match.calls()) {
+		if match == nil || len(m.executable()) > len(match.executable()) {
 			match = m
 		}
 	}
 	return match
 }
 
-// onlyMain returns the project's main package if it has just one.
+// onlyMain returns the project's main package if it has only one.
 func (p *project) onlyMain() *mainPackage {
 	var only *mainPackage
 	for i := range p.mains {
-		if p.mains[i].aside() {
+		if p.mains[i].auxiliary() {
 			continue
 		}
 		if only != nil {
@@ -145,20 +145,20 @@ func (p *project) onlyMain() *mainPackage {
 	return only
 }
 
-// calls is the name of m's executable.
-func (m *mainPackage) calls() string {
+// executable is the name of m's executable.
+func (m *mainPackage) executable() string {
 	if m.binary != nil {
 		return m.binary.Name
 	}
 	return m.name
 }
 
-// use makes m one of the project's binaries, called as go calls it unless
-// another one is.
+// use makes m one of the project's binaries. It has the go command's default name,
+// unless that is ambiguous.
 func (m *mainPackage) use() *buildlib.Binary {
 	if m.binary == nil {
 		name := m.name
-		if m.twin {
+		if m.ambiguous {
 			name = strings.ReplaceAll(strings.Trim(strings.ReplaceAll("/"+m.dir+"/", "/cmd/", "/"), "/"), "/", "-")
 		}
 		m.binary = &buildlib.Binary{Name: name}
@@ -177,9 +177,9 @@ func (p *project) finishBinaries() {
 			used = append(used, m)
 		}
 	}
-	declare := !anyFound && len(used) == 0 // say a monorepo: all that look like products
+	declare := !anyFound && len(used) == 0 // for example in a monorepo: all that aren't auxiliary
 	for i := range p.mains {
-		if m := &p.mains[i]; declare && !m.aside() {
+		if m := &p.mains[i]; declare && !m.auxiliary() {
 			m.use()
 			used = append(used, m)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// project is a buildlib.Project on its way.
+// project is a buildlib.Project that is being made.
 type project struct {
 	dir    string // absolute
 	mains  []mainPackage
@@ -19,10 +19,10 @@ type project struct {
 	buildlib.Project
 }
 
-// image is an Image on its way, and what it is made of.
+// image is a buildlib.Image that is being made.
 type image struct {
 	buildlib.Image
-	from  string // the file, and where in it
+	from  string // the file that it is made from, and the section in it
 	notes []string
 }
 
@@ -31,9 +31,9 @@ type mainPackage struct {
 	importPath string
 	dir        string           // relative to the project, with slashes: cmd/server
 	name       string           // the go command's default for the executable
-	found      bool             // whether multimage finds it without being told
+	found      bool             // whether multimage finds it by default
 	binary     *buildlib.Binary // nil: no image uses it
-	twin       bool             // another main has its name
+	ambiguous  bool             // whether another main package has the same name
 }
 
 func (p *project) note(format string, args ...any) {
@@ -47,14 +47,14 @@ func (i *image) note(format string, args ...any) {
 	}
 }
 
-// walk calls visit for the files of the project that are its own.
+// walk calls visit for the project's own files.
 func (p *project) walk(visit func(rel string, d fs.DirEntry)) error {
 	return fs.WalkDir(os.DirFS(p.dir), ".", func(rel string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && rel != "." && (name[0] == '.' || name[0] == '_' || slices.Contains(notOurs, name)) {
+		if d.IsDir() && rel != "." && (name[0] == '.' || name[0] == '_' || slices.Contains(foreignFolders, name)) {
 			return fs.SkipDir
 		}
 		if d.Type().IsRegular() {
@@ -64,22 +64,31 @@ func (p *project) walk(visit func(rel string, d fs.DirEntry)) error {
 	})
 }
 
-// notOurs are folders that hold other people's files, tests, or what is made.
-var notOurs = []string{"vendor", "node_modules", "testdata", "magefiles", "dist", "third_party"}
+// foreignFolders hold files of other projects, of tests, or generated ones.
+var foreignFolders = []string{"vendor", "node_modules", "testdata", "magefiles", "dist", "third_party"}
 
-// isDir and isFile say what is at a path of the project.
+// isDir reports whether a path of the project is a folder.
 func (p *project) isDir(rel string) bool {
 	info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(rel)))
 	return err == nil && info.IsDir()
 }
 
+// isFile reports whether a path of the project is a file.
 func (p *project) isFile(rel string) bool {
 	info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(rel)))
 	return err == nil && !info.IsDir()
 }
 
-// add adds an image under a name of its own. Two of one name are variants, which
-// are told apart by what their files are called.
+// setLabel sets a label of the image.
+func (i *image) setLabel(key, value string) {
+	if i.Labels == nil {
+		i.Labels = map[string]string{}
+	}
+	i.Labels[key] = value
+}
+
+// add adds an image. If its name is taken, it is a variant of the other image, and gets
+// the variant in its name and tags.
 func (p *project) add(i *image, variant string) {
 	taken := func(name string) bool {
 		return slices.ContainsFunc(p.images, func(o *image) bool { return o.Name == name })

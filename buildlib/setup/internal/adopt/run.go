@@ -12,11 +12,11 @@ import (
 
 var goBuild = regexp.MustCompile(`\b(?:go|xx-go) (?:-C \S+ )?(?:build|install)\b`)
 
-// needless are commands that have no effect on what is in an image, or one that
+// needless are commands that don't change the files of an image, or whose effect
 // multimage's images have anyway.
 var needless = []string{"set", "true", "echo", "rm", "apt-get update", "apt-get clean", "apt update", "apt clean", "apk update", "apk cache", "update-ca-certificates", "go mod", "go version", "go env", "go vet", "go test", "chmod", "cd", "ls", "export", "test", "[", "sync"}
 
-// run follows RUN: what it compiles in any stage, what it sets up in the image's.
+// run follows RUN: in any stage what it compiles, in the image's also what it sets up.
 func (f *follower) run(s *stage, i dockerfile.Instruction) {
 	lexer := f.lexer(s)
 	var commands [][]string
@@ -43,7 +43,7 @@ func (f *follower) run(s *stage, i dockerfile.Instruction) {
 		switch {
 		case (words[0] == "go" || words[0] == "xx-go") && len(words) > 1 && goBuild.MatchString(strings.Join(words, " ")):
 			f.goBuild(s, i, dir, env, words)
-		case f.accounts.command(words): // in stages that only lend /etc/passwd, too
+		case f.accounts.command(words): // also in stages from which only /etc/passwd is copied
 		case !s.image || isNeedless(words):
 		case f.packages(i, words):
 		case words[0] == "mkdir":
@@ -59,11 +59,11 @@ func (f *follower) run(s *stage, i dockerfile.Instruction) {
 		}
 	}
 	if len(lost) > 0 {
-		f.img.note("line %d: RUN %s is not carried over: multimage runs nothing in an image. Put into Files what it makes, or into a base of your own that has it.", i.Line, strings.Join(lost, "; "))
+		f.img.note("line %d: RUN %s is not carried over: multimage runs nothing in an image. Put what it makes into Files, or use a base of your own that has it.", i.Line, strings.Join(lost, "; "))
 	}
 }
 
-// within is name seen from dir.
+// within is name relative to dir, unless it is absolute.
 func within(dir, name string) string {
 	if strings.HasPrefix(name, "/") {
 		return path.Clean(name)
@@ -75,10 +75,10 @@ func isNeedless(words []string) bool {
 	return slices.Contains(needless, words[0]) || len(words) > 1 && slices.Contains(needless, words[0]+" "+words[1])
 }
 
-// installers are the commands that install packages, up to their names.
+// installers matches commands that install packages, up to the names of these.
 var installers = regexp.MustCompile(`^(?:apk (?:\S+ )*?add|(?:apt-get|apt|microdnf|dnf|yum) (?:-\S+ )*install) `)
 
-// packages takes an installation of packages apart.
+// packages executes a command that installs packages, and reports whether it is one.
 func (f *follower) packages(i dockerfile.Instruction, words []string) bool {
 	text := strings.Join(words, " ") + " "
 	found := installers.FindString(text)
@@ -99,7 +99,7 @@ func (f *follower) packages(i dockerfile.Instruction, words []string) bool {
 		default:
 			if name, _ = plain(rest[n]); strings.ContainsAny(name, "~<>") {
 				name = strings.TrimRight(name[:strings.IndexAny(name, "~<>")], "=")
-				f.img.note("line %d: the bound of %s is not carried over: multimage.lock keeps one version.", i.Line, rest[n])
+				f.img.note("line %d: the range of %s is not carried over: multimage.lock has one version.", i.Line, rest[n])
 			}
 			if !slices.Contains(f.img.Packages, name) {
 				f.img.Packages = append(f.img.Packages, name)
@@ -109,7 +109,7 @@ func (f *follower) packages(i dockerfile.Instruction, words []string) bool {
 	return true
 }
 
-// folder makes a folder in the image.
+// folder adds a folder to Files.
 func (f *follower) folder(at string) {
 	name, ok := template(at)
 	if ok && !slices.ContainsFunc(f.img.Files, func(file buildlib.File) bool { return file.Path == name }) {
@@ -117,7 +117,8 @@ func (f *follower) folder(at string) {
 	}
 }
 
-// chown gives folders that were made, and files that were copied, an owner.
+// chown sets the owners of folders that were created and files that were copied, and
+// reports whether it could.
 func (f *follower) chown(i dockerfile.Instruction, dir string, words []string) bool {
 	var args []string
 	for _, word := range words[1:] {
@@ -133,18 +134,18 @@ func (f *follower) chown(i dockerfile.Instruction, dir string, words []string) b
 		at := slices.IndexFunc(f.img.Files, func(file buildlib.File) bool { return path.Clean(file.Path) == name })
 		switch {
 		case at >= 0:
-			f.own(at, args[0], i)
-		case name != f.img.WorkDir && !slices.Contains(f.img.Volumes, name): // made as the user's
+			f.setOwner(at, args[0], i)
+		case name != f.img.WorkDir && !slices.Contains(f.img.Volumes, name): // which belong to the user anyway
 			return false
 		}
 	}
 	return true
 }
 
-// goFlags are those of go build that have a value.
+// goFlags are the flags of go build that have a value.
 var goFlags = []string{"o", "ldflags", "tags", "mod", "installsuffix", "gcflags", "asmflags", "p", "C", "pkgdir", "overlay", "buildmode", "compiler", "pgo", "modfile"}
 
-// goBuild notes which programs a go build or go install makes, where, and how.
+// goBuild records which programs a go build or go install makes, where, and how.
 func (f *follower) goBuild(s *stage, i dockerfile.Instruction, dir string, env, words []string) {
 	flags := map[string]string{}
 	var patterns []string
@@ -208,8 +209,8 @@ func (f *follower) goBuild(s *stage, i dockerfile.Instruction, dir string, env, 
 	}
 }
 
-// matching are the main packages of the project that a pattern of go build in a
-// folder of the stage means.
+// matching returns the project's main packages that match a pattern of go build in a
+// folder of the stage.
 func (f *follower) matching(s *stage, dir, pattern string) []*mainPackage {
 	if strings.HasSuffix(pattern, ".go") {
 		pattern = path.Dir(pattern)
@@ -219,13 +220,13 @@ func (f *follower) matching(s *stage, dir, pattern string) []*mainPackage {
 	for n := range f.p.mains {
 		m := &f.p.mains[n]
 		rel, ok := s.source(within(dir, root))
-		if !ok && strings.HasPrefix(within(dir, root), dir) { // COPY named no folder that is known
+		if !ok && strings.HasPrefix(within(dir, root), dir) { // it is unknown what was copied there
 			rel, ok = strings.Trim(strings.TrimPrefix(within(dir, root), dir), "/"), true
 		}
 		rel = path.Join(f.context, rel)
 		switch {
 		case m.importPath == pattern, ok && m.dir == rel:
-		case all && ok && (rel == "." || strings.HasPrefix(m.dir, rel+"/")) && !m.aside():
+		case all && ok && (rel == "." || strings.HasPrefix(m.dir, rel+"/")) && !m.auxiliary():
 		default:
 			continue
 		}
@@ -234,7 +235,7 @@ func (f *follower) matching(s *stage, dir, pattern string) []*mainPackage {
 	return found
 }
 
-// ldflags are those of a go build, without what multimage's linker does anyway.
+// ldflags are the linker's arguments without those that static linking makes needless.
 func (f *follower) ldflags(i dockerfile.Instruction, flags string) string {
 	flags = strings.Join(strings.Fields(flags), " ")
 	flags = strings.TrimSpace(externalStatic.ReplaceAllString(flags, ""))
@@ -245,5 +246,5 @@ func (f *follower) ldflags(i dockerfile.Instruction, flags string) string {
 	return text
 }
 
-// externalStatic are arguments for programs with cgo.
+// externalStatic matches arguments that link programs with cgo statically.
 var externalStatic = regexp.MustCompile(`-linkmode[ =]external|-extldflags[ =](?:"[^"]*"|'[^']*'|\S+)`)

@@ -27,7 +27,7 @@ func (p *project) source() ([]byte, error) {
 		name := v.Type().Field(n).Name
 		if name == "Images" && len(p.images) > 0 {
 			p.writeImages(&b)
-		} else if !empty(v.Field(n)) {
+		} else if !v.Field(n).IsZero() {
 			fmt.Fprintf(&b, "\t\t%s: %s,\n", name, literal(v.Field(n), true))
 		}
 	}
@@ -69,12 +69,8 @@ func comment(b *bytes.Buffer, indent, text string) {
 	b.WriteString(indent + "// " + line + "\n")
 }
 
-// empty reports whether a field is at its default. A list that is empty but not
-// nil isn't.
-func empty(v reflect.Value) bool { return v.IsZero() }
-
-// literal is a value as Go source, without the fields that are at their
-// defaults. short leaves out line breaks between fields.
+// literal is a value as Go source, without zero fields. An empty list that isn't nil is
+// not zero. short leaves out line breaks between fields.
 func literal(v reflect.Value, short bool) string {
 	switch v.Kind() {
 	case reflect.String:
@@ -108,7 +104,7 @@ func literal(v reflect.Value, short bool) string {
 	case reflect.Struct:
 		var fields []string
 		for n := range v.NumField() {
-			if !empty(v.Field(n)) {
+			if !v.Field(n).IsZero() {
 				fields = append(fields, v.Type().Field(n).Name+": "+literal(v.Field(n), true))
 			}
 		}

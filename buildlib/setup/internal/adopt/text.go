@@ -7,8 +7,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/dockerfile"
 )
 
-// Values are carried about with facts, and variables that have no known value,
-// between runes that no file uses, so that what else is in them is literal text.
+// In values, facts and variables without a known value are enclosed in runes that no
+// file uses, so that everything else is literal text.
 const (
 	factOpen = "\ue000"
 	closing  = "\ue001"
@@ -20,8 +20,8 @@ func unset(name string) string { return dockerfile.Unset + name + closing }
 
 var placeholder = regexp.MustCompile("[" + factOpen + dockerfile.Unset + "]([^" + closing + "]*)" + closing)
 
-// template is the value as a field's template has it, and whether all of it is
-// known. What isn't is written as a variable.
+// template converts a value for a field that is a template, and reports whether all of it
+// is known. Unknown variables are written as $NAME.
 func template(value string) (string, bool) {
 	known := !strings.Contains(value, dockerfile.Unset)
 	value = strings.ReplaceAll(value, "{{", `{{"{{"}}`)
@@ -34,13 +34,13 @@ func template(value string) (string, bool) {
 	}), known
 }
 
-// plain is the value where a field is no template: facts are not known there.
+// plain converts a value for a field that isn't a template, and reports whether all of
+// it is known. Facts are unknown there.
 func plain(value string) (string, bool) {
 	return placeholder.ReplaceAllString(value, "$$$1"), !placeholder.MatchString(value)
 }
 
-// versionArgs are the names that projects give to what a build is told of the
-// version, and the fact that is it.
+// versionArgs has the facts for the usual names of a build's arguments, and for commands.
 var versionArgs = []struct {
 	names *regexp.Regexp
 	fact  string
@@ -58,8 +58,8 @@ var versionArgs = []struct {
 	{regexp.MustCompile(`^TARGETVARIANT$`), "Variant"},
 }
 
-// known returns the fact that a variable or command stands for.
-func known(name string) (string, bool) {
+// factFor returns the fact for a variable or a command.
+func factFor(name string) (string, bool) {
 	for _, v := range versionArgs {
 		if v.names.MatchString(name) {
 			return fact(v.fact), true

@@ -15,7 +15,8 @@ import (
 	"github.com/multimage/multimage/buildlib"
 )
 
-// readYAML reads the first of the files that there is, and returns its name.
+// readYAML reads the first of the files that exists, and returns its name, or an empty
+// one.
 func (p *project) readYAML(into any, names ...string) (string, error) {
 	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(p.dir, name))
@@ -44,15 +45,14 @@ func (l *list) UnmarshalYAML(node *yaml.Node) error {
 	return node.Decode((*[]string)(l))
 }
 
-// goConfig is how ko and goreleaser say that go builds a program.
+// goConfig is a build in the configuration of ko or goreleaser.
 type goConfig struct {
 	ID, Dir, Main, Binary string
 	Flags, Ldflags, Env   list
 	Tags                  list
 }
 
-// build is c as a GoBuild, without what multimage does anyway. What it can't say
-// goes to note.
+// build converts c, without what multimage does anyway. It notes what it can't convert.
 func (c goConfig) build(note func(string, ...any), defines map[string]string) buildlib.GoBuild {
 	b := buildlib.GoBuild{Ldflags: toTemplate(strings.Join(c.Ldflags, " "), defines, note)}
 	for _, tag := range c.Tags {
@@ -82,7 +82,7 @@ func (c goConfig) build(note func(string, ...any), defines map[string]string) bu
 	return b
 }
 
-// main is the main package that c builds.
+// main returns the main package that c builds, nil if there is none.
 func (p *project) main(c goConfig) *mainPackage {
 	at := path.Join(c.Dir, c.Main)
 	if strings.HasSuffix(at, ".go") {
@@ -99,12 +99,12 @@ func (p *project) main(c goConfig) *mainPackage {
 	return nil
 }
 
-// outside is what of a template isn't literal.
-var outside = regexp.MustCompile(`\{\{.*?\}\}`)
+// action matches the actions of a template.
+var action = regexp.MustCompile(`\{\{.*?\}\}`)
 
 var field = regexp.MustCompile(`\.([A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z_]*)?)`)
 
-// facts are goreleaser's and ko's names for what templates see here.
+// facts are multimage's facts by their names in goreleaser and ko.
 var facts = map[string]string{
 	"Version": `(.Version | trimPrefix "v")`, "RawVersion": `(.Version | trimPrefix "v")`, "Tag": ".Version",
 	"Major": ".Major", "Minor": ".Minor", "Patch": ".Patch", "Prerelease": ".Prerelease", "Branch": ".Branch",
@@ -113,9 +113,9 @@ var facts = map[string]string{
 	"Git.Tag": ".Version", "Git.Branch": ".Branch", "Git.FullCommit": ".Revision", "Git.ShortCommit": ".ShortRevision", "Git.CommitDate": ".Date",
 }
 
-// toTemplate is a template of goreleaser's or ko's in our facts.
+// toTemplate translates a template of goreleaser or ko.
 func toTemplate(text string, defines map[string]string, note func(string, ...any)) string {
-	return outside.ReplaceAllStringFunc(text, func(action string) string {
+	return action.ReplaceAllStringFunc(text, func(action string) string {
 		lost := ""
 		inner := strings.TrimSpace(strings.Trim(action, "{}-"))
 		whole := field.FindString(inner) == inner
@@ -133,7 +133,7 @@ func toTemplate(text string, defines map[string]string, note func(string, ...any
 			return out
 		}
 		if lost != "" {
-			note("%s has no fact of that name here: replace it, or set it from the environment in Go.", action)
+			note("%s has no equivalent here: replace it, or read it from the environment in Go.", action)
 			return "TODO" + strings.ReplaceAll(lost, ".", "-")
 		}
 		if whole {
