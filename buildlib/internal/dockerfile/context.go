@@ -17,25 +17,25 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 )
 
-// Context is a Dockerfile and the files that its COPY can take. Use Open.
+// Context is a Dockerfile and the files that its COPY can read. Open makes one.
 type Context struct {
 	File
 	Text   []byte // the Dockerfile
 	Folder string
 	match  *patternmatcher.PatternMatcher
-	skip   []string // files and folders that are no part of it, absolute
+	skip   []string // absolute paths of files and folders that it doesn't contain
 }
 
 // maxText bounds the Dockerfile and its ignore file, in bytes.
 const maxText = 1 << 20
 
-// Open reads the Dockerfile at path, or that of the folder path. The files are
-// those of its folder, but for what the ignore file excludes (DOCKERFILE.dockerignore,
-// else .dockerignore), both of these files, .git, and skip.
+// Open reads the Dockerfile at path, or in the folder path. The files are those in its
+// folder, without those that the ignore file excludes (DOCKERFILE.dockerignore, else
+// .dockerignore), both of these files, .git, and skip.
 func Open(path string, skip ...string) (*Context, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: name a folder with a Dockerfile, or the Dockerfile", path)
+		return nil, fmt.Errorf("%s doesn't exist: name a Dockerfile, or a folder with one", path)
 	}
 	if err != nil {
 		return nil, err
@@ -87,12 +87,11 @@ func readText(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// Digest is of all that goes into a build besides the images it builds on: the
-// Dockerfile, and names and contents of the files. Times, owners, empty folders, and
-// of modes all but whether a file is executable are left out, because git doesn't
-// keep them. executable says it for a path relative to Folder; nil: the file system
-// does. Unless into is empty, the files are copied to that folder, as they were
-// digested.
+// Digest returns a digest of everything that a build depends on besides its base images:
+// the Dockerfile, and the names and contents of the files. It covers what git keeps, so
+// no times, owners or empty folders, and of modes only whether a file is executable.
+// executable has that by path relative to Folder; if it is nil, the file system is asked.
+// Unless into is empty, the files are copied to that folder while they are digested.
 func (c *Context) Digest(executable map[string]bool, into string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q\n", c.Text)
@@ -105,18 +104,18 @@ func (c *Context) Digest(executable map[string]bool, into string) (string, error
 		if err != nil {
 			return err
 		}
-		left := slices.Contains(c.skip, path) || strings.EqualFold(e.Name(), ".git")
-		if !left && excluding {
+		skip := slices.Contains(c.skip, path) || strings.EqualFold(e.Name(), ".git")
+		if !skip && excluding {
 			excluded, err := c.match.MatchesOrParentMatches(filepath.ToSlash(rel))
 			if err != nil {
 				return fmt.Errorf(".dockerignore: %w", err)
 			}
-			left = excluded && !(e.IsDir() && c.match.Exclusions())
+			skip = excluded && !(e.IsDir() && c.match.Exclusions())
 		}
-		if left && e.IsDir() {
+		if skip && e.IsDir() {
 			return fs.SkipDir
 		}
-		if left || e.IsDir() {
+		if skip || e.IsDir() {
 			return nil
 		}
 		return c.add(sum, path, filepath.ToSlash(rel), e.Type(), executable, into)
@@ -148,7 +147,7 @@ func (c *Context) add(sum io.Writer, path, rel string, kind fs.FileMode, executa
 		return err
 	}
 	if kind != 0 {
-		return fmt.Errorf("%s is neither a file nor a folder nor a link: exclude it by .dockerignore", rel)
+		return fmt.Errorf("%s is not a file, folder or link: exclude it in .dockerignore", rel)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -173,7 +172,7 @@ func (c *Context) add(sum io.Writer, path, rel string, kind fs.FileMode, executa
 	return err
 }
 
-// copyFile makes the file to, with the time zero: COPY keeps times.
+// copyFile writes the file to. Its time is zero, because COPY keeps times.
 func copyFile(to string, mode fs.FileMode, from io.Reader) error {
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

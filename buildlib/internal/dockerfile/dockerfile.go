@@ -1,14 +1,15 @@
-// Package dockerfile reads Dockerfiles: dockerfile.go takes one apart into
-// stages and instructions, words.go their text into words and commands; images.go
-// finds the images that one builds on, and context.go the files.
+// Package dockerfile reads Dockerfiles: dockerfile.go divides one into stages and
+// instructions, and words.go their text into words and commands; images.go finds the
+// images that one builds on, and context.go the files.
 //
-// It knows the format (https://docs.docker.com/reference/dockerfile), and not what
-// it is used for. BuildKit's own parser would bring its module's go directive and
-// requirements to every module that depends on this one.
+// It knows only the format (https://docs.docker.com/reference/dockerfile). BuildKit's
+// own parser would bring its module's go directive and requirements to every module
+// that depends on this one.
 package dockerfile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -16,12 +17,12 @@ import (
 
 // File is a Dockerfile.
 type File struct {
-	Args   []Instruction // those before the first FROM
+	Args   []Instruction // before the first FROM
 	Stages []Stage
 	Escape byte // the escape character, \ unless a directive says `
 }
 
-// Stage is what one FROM begins.
+// Stage is one FROM and the instructions that follow it.
 type Stage struct {
 	Name         string // after AS, in lower case; may be empty
 	From         Instruction
@@ -32,15 +33,16 @@ type Stage struct {
 type Instruction struct {
 	Line  int               // where it begins, from 1
 	Name  string            // in upper case: COPY
-	Flags map[string]string // --from=build; one without a value has "", one given twice both
-	Text  string            // what follows the flags, as it is written
+	Flags map[string]string // --from=build; empty without a value; values of the same flag are joined by a space
+	Text  string            // what follows the flags, unchanged
 	// Heredoc is the content of its here-documents; Text names them.
 	Heredoc string
 }
 
 func (i Instruction) String() string { return strings.TrimSpace(i.Name + " " + i.Text) }
 
-// List is the text if it is written as a JSON list of strings, the exec form.
+// List returns the elements of Text in exec form, a JSON list of strings, and whether it
+// has that form.
 func (i Instruction) List() ([]string, bool) {
 	var list []string
 	err := json.Unmarshal([]byte(i.Text), &list)
@@ -51,16 +53,16 @@ var (
 	directive = regexp.MustCompile(`^#\s*([A-Za-z]+)\s*=\s*(\S+)\s*$`)
 	heredoc   = regexp.MustCompile(`^\d*<<(-?)["']?([^<"']+)["']?$`)
 	flag      = regexp.MustCompile(`^--([a-z-]+)(?:=("[^"]*"|\S*))?\s*`)
-	named     = regexp.MustCompile(`(?i)^(\S+)\s+AS\s+(\S+)$`)
+	stageName = regexp.MustCompile(`(?i)^(\S+)\s+AS\s+(\S+)$`)
 )
 
-// Parse reads a Dockerfile. An instruction that it doesn't know is no error.
+// Parse reads a Dockerfile. Unknown instructions are not an error.
 func Parse(data []byte) (File, error) {
 	f := File{Escape: '\\'}
 	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
 	lines := strings.Split(text, "\n")
 	at := 0
-	for ; at < len(lines); at++ { // parser directives stand before all else
+	for ; at < len(lines); at++ { // parser directives come first
 		m := directive.FindStringSubmatch(lines[at])
 		if m == nil {
 			break
@@ -70,7 +72,7 @@ func Parse(data []byte) (File, error) {
 		}
 	}
 	for at < len(lines) {
-		if skip(lines[at]) {
+		if blank(lines[at]) {
 			at++
 			continue
 		}
@@ -79,7 +81,7 @@ func Parse(data []byte) (File, error) {
 		switch {
 		case i.Name == "FROM":
 			s := Stage{From: i}
-			if m := named.FindStringSubmatch(i.Text); m != nil {
+			if m := stageName.FindStringSubmatch(i.Text); m != nil {
 				s.From.Text, s.Name = m[1], strings.ToLower(m[2])
 			}
 			f.Stages = append(f.Stages, s)
@@ -89,29 +91,30 @@ func Parse(data []byte) (File, error) {
 		case i.Name == "ARG":
 			f.Args = append(f.Args, i)
 		default:
-			return f, fmt.Errorf("line %d: %s stands before the first FROM", i.Line, i.Name)
+			return f, fmt.Errorf("line %d: %s is before the first FROM", i.Line, i.Name)
 		}
 	}
 	if len(f.Stages) == 0 {
-		return f, fmt.Errorf("it has no FROM")
+		return f, errors.New("it has no FROM")
 	}
 	return f, nil
 }
 
-// skip reports whether a line is empty or a comment, also within an instruction.
-func skip(line string) bool {
+// blank reports whether a line is empty or a comment. Instructions may go on after one.
+func blank(line string) bool {
 	line = strings.TrimSpace(line)
 	return line == "" || line[0] == '#'
 }
 
-// instruction reads the one that begins at a line, and returns the line after it.
+// instruction reads the instruction at a line, and returns the index of the line after
+// it.
 func (f File) instruction(lines []string, at int) (Instruction, int) {
 	i := Instruction{Line: at + 1, Flags: map[string]string{}}
 	var text strings.Builder
 	for first := true; at < len(lines); first = false {
 		line := lines[at]
 		at++
-		if !first && skip(line) {
+		if !first && blank(line) {
 			continue
 		}
 		trimmed := strings.TrimRight(line, " \t")

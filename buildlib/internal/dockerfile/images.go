@@ -9,19 +9,18 @@ import (
 	"strings"
 )
 
-// Image is an image from elsewhere that a Dockerfile builds on.
+// Image is an image that a Dockerfile reads, and doesn't build itself.
 type Image struct {
-	Ref      string // as engines take it: alpine:3.24
-	Platform string // that it is read for: OS/ARCH[/VARIANT]
+	Ref      string // with variables replaced: alpine:3.24
+	Platform string // OS/ARCH[/VARIANT]
 	Line     int
 	word     string // as it is written: alpine:${VERSION}
-	from     bool   // in an option of COPY or RUN instead of FROM
+	option   bool   // whether it is in an option of COPY or RUN instead of FROM
 }
 
-// Images are the images from elsewhere that a build for the platform
-// OS/ARCH[/VARIANT] reads: those of FROM, COPY --from and RUN
-// --mount=from. The variables in FROM have the defaults of the ARGs before the
-// first FROM, and BuildKit's values of TARGETPLATFORM and the like.
+// Images returns the images that a build for the platform OS/ARCH[/VARIANT] reads: those
+// of FROM, COPY --from and RUN --mount=from. Variables in FROM have the defaults of the
+// ARGs before the first FROM, and BuildKit's values of TARGETPLATFORM and the like.
 func (f File) Images(platform string) ([]Image, error) {
 	values := platformArgs(platform)
 	l := Lexer{Escape: f.Escape, Lookup: func(name string) string { return values[name] }}
@@ -38,10 +37,10 @@ func (f File) Images(platform string) ([]Image, error) {
 		}
 	}
 	var stages []string
-	for n, s := range f.Stages {
+	for _, s := range f.Stages {
 		ref := l.Value(s.From.Text)
 		if ref == "" || strings.ContainsAny(ref, " \t") {
-			return nil, fmt.Errorf("line %d: FROM %s names no image: give the ARGs in it defaults, before the first FROM", s.From.Line, s.From.Text)
+			return nil, fmt.Errorf("line %d: FROM %s names no image: give its ARGs defaults before the first FROM", s.From.Line, s.From.Text)
 		}
 		if !slices.Contains(stages, strings.ToLower(ref)) {
 			add(Image{ref, cmp.Or(l.Value(s.From.Flags["platform"]), platform), s.From.Line, s.From.Text, false})
@@ -53,14 +52,12 @@ func (f File) Images(platform string) ([]Image, error) {
 				}
 			}
 		}
-		if stages = append(stages, s.Name); s.Name == "" {
-			stages[n] = fmt.Sprint(n)
-		}
+		stages = append(stages, s.Name)
 	}
 	return all, nil
 }
 
-// froms are the stages or images that an instruction reads besides its own.
+// froms returns the stages and images that an instruction reads besides its own stage.
 func (i Instruction) froms() []string {
 	var list []string
 	switch i.Name {
@@ -78,7 +75,7 @@ func (i Instruction) froms() []string {
 
 func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// platformArgs are the ARGs that every build has without declaring them
+// platformArgs are the ARGs that every build has in FROM without declaring them
 // (docs.docker.com/reference/dockerfile, "Automatic platform ARGs in the global
 // scope").
 func platformArgs(platform string) map[string]string {
@@ -90,19 +87,19 @@ func platformArgs(platform string) map[string]string {
 	return values
 }
 
-// Pin is the text of a Dockerfile in which the images have other names. One whose
-// name stands in another line than its FROM keeps it.
+// Pin returns the text of a Dockerfile with the images replaced by names. An image that
+// is not on the line of its FROM isn't replaced.
 func Pin(text []byte, names map[Image]string) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	for image, name := range names {
 		name = "${1}" + strings.ReplaceAll(name, "$", "$$") + "${2}"
 		word := regexp.QuoteMeta(image.word)
-		if !image.from {
+		if !image.option {
 			at := &lines[image.Line-1]
 			*at = regexp.MustCompile(`^(\s*(?i:FROM)\s+(?:--\S+\s+)*)`+word+`(\s|$)`).ReplaceAllString(*at, name)
 			continue
 		}
-		// Options may go on over several lines.
+		// Options may be on later lines of the instruction.
 		option := regexp.MustCompile(`(--from=)` + word + `(\s|$)`)
 		if name, _, _ := cutSpace(strings.TrimSpace(lines[image.Line-1])); strings.EqualFold(name, "RUN") {
 			option = regexp.MustCompile(`(--mount=\S*\bfrom=)` + word + `([\s,]|$)`)

@@ -4,17 +4,16 @@ import (
 	"strings"
 )
 
-// Lexer takes text apart as BuildKit does that of an instruction, or a shell
-// that of a RUN.
+// Lexer divides text into words, as BuildKit does for an instruction, or a shell for a
+// RUN.
 type Lexer struct {
 	Escape byte
-	// Lookup returns the value of a variable, or of a command's output if the
-	// name is the command in parentheses.
+	// Lookup returns the value of a variable, or the output of a command if name is a
+	// command in parentheses.
 	Lookup func(name string) string
 }
 
-// Words are the words of an instruction, without quotes and with variables
-// replaced.
+// Words returns the words of an instruction, without quotes and with variables replaced.
 func (l Lexer) Words(text string) []string {
 	s := scanner{Lexer: l, text: text}
 	s.scan()
@@ -24,7 +23,7 @@ func (l Lexer) Words(text string) []string {
 	return s.commands[0]
 }
 
-// Value is text as one word: spaces are kept.
+// Value returns text as one word, with its spaces.
 func (l Lexer) Value(text string) string {
 	s := scanner{Lexer: l, text: text, spaces: true}
 	s.scan()
@@ -34,15 +33,15 @@ func (l Lexer) Value(text string) string {
 	return s.commands[0][0]
 }
 
-// Commands are the commands of a shell's text, each in words.
+// Commands returns the commands in a shell's text, each as its words.
 func (l Lexer) Commands(text string) [][]string {
 	s := scanner{Lexer: l, text: text, operators: true}
 	s.scan()
 	return s.commands
 }
 
-// Pairs are KEY=VALUE words, or one KEY with the rest of the line as value, as
-// ENV and LABEL have them.
+// Pairs returns the keys and values of ENV or LABEL: KEY=VALUE words, or one KEY with
+// the rest of the line as its value.
 func (l Lexer) Pairs(text string) [][2]string {
 	key, rest, _ := cutSpace(text)
 	if !strings.Contains(key, "=") {
@@ -60,12 +59,12 @@ type scanner struct {
 	Lexer
 	text      string
 	at        int
-	operators bool // ; & | and ends of lines divide commands
-	spaces    bool // spaces divide nothing
+	operators bool // whether ; & | and line ends separate commands
+	spaces    bool // whether spaces are part of a word
 
 	word     strings.Builder
 	inWord   bool
-	fresh    bool // the next word begins a command
+	fresh    bool // whether the next word begins a command
 	commands [][]string
 }
 
@@ -128,7 +127,7 @@ func (s *scanner) end() {
 	s.inWord = false
 }
 
-// until is the text up to the next c, which is passed.
+// until returns the text up to the next c, and skips both.
 func (s *scanner) until(c byte) string {
 	rest := s.text[s.at:]
 	end := strings.IndexByte(rest, c)
@@ -140,7 +139,7 @@ func (s *scanner) until(c byte) string {
 	return rest[:end]
 }
 
-// enclosed is the text up to the bracket that closes the one just passed.
+// enclosed returns the text up to the bracket that closes the last one, and skips both.
 func (s *scanner) enclosed(open, closing byte) string {
 	from, depth := s.at, 1
 	for ; s.at < len(s.text); s.at++ {
@@ -157,8 +156,8 @@ func (s *scanner) enclosed(open, closing byte) string {
 	return s.text[from:]
 }
 
-// variable reads what stands behind a $: NAME, {NAME}, {NAME:-default},
-// {NAME:+other}, (command).
+// variable reads what follows a $: NAME, {NAME}, {NAME:-default}, {NAME:+other},
+// (command).
 func (s *scanner) variable() {
 	if s.at == len(s.text) {
 		s.add("$")
@@ -201,7 +200,7 @@ func isName(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// Unset begins what Lookup returns for a variable that has no known value.
+// Unset is the prefix of what Lookup returns for a variable without a known value.
 const Unset = "\ue002"
 
 func unknown(value string) bool { return value == "" || strings.HasPrefix(value, Unset) }

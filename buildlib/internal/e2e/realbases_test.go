@@ -178,7 +178,7 @@ func TestDockerfileBaseRefused(t *testing.T) {
 		{"named engine", "FROM scratch\nCOPY tool /a\n", "base:build", []string{"PATH=" + onlyGo(t), "CGO_ENABLED=0", "MULTIMAGE_ENGINE=buildah"}, []string{
 			"it is not built yet, and MULTIMAGE_ENGINE: buildah is not installed"}},
 		{"no Dockerfile", "", "plan", nil, []string{"Images.Base: dockerfile:bases/tools: the folder ", " has no Dockerfile"}},
-		{"no FROM", "COPY tool /a\n", "plan", nil, []string{"COPY stands before the first FROM"}},
+		{"no FROM", "COPY tool /a\n", "plan", nil, []string{"COPY is before the first FROM"}},
 		{"failing", "FROM scratch\nCOPY missing /a\n", "base:build", nil, []string{"base dockerfile:bases/tools: linux/amd64: docker build", "missing"}},
 		{"no such FROM", "FROM " + host + "/library/none:1\nCOPY tool /a\n", "base:build", nil, []string{"line 1: base " + host + "/library/none:1: ", "not found in the registry"}},
 		{"no platform", "FROM --platform=linux/s390x " + host + "/library/tiny:1\nCOPY tool /a\n", "base:build", nil, []string{"no linux/s390x (has linux/amd64"}},
