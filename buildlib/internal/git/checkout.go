@@ -11,7 +11,8 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// State is what git status says of a checkout. The zero value is none.
+// State is the state of a checkout as git status prints it. The zero value is no
+// checkout.
 type State struct {
 	Top      string   // the repository's folder, links resolved
 	Revision string   // the commit's hash; empty on an unborn branch
@@ -19,9 +20,9 @@ type State struct {
 	Changed  []string // the tracked files that differ from HEAD, relative to Top
 }
 
-// find looks for the folder that has .git, which is a file in a worktree or
-// submodule, from dir upwards. git runs there: below, a folder that looks like a
-// bare repository would be taken for one.
+// find returns the nearest folder with .git, which is a file in a worktree or submodule,
+// from dir upwards. git has to run there: further down it would take a folder that looks
+// like a bare repository for the repository.
 func find(dir string) (string, bool, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -42,12 +43,12 @@ func find(dir string) (string, bool, error) {
 	}
 }
 
-// look asks git for the state, and for the untracked files as its
-// --untracked-files says. A folder of such has a slash at its end.
-func look(ctx context.Context, top string, conf config, which string) (s State, untracked []string, err error) {
+// status runs git status with a value for --untracked-files. Untracked folders end in a
+// slash.
+func status(ctx context.Context, top string, conf config, untrackedFiles string) (s State, untracked []string, err error) {
 	s.Top = top
 	out, err := output(ctx, top, append(slices.Clone(conf.overrides),
-		"status", "--porcelain=v2", "--branch", "--untracked-files="+which, "--no-renames", "-z")...)
+		"status", "--porcelain=v2", "--branch", "--untracked-files="+untrackedFiles, "--no-renames", "-z")...)
 	if err != nil {
 		return s, nil, err
 	}
@@ -72,9 +73,9 @@ func look(ctx context.Context, top string, conf config, which string) (s State, 
 	return s, untracked, nil
 }
 
-// Changes looks at the checkout again and says what is no longer as it was:
-// HEAD, the branch, or which tracked files differ from HEAD. What happens below
-// except, a folder, doesn't count. A folder without a commit never changes.
+// Changes reads the checkout again and says what has changed: HEAD, the branch, or which
+// tracked files differ from HEAD. Files in the folder except are ignored. A repository
+// without a commit has no changes.
 func Changes(ctx context.Context, was State, except string) ([]string, error) {
 	if was.Top == "" || was.Revision == "" {
 		return nil, nil
@@ -83,7 +84,7 @@ func Changes(ctx context.Context, was State, except string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, _, err := look(ctx, was.Top, conf, "no")
+	now, _, err := status(ctx, was.Top, conf, "no")
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +108,7 @@ func Changes(ctx context.Context, was State, except string) ([]string, error) {
 	return changes, nil
 }
 
-// Excluded returns those of the paths in the repository at top that git ignores,
-// and doesn't track.
+// Excluded returns the paths in the repository at top that git ignores and doesn't track.
 func Excluded(ctx context.Context, top string, paths []string) ([]string, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -116,11 +116,10 @@ func Excluded(ctx context.Context, top string, paths []string) ([]string, error)
 	return ignored(ctx, top, paths)
 }
 
-// Unignored returns those of the names, in the folder dir, that git doesn't
-// ignore, tracked or not. There is none where there is no checkout, or no git
-// that could tell.
+// Unignored returns the names in the folder dir that git doesn't ignore, whether it
+// tracks them or not. It returns none without a checkout or if git fails.
 func Unignored(ctx context.Context, dir string, names []string) []string {
-	if _, in, err := find(dir); err != nil || !in {
+	if _, ok, err := find(dir); err != nil || !ok {
 		return nil
 	}
 	list, err := ignored(ctx, dir, names, "--no-index")
@@ -130,17 +129,16 @@ func Unignored(ctx context.Context, dir string, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(list, name) })
 }
 
-// ignored returns those of the paths that git check-ignore, run in dir, prints.
+// ignored returns the paths that git check-ignore prints in dir.
 func ignored(ctx context.Context, dir string, paths []string, flags ...string) ([]string, error) {
 	cmd := command(ctx, dir, append([]string{"check-ignore", "--stdin", "-z"}, flags...)...)
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
 	out, err := run(cmd, "check-ignore")
-	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), found(err)
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 }), allowNotFound(err)
 }
 
-// Unwatched returns those of the paths in the repository at top whose changes
-// git was told not to look for: git update-index --assume-unchanged and
-// --skip-worktree.
+// Unwatched returns the paths in the repository at top whose changes git doesn't look
+// for, because of git update-index --assume-unchanged or --skip-worktree.
 func Unwatched(ctx context.Context, top string, paths []string) ([]string, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -151,7 +149,7 @@ func Unwatched(ctx context.Context, top string, paths []string) ([]string, error
 	}
 	marked := map[string]bool{}
 	for entry := range strings.SplitSeq(string(out), "\x00") {
-		// TAG SPACE NAME: a lower-case tag is assumed to be unchanged, and S is skipped.
+		// TAG SPACE NAME: a lower-case tag means assume-unchanged, S skip-worktree.
 		if tag, name, ok := strings.Cut(entry, " "); ok && (tag == "S" || tag != strings.ToUpper(tag)) {
 			marked[filepath.Join(top, filepath.FromSlash(name))] = true
 		}

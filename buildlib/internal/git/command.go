@@ -14,9 +14,9 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/process"
 )
 
-// safe keeps git from running programs that the checkout's configuration names,
-// whatever is in it: monitors of the file system and hooks. (Commands that
-// read, and their output in a pipe, run no pager, alias, signer or differ.)
+// safe keeps git from running programs in the checkout's configuration: file system
+// monitors and hooks. Commands that only read, with their output in a pipe, run no pager,
+// alias, signer or diff program.
 var safe = []string{"--no-pager", "-c", "core.fsmonitor=", "-c", "core.hooksPath=" + os.DevNull}
 
 // command prepares a git command that runs in the repository at top.
@@ -26,16 +26,16 @@ func command(ctx context.Context, top string, args ...string) *exec.Cmd {
 	cmd.Dir = top
 	cmd.Env = append(env,
 		"PWD="+top,
-		// Optional locks would let a status refresh fight with the user's git.
+		// With optional locks, git status could conflict with the user's git.
 		"GIT_OPTIONAL_LOCKS=0", "LC_ALL=C",
-		// What a partial clone lacks would be fetched, by programs that it names.
+		// A partial clone would fetch missing objects with programs that it names.
 		"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none")
 	return cmd
 }
 
-// environ takes configuration out of the environment: in a hook it is that of
-// the command that runs the hook. But for the folders to trust though they are
-// another user's, which can be named there and are returned as arguments.
+// environ removes configuration from the environment: in a hook it belongs to the command
+// that runs the hook. trusted are arguments for git with the exception, safe.directory:
+// folders of other users that are trusted.
 func environ(env []string) (trusted, rest []string) {
 	values := map[string]string{}
 	for _, variable := range env {
@@ -65,16 +65,16 @@ func output(ctx context.Context, top string, args ...string) ([]byte, error) {
 func run(cmd *exec.Cmd, name string) ([]byte, error) {
 	out, err := cmd.Output()
 	if err != nil {
-		var said []byte
+		var stderr []byte
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			said = exit.Stderr
+			stderr = exit.Stderr
 		}
-		err = failure(name, err, said)
+		err = failure(name, err, stderr)
 	}
 	return out, err
 }
 
-// name is the command among git's arguments.
+// name returns the command in git's arguments.
 func name(args []string) string {
 	for len(args) > 2 && args[0] == "-c" {
 		args = args[2:]
@@ -82,9 +82,9 @@ func name(args []string) string {
 	return args[0]
 }
 
-// failure is a git command that failed, and what it said, in one line.
-func failure(name string, err error, said []byte) error {
-	if text := bytes.Join(bytes.Fields(said), []byte(" ")); len(text) > 0 {
+// failure is the error of a git command, with what it printed in one line.
+func failure(name string, err error, stderr []byte) error {
+	if text := bytes.Join(bytes.Fields(stderr), []byte(" ")); len(text) > 0 {
 		return fmt.Errorf("git %s: %w: %s", name, err, text)
 	}
 	return fmt.Errorf("git %s: %w", name, err)

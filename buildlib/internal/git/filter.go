@@ -13,23 +13,23 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/disk"
 )
 
-// config is what the repository's configuration says.
+// config has parts of the repository's configuration.
 type config struct {
 	origin    string   // the address of the remote
 	disabled  []string // the filters that are not run
-	overrides []string // arguments of git that see to that
+	overrides []string // arguments of git that disable them
 }
 
-// readConfig reads it. The filters that make of a file what is committed are
-// programs, and git runs them to see whether a file is changed. One of the
-// user's own configuration is the user's; one of the checkout's is not run: but
-// that of Git LFS, which sets itself up there, and whose command is known.
+// readConfig reads the configuration. To see whether a file is changed, git runs clean
+// filters, which are programs. Those in the user's own configuration may run, but those in
+// the checkout's may not, except for Git LFS, which installs itself there and whose
+// command is known.
 func readConfig(ctx context.Context, top string) (config, error) {
 	var c config
 	if err := c.read(ctx, top, top); err != nil {
 		return c, err
 	}
-	// Without it git would fail, or not, as it finds out.
+	// Whether the filter can run is for git to find out.
 	_, err := exec.LookPath("git-lfs")
 	hasLFS := err == nil
 	for _, driver := range c.disabled {
@@ -39,7 +39,7 @@ func readConfig(ctx context.Context, top string) (config, error) {
 		}
 		key := "filter." + driver + "."
 		if strings.Contains(driver, "=") { // then -c can't override it
-			return c, fmt.Errorf("the repository's configuration names a filter %q, which can't be turned off: call it otherwise", driver)
+			return c, fmt.Errorf("the repository's configuration names a filter %q, which can't be turned off: rename it", driver)
 		}
 		c.overrides = append(c.overrides, "-c", key+"clean="+clean, "-c", key+"process="+process, "-c", key+"required=false")
 	}
@@ -47,10 +47,10 @@ func readConfig(ctx context.Context, top string) (config, error) {
 	return c, nil
 }
 
-// read adds what the configuration of the repository or submodule at dir says.
+// read adds the configuration of the repository or submodule at dir.
 func (c *config) read(ctx context.Context, top, dir string) error {
 	out, err := output(ctx, dir, "config", "--null", "--show-scope", "--get-regexp", `^(remote\.origin\.url|filter\..*\.(clean|process))$`)
-	if err = found(err); err != nil {
+	if err = allowNotFound(err); err != nil {
 		return err
 	}
 	// SCOPE NUL KEY LF VALUE NUL
@@ -66,21 +66,20 @@ func (c *config) read(ctx context.Context, top, dir string) error {
 				c.disabled = append(c.disabled, driver)
 			}
 		case !isFilter && dir == top:
-			c.origin = value // the last is git's
+			c.origin = value // git uses the last one
 		}
 	}
 	return c.readSubmodules(ctx, top, dir)
 }
 
-// readSubmodules does so with each submodule: git looks whether it is changed,
-// too, as its own configuration says.
+// readSubmodules adds the configurations of the submodules, whose filters git also runs.
 func (c *config) readSubmodules(ctx context.Context, top, dir string) error {
 	list := filepath.Join(dir, ".gitmodules")
 	if _, err := os.Lstat(list); err != nil {
 		return nil
 	}
 	out, err := output(ctx, dir, "config", "--null", "--file", list, "--get-regexp", `^submodule\..*\.path$`)
-	if err = found(err); err != nil {
+	if err = allowNotFound(err); err != nil {
 		return err
 	}
 	for entry := range strings.SplitSeq(string(out), "\x00") {
@@ -108,9 +107,9 @@ func submodule(dir, path string) (string, bool) {
 	return sub, err == nil
 }
 
-// found makes no error of exit status 1 without a message, by which git config,
-// show-ref and check-ignore say that they found nothing.
-func found(err error) error {
+// allowNotFound drops the error of exit status 1 without a message, which means for git
+// config, show-ref and check-ignore that they found nothing.
+func allowNotFound(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 && len(exit.Stderr) == 0 {
 		return nil
 	}

@@ -1,13 +1,12 @@
-// Package git reads what a build needs to know of the repository it is in.
+// Package git reads what a build needs to know about its repository.
 //
-// Its files: command.go runs git, filter.go finds the programs that it must not
-// run, mode.go reads the file modes that git keeps, worktree.go checks a commit out
-// elsewhere, checkout.go finds the repository and looks for changes and ignored files,
-// tags.go reads versions of tags, walk.go finds the nearest one, and git.go puts
-// everything together.
+// Its files: command.go runs git, filter.go finds the programs that git must not
+// run, mode.go reads the file modes in git's index, worktree.go checks out a commit in
+// another folder, checkout.go finds the repository, its changes and ignored files, tags.go
+// reads versions from tags, walk.go finds the nearest one, and git.go combines them.
 //
-// It runs no program that the checkout's own configuration names, and looks at
-// no repository but the one that holds the folder.
+// It runs no program that is named in the checkout's own configuration, and reads only
+// the repository that contains the folder.
 package git
 
 import (
@@ -27,49 +26,48 @@ import (
 
 // Info is the state of a checkout. The zero value is a folder without git.
 type Info struct {
-	Version  string    // HEAD's, or the nearest ancestor's with -N-gHASH; else the hash; -dirty after it
+	Version  string    // HEAD's, or the nearest ancestor's with -N-gHASH, else the hash; may end in -dirty
 	Revision string    // the commit's hash
-	Tag      string    // the tag of HEAD that Version is made of, without the module's prefix
+	Tag      string    // the tag of HEAD that is the Version, without the module's prefix
 	Branch   string    // empty if HEAD is detached
 	Dirty    bool      // whether tracked files differ from HEAD
 	Time     time.Time // the commit time of HEAD; any year
 	Source   string    // the origin remote as an https address; empty for a local one
 
-	// Prefix is what the tags of the module start with: its folder in the
-	// repository, with a slash.
+	// Prefix is the prefix of the module's tags: its folder in the repository, with a
+	// slash.
 	Prefix string
-	// Unused are HEAD's tags if Version is of none of them.
+	// Unused are HEAD's tags if none of them is the Version.
 	Unused []string
-	// Other is a tag that looks like a version and doesn't match: one nearer than
-	// that of Version, or the highest if none matches.
+	// Other is a tag that looks like a version and doesn't match the pattern: one
+	// nearer than Version's, or the highest if none matches.
 	Other string
-	// Elsewhere is the highest tag that matches, if none leads to HEAD.
+	// Elsewhere is the highest tag that matches, if neither HEAD nor an ancestor has one.
 	Elsewhere string
-	// Release is the highest version of a tag that matches and is no candidate, as
-	// far as the clone has the tags; empty if there is none.
+	// Release is the highest version of a tag that matches and isn't a prerelease, among
+	// the tags of the clone; empty if there is none.
 	Release string
-	// Shallow is set in a shallow clone whose history has no version, so that
-	// Version is only a hash though the full clone may have a better one.
+	// Shallow is set in a shallow clone whose history has no version. Version is then
+	// only a hash, and may be better in a full clone.
 	Shallow bool
-	// Filters are the clean filters that weren't run because the checkout's own
-	// configuration names them, if files that seem changed may not be.
+	// Filters are the clean filters that weren't run because they are in the checkout's
+	// own configuration. Because of them, files may seem changed.
 	Filters []string
-	// Untracked are the files, and the folders of such, that git neither
-	// tracks nor ignores, absolute. They don't count as Dirty.
+	// Untracked are the absolute paths of files, and folders with only such files, that
+	// git neither tracks nor ignores. They don't make the checkout Dirty.
 	Untracked []string
 
-	// State is what Changes compares with.
+	// State is for Changes.
 	State State
 }
 
 // ErrNoGit is what Read returns when there is a repository and no git command.
 var ErrNoGit = errors.New("there is a git repository, but no git command in PATH")
 
-// Read reads the state of the checkout that holds dir. A folder in no
-// repository, or in one without a commit, is the zero Info. module is the
-// folder of the Go module: if it is below the repository's top, its versions
-// are tagged PATH/VERSION, as Go's own are. What follows that in a tag has to
-// match pattern (package path's).
+// Read reads the state of the checkout that contains dir. Without a repository, or
+// without a commit in it, it returns the zero Info. module is the folder of the Go module:
+// if it is below the repository's top, its versions are tagged PATH/VERSION, as for the
+// go command. The rest of a tag has to match pattern (path.Match).
 func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
 	top, ok, err := find(dir)
 	if err != nil || !ok {
@@ -88,7 +86,7 @@ func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
 	g.Go(func() error { return info.state(gctx, top) })
 	history, err := newWalk(ctx, top)
 	if err != nil {
-		// An unborn branch has no history, and isn't an error: state tells.
+		// An unborn branch has no history, which isn't an error. Then state found no commit.
 		if failed := g.Wait(); failed != nil {
 			return Info{}, failed
 		}
@@ -119,13 +117,12 @@ func Read(ctx context.Context, dir, module, pattern string) (Info, error) {
 	return info, nil
 }
 
-// choose settles the version, and what there is to say of the tags that are not
-// used. Those of other modules don't count for that, nor do the repository's
-// own for a module in a folder that has some.
+// choose determines the version, and which tags aren't used. Tags of other modules are
+// ignored, and so are tags without a prefix if a module in a folder has tags of its own.
 func (info *Info) choose(top, pattern string, all tags, history *walk) (err error) {
 	head := history.head.hash
 	versions := all.versions(info.Prefix, pattern)
-	var release named
+	var release versionTag
 	for _, v := range versions {
 		if v.Prerelease == "" && (release.name == "" || v.above(release)) {
 			release = v
@@ -153,9 +150,8 @@ func (info *Info) choose(top, pattern string, all tags, history *walk) (err erro
 	return nil
 }
 
-// tagPrefix returns what the tags of a module's versions start with: the path
-// of its folder in the repository (Go modules reference, "Mapping versions to
-// commits").
+// tagPrefix returns the prefix of a module's tags: the path of its folder in the
+// repository (Go modules reference, "Mapping versions to commits").
 func tagPrefix(top, module string) string {
 	module, err := filepath.EvalSymlinks(module)
 	if err != nil {
@@ -176,12 +172,12 @@ func (info *Info) state(ctx context.Context, top string) error {
 		return err
 	}
 	info.Source = source(conf.origin)
-	is, untracked, err := look(ctx, top, conf, "normal")
+	state, untracked, err := status(ctx, top, conf, "normal")
 	if err != nil {
 		return err
 	}
-	info.State = is
-	info.Revision, info.Branch, info.Dirty = is.Revision, is.Branch, len(is.Changed) > 0
+	info.State = state
+	info.Revision, info.Branch, info.Dirty = state.Revision, state.Branch, len(state.Changed) > 0
 	for _, name := range untracked {
 		info.Untracked = append(info.Untracked, filepath.Join(top, filepath.FromSlash(name)))
 	}
@@ -191,14 +187,13 @@ func (info *Info) state(ctx context.Context, top string) error {
 	return nil
 }
 
-// scp is the short form of an ssh address, user@host:path, which no URL is. One
-// with a second colon runs a helper, and an @ in the path follows what somebody
-// took for a password.
+// scp matches the short form of an ssh address, user@host:path, which isn't a URL. It
+// doesn't match a second colon, which runs a helper, nor an @ in the path, which may
+// follow a password.
 var scp = regexp.MustCompile(`^(?:[^@/:]+@)?([^@/:]{2,}):([^@/\\:][^@]*)$`)
 
-// source turns a remote's address into one for people: https, without
-// credentials or ".git". A remote that is not on a network gives nothing,
-// because its path would name the build machine.
+// source converts a remote's address to one for people: https, without credentials or
+// ".git". It is empty for a local remote, whose path is of the build machine.
 func source(remote string) string {
 	host, path := "", ""
 	if m := scp.FindStringSubmatch(remote); m != nil {

@@ -10,11 +10,9 @@ import (
 	"strings"
 )
 
-// Executables returns which files below dir are executable, as git's index has
-// them, where the file system can't tell (core.fileMode is false, or on
-// Windows): by their paths relative to dir, with slashes. A file that git
-// doesn't track is none of them. Nil: the file system can tell, or there is no
-// git to ask.
+// Executables returns the files below dir that are executable in git's index, by their
+// paths relative to dir, with slashes. It is for file systems without that mode
+// (core.fileMode is false, or on Windows); for others, and without git, it returns nil.
 func Executables(ctx context.Context, dir string) (map[string]bool, error) {
 	top, ok, err := find(dir)
 	if err != nil || !ok {
@@ -28,7 +26,7 @@ func Executables(ctx context.Context, dir string) (map[string]bool, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		// A git that can't answer is Read's to report.
+		// If git fails, Read reports that.
 		if err != nil || string(bytes.TrimSpace(mode)) != "false" {
 			return nil, nil
 		}

@@ -13,14 +13,14 @@ import (
 	"github.com/multimage/multimage/buildlib/internal/semver"
 )
 
-// tags are a repository's, by the commit that they lead to.
+// tags has the names of a repository's tags by their commits.
 type tags map[string][]string
 
-// listTags lists them. Of all commands that do, this one is quickest with many:
-// it takes what annotated tags lead to from where git keeps it beside them.
+// listTags lists a repository's tags. show-ref is the fastest command for many tags: it
+// reads the commits of annotated tags from packed-refs.
 func listTags(ctx context.Context, top string) (tags, error) {
 	out, err := output(ctx, top, "show-ref", "--tags", "--dereference")
-	if err = found(err); err != nil {
+	if err = allowNotFound(err); err != nil {
 		return nil, err
 	}
 	target := map[string]string{} // of a tag
@@ -36,56 +36,56 @@ func listTags(ctx context.Context, top string) (tags, error) {
 	return all, nil
 }
 
-// named is a version and its tag.
-type named struct {
+// versionTag is a version and its tag.
+type versionTag struct {
 	semver.Version
 	text string // as Info has it
 	tag  string // without the module's prefix
 	name string // the tag's whole name
 }
 
-// above reports whether n is the higher. Of equal ones (1.0.0, v1.0.0) it takes
-// always the same.
-func (n named) above(m named) bool {
-	return cmp.Or(semver.Compare(n.Version, m.Version), strings.Compare(n.name, m.name)) > 0
+// above reports whether v is higher than w. Equal versions (1.0.0, v1.0.0) are compared
+// by their tags.
+func (v versionTag) above(w versionTag) bool {
+	return cmp.Or(semver.Compare(v.Version, w.Version), strings.Compare(v.name, w.name)) > 0
 }
 
-// lookalike is a tag that ends in a whole version, behind a name or without.
+// lookalike matches a tag that ends in a full version, with or without a prefix.
 var lookalike = regexp.MustCompile(`^(?:.*[^0-9A-Za-z.])?(v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?)$`)
 
-// versions are the highest version of each commit that has one that matches.
-func (all tags) versions(prefix, pattern string) map[string]named {
+// versions returns the highest version that matches pattern of each commit that has one.
+func (all tags) versions(prefix, pattern string) map[string]versionTag {
 	lead := literal.FindStringSubmatch(pattern)[1]
-	return all.highest(func(name string) (named, bool) {
+	return all.highest(func(name string) (versionTag, bool) {
 		tag, own := strings.CutPrefix(name, prefix)
 		if matches, _ := path.Match(pattern, tag); !own || !matches {
-			return named{}, false
+			return versionTag{}, false
 		}
 		for _, text := range []string{tag, strings.TrimPrefix(tag, lead)} {
 			if v, ok := semver.Parse(text); ok {
-				return named{v, text, tag, name}, true
+				return versionTag{v, text, tag, name}, true
 			}
 		}
-		return named{}, false
+		return versionTag{}, false
 	})
 }
 
-// lookalikes are the highest of the tags of each commit that look like versions.
-func (all tags) lookalikes() map[string]named {
-	return all.highest(func(name string) (named, bool) {
+// lookalikes returns the highest of each commit's tags that look like versions.
+func (all tags) lookalikes() map[string]versionTag {
+	return all.highest(func(name string) (versionTag, bool) {
 		m := lookalike.FindStringSubmatch(name)
 		if m == nil {
-			return named{}, false
+			return versionTag{}, false
 		}
 		v, ok := semver.Parse(m[1])
-		return named{v, m[1], name, name}, ok
+		return versionTag{v, m[1], name, name}, ok
 	})
 }
 
-// highest are the highest version of each commit that has some, as read finds
-// them in the tags' names.
-func (all tags) highest(read func(name string) (named, bool)) map[string]named {
-	found := map[string]named{}
+// highest returns the highest version of each commit that has one. read finds the
+// version in a tag's name.
+func (all tags) highest(read func(name string) (versionTag, bool)) map[string]versionTag {
+	found := map[string]versionTag{}
 	for hash, list := range all {
 		for _, name := range list {
 			n, ok := read(name)
@@ -97,12 +97,12 @@ func (all tags) highest(read func(name string) (named, bool)) map[string]named {
 	return found
 }
 
-// without leaves out tags, and commits that then have none.
-func (all tags) without(out func(name string) bool) tags {
+// without returns the tags that exclude doesn't report.
+func (all tags) without(exclude func(name string) bool) tags {
 	rest := tags{}
 	for hash, list := range all {
 		for _, name := range list {
-			if !out(name) {
+			if !exclude(name) {
 				rest[hash] = append(rest[hash], name)
 			}
 		}
@@ -110,11 +110,12 @@ func (all tags) without(out func(name string) bool) tags {
 	return rest
 }
 
-// literal is a pattern, and what the tags that it matches have before the
-// version: release- of release-v*.
+// literal matches a pattern. Its group is the prefix of a version: release- in
+// release-v*.
 var literal = regexp.MustCompile(`^([^*?[\\]*?)(?:v?[0-9][0-9.]*|v)?(?:[*?[\\].*)?$`)
 
-// otherModules reports of a tag whether it is of a module in another folder.
+// otherModules returns a function that reports whether a tag belongs to a module in
+// another folder.
 func otherModules(top, prefix string) func(name string) bool {
 	modules := map[string]bool{".": false, path.Clean(prefix): false}
 	return func(name string) bool {
@@ -129,9 +130,9 @@ func otherModules(top, prefix string) func(name string) bool {
 	}
 }
 
-// highest is the name of the highest of all; empty if there is none.
-func highest(all map[string]named) string {
-	var h named
+// highest returns the name of the highest version; empty if there is none.
+func highest(all map[string]versionTag) string {
+	var h versionTag
 	for _, n := range all {
 		if h.name == "" || n.above(h) {
 			h = n

@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// walk is HEAD and what led to it, newest first.
+// walk reads HEAD and its ancestors, newest first.
 type walk struct {
-	head  commit
-	lines *bufio.Scanner
-	stop  context.CancelFunc
-	cmd   *exec.Cmd
-	said  bytes.Buffer
+	head   commit
+	lines  *bufio.Scanner
+	stop   context.CancelFunc
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
 }
 
 type commit struct {
@@ -30,11 +30,11 @@ type commit struct {
 	time    time.Time
 }
 
-// newWalk starts git, which waits until it is read from, and reads HEAD.
+// newWalk starts git, whose output is read as it is needed, and reads HEAD.
 func newWalk(ctx context.Context, top string) (*walk, error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := &walk{stop: stop, cmd: command(ctx, top, "rev-list", "--timestamp", "--parents", "HEAD", "--")}
-	w.cmd.Stderr = &w.said
+	w.cmd.Stderr = &w.stderr
 	out, err := w.cmd.StdoutPipe()
 	if err == nil {
 		err = w.cmd.Start()
@@ -48,7 +48,7 @@ func newWalk(ctx context.Context, top string) (*walk, error) {
 	head, ok, err := w.next()
 	if err != nil || !ok {
 		w.close()
-		return nil, cmp.Or(err, errors.New("git rev-list: HEAD leads to no commit"))
+		return nil, cmp.Or(err, errors.New("git rev-list: HEAD has no commit"))
 	}
 	w.head = head
 	return w, nil
@@ -56,7 +56,7 @@ func newWalk(ctx context.Context, top string) (*walk, error) {
 
 func (w *walk) close() {
 	w.stop()
-	_ = w.cmd.Wait() // it was killed, or has ended
+	_ = w.cmd.Wait() // the error is that it was killed, or waited for before
 }
 
 // next reads a commit.
@@ -64,7 +64,7 @@ func (w *walk) next() (commit, bool, error) {
 	if !w.lines.Scan() {
 		err := w.lines.Err()
 		if waited := w.cmd.Wait(); err == nil && waited != nil {
-			err = failure("rev-list", waited, w.said.Bytes())
+			err = failure("rev-list", waited, w.stderr.Bytes())
 		}
 		return commit{}, false, err
 	}
@@ -72,7 +72,7 @@ func (w *walk) next() (commit, bool, error) {
 	if len(f) < 2 || len(f[1]) < 40 {
 		return commit{}, false, fmt.Errorf("git rev-list: unexpected %q", w.lines.Text())
 	}
-	// One that is out of int64's range is out of ours.
+	// A time that int64 can't hold is also too late for us.
 	seconds, err := strconv.ParseInt(f[0], 10, 64)
 	if err != nil {
 		seconds = math.MaxInt32 << 20
@@ -80,20 +80,20 @@ func (w *walk) next() (commit, bool, error) {
 	return commit{f[1], f[2:], time.Unix(seconds, 0).UTC()}, true, nil
 }
 
-// candidate is a commit with a version, while the walk goes on.
+// candidate is a commit with a version, during the walk.
 type candidate struct {
-	named
-	behind int    // commits read so far that it isn't made of
-	bit    uint64 // in the marks of those it is
+	versionTag
+	behind int    // commits so far that aren't its ancestors
+	bit    uint64 // in the marks of its ancestors
 }
 
-// nearest returns the version of the nearest ancestor of HEAD that has one, as
-// git describe says it; that is the one that lacks the fewest of HEAD's
-// commits. other is that of others which is met first, and before it.
-func (w *walk) nearest(versions, others map[string]named) (version, other string, err error) {
+// nearest returns the version of the nearest ancestor of HEAD that has one, in the form
+// of git describe: of all, it lacks the fewest of HEAD's commits. other is the first of
+// others on the way to it.
+func (w *walk) nearest(versions, others map[string]versionTag) (version, other string, err error) {
 	var found []candidate
 	read := map[string]bool{w.head.hash: true}
-	ahead := map[string]uint64{} // commits to come, and which candidates they led to
+	ahead := map[string]uint64{} // the next commits, marked with the candidates that they are ancestors of
 	for _, p := range w.head.parents {
 		ahead[p] = 0
 	}
@@ -122,7 +122,7 @@ func (w *walk) nearest(versions, others map[string]named) (version, other string
 			}
 		}
 		for _, p := range c.parents {
-			if !read[p] { // a clock that was wrong may have put it first
+			if !read[p] { // because of a wrong clock it may have come first
 				ahead[p] |= marks
 			}
 		}
@@ -135,7 +135,7 @@ func (w *walk) nearest(versions, others map[string]named) (version, other string
 		for _, marks := range ahead {
 			settled = settled && marks&best.bit != 0
 		}
-		if settled { // the rest can't change which is best, nor by how much
+		if settled { // the rest can change neither which is best nor its distance
 			break
 		}
 	}

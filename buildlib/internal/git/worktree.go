@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Worktree checks the commit out into dir, which must not be there, as a work
-// tree of the repository at top. remove takes it away again.
+// Worktree checks out the commit into dir, which must not exist, as a work tree of the
+// repository at top. remove deletes it.
 func Worktree(ctx context.Context, top, revision, dir string) (remove func() error, err error) {
 	if _, err := output(ctx, top, "cat-file", "-e", revision+"^{commit}"); err != nil {
 		return nil, fmt.Errorf("commit %s is not in %s: fetch it (git fetch origin %s)", revision, top, revision)

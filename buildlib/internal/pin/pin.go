@@ -1,8 +1,9 @@
-// Package pin writes digests into the YAML files of deployments, and leaves every
-// other byte as it is. Its files: scan (the mappings of a text), pin.
+// Package pin writes digests into the YAML files of deployments, and changes no other
+// byte. Its files: scan finds the mappings in a text, pin changes them.
 package pin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -16,8 +17,8 @@ import (
 type Image struct {
 	Name       string
 	Repository string
-	Tag        string            // the one that takes the place of a tag that isn't among Digests; may be empty
-	Digest     string            // what Tag leads to
+	Tag        string            // replaces tags that aren't in Digests; may be empty
+	Digest     string            // what Tag points to
 	Digests    map[string]string // by tag
 }
 
@@ -43,23 +44,23 @@ type pinner struct {
 }
 
 // Rewrite returns the text of file with the digests of images: in `image: REFERENCE`,
-// and in mappings with repository, tag and digest, as charts of Helm have them. Images
-// of other registries stay as they are. One that looks like ours and isn't there, or
-// that is written in another way, is an error that names file, line and fix.
+// and in mappings with repository, tag and digest, as in Helm charts. Images in other
+// registries aren't changed. An image that looks like one of images and isn't, or that is
+// written in another way, is an error with the file, the line and how to fix it.
 func Rewrite(file, text string, images []Image) (string, []Change, error) {
 	p := pinner{file: file, text: text, images: images}
 	mappings, skipped := scan(text)
 	for _, m := range mappings {
 		for _, e := range m {
 			if e.key == "image" && e.simple && e.value != "" {
-				p.reference(e)
+				p.pinReference(e)
 			}
 		}
 		if e, ok := m.get("repository"); ok && e.simple && e.value != "" {
-			p.parts(m, e)
+			p.pinMapping(m, e)
 		}
 	}
-	p.rest(skipped)
+	p.checkRest(skipped)
 	if len(p.changes) == 0 && len(p.mistakes) == 0 {
 		p.mistakes = append(p.mistakes, fmt.Errorf("%s: it names none of the published images: write one of them, like image: %s", file, images[0].Repository))
 	}
@@ -71,8 +72,8 @@ func (p *pinner) mistake(line int, format string, args ...any) {
 	p.mistakes = append(p.mistakes, fmt.Errorf("%s:%d: %w", p.file, line, fmt.Errorf(format, args...)))
 }
 
-// reference pins image: REFERENCE.
-func (p *pinner) reference(e entry) {
+// pinReference pins image: REFERENCE.
+func (p *pinner) pinReference(e entry) {
 	repo, tag, digest := split(e.value)
 	img, ok := p.find(e.line, repo, digest)
 	if !ok {
@@ -87,16 +88,16 @@ func (p *pinner) reference(e entry) {
 	p.changes = append(p.changes, Change{e.line, e.value, to + "@" + digest})
 }
 
-// parts pins a mapping of a repository, a tag and a digest.
-func (p *pinner) parts(m mapping, e entry) {
+// pinMapping pins a mapping with repository, tag and digest; e is the repository.
+func (p *pinner) pinMapping(m mapping, e entry) {
 	repo := e.value
 	if host, ok := m.get("registry"); ok && host.value != "" {
 		repo = host.value + "/" + repo
 	}
 	tag, hasTag := m.get("tag")
 	digest, hasDigest := m.get("digest")
-	old, _, was := strings.Cut(tag.value, "@")
-	img, ok := p.find(e.line, repo, digest.value+map[bool]string{true: tag.value}[was])
+	oldTag, tagDigest, _ := strings.Cut(tag.value, "@")
+	img, ok := p.find(e.line, repo, cmp.Or(digest.value, tagDigest))
 	switch {
 	case !ok:
 		return
@@ -104,10 +105,10 @@ func (p *pinner) parts(m mapping, e entry) {
 		p.mistake(e.line, "repository %s has neither a tag nor a digest beside it: add digest: \"\"", repo)
 		return
 	case hasTag && !tag.simple || hasDigest && !digest.simple:
-		p.mistake(e.line, "the tag or digest of repository %s is not a plain text on one line: write it so", repo)
+		p.mistake(e.line, "the tag or digest of repository %s is not plain text on one line: write it like that", repo)
 		return
 	}
-	newTag, newDigest := img.pinned(old)
+	newTag, newDigest := img.pinned(oldTag)
 	to := repo
 	if hasTag && newTag != "" {
 		to += ":" + newTag
@@ -118,21 +119,20 @@ func (p *pinner) parts(m mapping, e entry) {
 		if hasTag {
 			p.replace(tag, newTag)
 		}
+	case newTag == "":
+		p.mistake(tag.line, "image %s was published without a tag: write digest: \"\" instead of tag", img.Name)
+		return
 	default:
-		if newTag == "" {
-			p.mistake(tag.line, "image %s was published without a tag: write digest: \"\" instead of tag", img.Name)
-			return
-		}
 		p.replace(tag, newTag+"@"+newDigest)
 	}
 	p.changes = append(p.changes, Change{e.line, e.value, to + "@" + newDigest})
 }
 
-// find returns the image that a repository names. One that seems meant, and isn't
-// there, is a mistake, unless a digest pins it.
+// find returns the image of a repository. A similar repository is noted as a mistake,
+// unless it is pinned by a digest.
 func (p *pinner) find(line int, repo, digest string) (Image, bool) {
 	if strings.ContainsAny(repo, "{}$ ") {
-		return Image{}, false // another program's template
+		return Image{}, false // a template of another program
 	}
 	var near []string
 	for _, img := range p.images {
@@ -164,8 +164,7 @@ func (p *pinner) find(line int, repo, digest string) (Image, bool) {
 	return Image{}, false
 }
 
-// pinned is the tag that goes with the digest: the one that was there, if it was
-// published.
+// pinned returns the new tag and its digest. The tag stays the same if it was published.
 func (i Image) pinned(tag string) (string, string) {
 	if digest, ok := i.Digests[tag]; ok {
 		return tag, digest
@@ -173,8 +172,8 @@ func (i Image) pinned(tag string) (string, string) {
 	return i.Tag, i.Digest
 }
 
-// rest notes the published images that are named where nothing was replaced.
-func (p *pinner) rest(skipped map[int]bool) {
+// checkRest notes published images where nothing was replaced.
+func (p *pinner) checkRest(skipped map[int]bool) {
 	offset, n := 0, 0
 	for line := range strings.Lines(p.text) {
 		n++
@@ -191,7 +190,7 @@ func (p *pinner) rest(skipped map[int]bool) {
 			}
 			why := "not written as image: REFERENCE"
 			if skipped[n] {
-				why = "in a text of several lines"
+				why = "in text of several lines"
 			}
 			p.mistake(n, "%s is %s, which is not rewritten: make the file with Render, or write %s@%s yourself", img.Repository, why, img.Repository, img.Digest)
 		}
@@ -201,7 +200,7 @@ func (p *pinner) rest(skipped map[int]bool) {
 
 func (p *pinner) replace(e entry, text string) {
 	switch {
-	case e.plain && e.start == e.end: // nothing is there: the space after the colon may be missing, too
+	case e.plain && e.start == e.end: // no value, and maybe no space after the colon
 		if p.text[e.start-1] == ':' {
 			text = " " + quoted(text)
 		} else {
@@ -216,8 +215,8 @@ func (p *pinner) replace(e entry, text string) {
 	p.edits = append(p.edits, edit{e.start, e.end, text})
 }
 
-// quoted is a plain scalar, in quotes if it would be read as something else than a
-// text (YAML 1.2, 10.3.2; 1.1's booleans and dates, which many still read).
+// quoted returns a scalar for text: plain, or in quotes if that wouldn't be read as a
+// string (YAML 1.2, 10.3.2; and YAML 1.1, whose booleans and dates many still read).
 func quoted(text string) string {
 	number := text != "" && text[0] >= '0' && text[0] <= '9' && !strings.ContainsAny(text, "/@")
 	if number || slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}, strings.ToLower(text)) {
@@ -237,7 +236,7 @@ func (p *pinner) apply() string {
 	return out.String() + p.text[last:]
 }
 
-// split takes a reference apart.
+// split divides a reference into its parts.
 func split(ref string) (repo, tag, digest string) {
 	repo, digest, _ = strings.Cut(ref, "@")
 	if colon := strings.LastIndexByte(repo, ':'); colon > strings.LastIndexByte(repo, '/') {
@@ -246,7 +245,7 @@ func split(ref string) (repo, tag, digest string) {
 	return repo, tag, digest
 }
 
-// canonical is a repository with its registry spelled out.
+// canonical returns a repository with its registry.
 func canonical(repo string) string {
 	host, rest, ok := strings.Cut(repo, "/")
 	switch {

@@ -54,10 +54,10 @@ func TestMistakes(t *testing.T) {
 		{"unknown", "a: b\nimage: ghcr.io/acme/rooter:1\n", "f.yaml:2: ghcr.io/acme/rooter is not among the published images: did you mean ghcr.io/acme/router?"},
 		{"short", "image: router:dev\n", "f.yaml:1: image router is published as ghcr.io/acme/router: write that"},
 		{"no tag", "image:\n  repository: ghcr.io/acme/router\n", `f.yaml:2: repository ghcr.io/acme/router has neither a tag nor a digest beside it: add digest: ""`},
-		{"anchor", "image:\n  repository: ghcr.io/acme/router\n  tag: &t v1\n", "f.yaml:2: the tag or digest of repository ghcr.io/acme/router is not a plain text on one line"},
+		{"anchor", "image:\n  repository: ghcr.io/acme/router\n  tag: &t v1\n", "f.yaml:2: the tag or digest of repository ghcr.io/acme/router is not plain text on one line"},
 		{"flow", "a: {image: ghcr.io/acme/router:v1}\n", "f.yaml:1: ghcr.io/acme/router is not written as image: REFERENCE, which is not rewritten: make the file with Render, or write ghcr.io/acme/router@sha256:aaaa yourself"},
 		{"flow on several lines", "a: {\n  image: ghcr.io/acme/router:v1,\n  b: c }\n", "f.yaml:2: ghcr.io/acme/router is not written as image: REFERENCE"},
-		{"block", "image: ghcr.io/acme/router\na: |\n  image: ghcr.io/acme/router:v1\n", "f.yaml:3: ghcr.io/acme/router is in a text of several lines"},
+		{"block", "image: ghcr.io/acme/router\na: |\n  image: ghcr.io/acme/router:v1\n", "f.yaml:3: ghcr.io/acme/router is in text of several lines"},
 		{"argument", "args:\n- --image=ghcr.io/acme/router:v1\n", "f.yaml:2: ghcr.io/acme/router is not written as"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

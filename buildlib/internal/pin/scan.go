@@ -12,11 +12,11 @@ type entry struct {
 	column     int // of the key
 	start, end int // of the value in the text, without quotes
 	plain      bool
-	simple     bool // a text on this line, or nothing; else an anchor, a flow collection or a block
+	simple     bool // whether the value is a string on this line, or missing
 	value      string
 }
 
-// mapping are the entries of one mapping, in order.
+// mapping has the entries of one mapping, in order.
 type mapping []entry
 
 func (m mapping) get(key string) (entry, bool) {
@@ -28,23 +28,23 @@ func (m mapping) get(key string) (entry, bool) {
 	return entry{}, false
 }
 
-// keyed is a key of a mapping, up to its value.
+// keyed matches a key of a mapping, up to its value.
 var keyed = regexp.MustCompile(`^("[^"]*"|'[^']*'|[\w./$-]+)[ \t]*:([ \t]+|$)`)
 
 // properties are a node's tag and anchor, before its content.
 var properties = regexp.MustCompile(`^(?:[!&]\S*[ \t]+)+`)
 
-// scanner reads YAML a line at a time, as far as it takes to find mappings in block
-// style (YAML 1.2, chapter 8). It keeps nothing of the rest.
+// scanner reads YAML line by line, and finds mappings in block style (YAML 1.2,
+// chapter 8).
 type scanner struct {
 	all   []mapping
-	open  []int // those of all that the next line may go on with
-	block int   // column of what a block scalar belongs to; -1: none
-	quote byte  // of a quoted scalar that goes on; 0: none
+	open  []int // indexes of the mappings that the next line may continue
+	block int   // column of the parent of the current block scalar; -1: none
+	quote byte  // of the quoted scalar that continues on the next line; 0: none
 }
 
-// scan finds the mappings of a text. skipped are the lines that are content of a
-// scalar or a comment.
+// scan finds the mappings in a text. skipped are its empty lines, comments, and lines
+// inside of scalars.
 func scan(text string) (all []mapping, skipped map[int]bool) {
 	s := scanner{block: -1}
 	skipped = map[int]bool{}
@@ -59,7 +59,7 @@ func scan(text string) (all []mapping, skipped map[int]bool) {
 	return s.all, skipped
 }
 
-// line takes a line that begins at offset, and reports whether it is structure.
+// line reads line n, which begins at offset, and reports whether it has structure.
 func (s *scanner) line(line string, n, offset int) bool {
 	at := len(line) - len(strings.TrimLeft(line, " "))
 	rest := line[at:]
@@ -108,14 +108,14 @@ func (s *scanner) line(line string, n, offset int) bool {
 	return true
 }
 
-// close ends the mappings whose keys are at column or further right.
+// close ends the mappings with keys at column or to the right of it.
 func (s *scanner) close(column int) {
 	for len(s.open) > 0 && s.all[s.open[len(s.open)-1]][0].column >= column {
 		s.open = s.open[:len(s.open)-1]
 	}
 }
 
-// scalar notes what the following lines may be content of.
+// scalar records that the following lines belong to the scalar rest, if they do.
 func (s *scanner) scalar(rest string, owner int) {
 	rest = properties.ReplaceAllString(rest, "")
 	switch {
@@ -145,7 +145,7 @@ func (s *scanner) value(e *entry, rest string) {
 			rest = rest[:comment]
 		}
 		e.value, e.plain = strings.TrimRight(rest, " \t"), true
-		e.simple = !strings.HasSuffix(e.value, ",") // which is a flow mapping's, of several lines
+		e.simple = !strings.HasSuffix(e.value, ",") // else this is a flow mapping on several lines
 		e.end = e.start + len(e.value)
 		if e.value == "null" || e.value == "~" {
 			e.value = ""
@@ -153,7 +153,7 @@ func (s *scanner) value(e *entry, rest string) {
 	}
 }
 
-// closing is where a quoted scalar ends, -1 if not on this line.
+// closing returns the index of the quote that ends a scalar, -1 if it isn't on this line.
 func closing(rest string, quote byte) int {
 	for i := 0; i < len(rest); i++ {
 		switch {

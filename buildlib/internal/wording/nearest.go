@@ -2,8 +2,8 @@ package wording
 
 import "strings"
 
-// Nearest returns the candidate that differs from s in the fewest edits, if
-// they are at most a third of the longer one's length; else nothing.
+// Nearest returns the candidate with the fewest edits from s, if they are at most a third
+// of the longer one's length; else an empty string.
 func Nearest(s string, candidates []string) string {
 	best, distance := "", -1
 	for _, c := range candidates {

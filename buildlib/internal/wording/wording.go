@@ -1,5 +1,5 @@
 // Package wording prepares text for people: it suggests the name that was meant,
-// and makes text from elsewhere short and printable.
+// and makes foreign text short and printable.
 package wording
 
 import (
@@ -9,13 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// Clip makes one line of text that others wrote: short, and without what a
-// terminal or a CI system would take for an order.
+// Clip makes foreign text one short line, without anything that a terminal or a CI system
+// would take for a command.
 func Clip(text string) string {
-	const most, runes = 4096, 300
-	if len(text) > most {
-		text = text[:most]
-	}
+	const maxBytes, maxRunes = 4096, 300
+	text = text[:min(len(text), maxBytes)]
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r), r == utf8.RuneError:
@@ -26,14 +24,13 @@ func Clip(text string) string {
 		return -1
 	}, text)
 	text = strings.Join(strings.Fields(text), " ")
-	if r := []rune(text); len(r) > runes {
-		text = string(r[:runes]) + "..."
+	if r := []rune(text); len(r) > maxRunes {
+		text = string(r[:maxRunes]) + "..."
 	}
 	return text
 }
 
-// List joins words for people: the first most of them, and how many more there
-// are.
+// List joins the first most of words, and says how many more there are.
 func List(words []string, most int) string {
 	if len(words) <= most {
 		return strings.Join(words, ", ")
@@ -41,7 +38,7 @@ func List(words []string, most int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
 }
 
-// Lines makes text that others wrote printable, as Clip does, and keeps its lines.
+// Lines makes foreign text printable, as Clip does, and keeps its lines.
 func Lines(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
