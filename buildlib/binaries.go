@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -62,12 +63,11 @@ func (r *resolver) binaries(ctx context.Context) ([]binary, error) {
 // discover finds the main packages below cmd, else at the module's root. It looks on
 // each platform, because a main package may exist on some of them only.
 func (r *resolver) discover(ctx context.Context) ([]binary, error) {
-	for _, pattern := range []string{"./cmd/...", "."} {
-		if pattern != "." {
-			if info, err := os.Stat(filepath.Join(r.plan.Dir, "cmd")); err != nil || !info.IsDir() {
-				continue
-			}
-		}
+	patterns := []string{"."}
+	if info, err := os.Stat(filepath.Join(r.plan.Dir, "cmd")); err == nil && info.IsDir() {
+		patterns = []string{"./cmd/...", "."}
+	}
+	for _, pattern := range patterns {
 		found, err := r.mains(ctx, pattern)
 		if len(found) > 0 || err != nil {
 			return found, err
@@ -127,9 +127,9 @@ func (r *resolver) mains(ctx context.Context, pattern string) ([]binary, error) 
 			found[at].cgo = found[at].cgo || len(pkg.CgoFiles) > 0
 		}
 	}
-	for _, path := range slices.Sorted(maps.Keys(cgo)) {
-		if _, ok := index[path]; !ok {
-			r.mistake("Binaries", "package %s: %s: name the binaries to build in Binaries to leave it out", path, cgo[path])
+	for _, pkg := range slices.Sorted(maps.Keys(cgo)) {
+		if _, ok := index[pkg]; !ok {
+			r.mistake("Binaries", "package %s: %s: name the binaries to build in Binaries to leave it out", pkg, cgo[pkg])
 		}
 	}
 	for _, b := range found {
@@ -156,28 +156,25 @@ func (r *resolver) listExcluded(ctx context.Context, pattern string, lists [][]g
 		}
 	}
 	var missed []string
-	root = filepath.Join(r.plan.Dir, root)
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	root = path.Clean(root)
+	err := fs.WalkDir(os.DirFS(r.plan.Dir), root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if dir := filepath.Dir(path); !d.IsDir() {
-			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !listed[dir] {
-				rel, err := filepath.Rel(r.plan.Dir, dir)
-				if err != nil {
-					return err
-				}
+		if !d.IsDir() {
+			dir := filepath.Join(r.plan.Dir, filepath.FromSlash(path.Dir(name)))
+			if strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && !listed[dir] {
 				listed[dir] = true
-				missed = append(missed, "./"+filepath.ToSlash(rel))
+				missed = append(missed, "./"+path.Dir(name))
 			}
 			return nil
 		}
 		// These folders aren't matched by patterns (go help packages).
-		name := d.Name()
-		if path != root && (name == "testdata" || name == "vendor" || name[0] == '.' || name[0] == '_') {
+		base := d.Name()
+		if name != root && (base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_') {
 			return fs.SkipDir
 		}
-		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(r.plan.Dir, filepath.FromSlash(name), "go.mod")); err == nil {
 			return fs.SkipDir // another module
 		}
 		return nil
@@ -338,10 +335,7 @@ func (r *resolver) moduleOf(pkg string) (module, pattern string) {
 		if _, err := os.Stat(filepath.Join(r.plan.Dir, dir, "go.mod")); err != nil {
 			continue
 		}
-		inside, err := filepath.Rel(dir, rel)
-		if err != nil {
-			break
-		}
+		inside, _ := filepath.Rel(dir, rel) // which can't fail, because dir contains rel
 		return filepath.ToSlash(dir), "./" + filepath.ToSlash(inside)
 	}
 	return "", pkg

@@ -365,7 +365,7 @@ func TestSignMistakes(t *testing.T) {
 		}
 	}
 	_, err := Project{Evidence: []string{"sbom", "provenence"}, Dir: dir}.Plan(t.Context(), Overrides{})
-	if err == nil || !strings.Contains(err.Error(), `Evidence[1]: "provenence" is not a kind of evidence: did you mean provenance?`) {
+	if err == nil || !strings.Contains(err.Error(), `Evidence[1]: "provenence" is not a kind of evidence: want sbom, cyclonedx, provenance; did you mean provenance?`) {
 		t.Errorf("%v", err)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/multimage/multimage/buildlib/internal/disk"
-	"github.com/multimage/multimage/buildlib/internal/wording"
 )
 
 // Published is a published image as the templates of Render see it.
@@ -168,16 +167,13 @@ func (f *Rendering) execute(images map[string]Published, only []string) (string,
 	known := slices.Sorted(maps.Keys(images))
 	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"image": func(name string) (Published, error) {
 		p, ok := images[name]
-		switch near := wording.Nearest(name, known); {
+		switch {
 		case ok:
 			return p, nil
 		case only != nil && !slices.Contains(only, name):
 			return p, fmt.Errorf("image %q %w", name, errLeftOut)
-		case near != "":
-			return p, fmt.Errorf("no image is named %q: did you mean %q?", name, near)
-		default:
-			return p, fmt.Errorf("no image is named %q: there are %s", name, strings.Join(known, ", "))
 		}
+		return p, fmt.Errorf("no image is named %q (the project has %s)%s", name, strings.Join(known, ", "), didYouMean(name, known))
 	}}).Option("missingkey=error").Parse(f.Text)
 	if err != nil {
 		return "", f.explain(err)

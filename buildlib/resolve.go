@@ -207,14 +207,9 @@ func (r *resolver) evidence() {
 	kinds := first(r.overrides.Evidence, r.project.Evidence, defaultEvidence)
 	field := r.listField("Evidence", r.overrides.Evidence)
 	for i, kind := range kinds {
-		if slices.Contains(evidence.Kinds, kind) {
-			continue
+		if !slices.Contains(evidence.Kinds, kind) {
+			r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is not a kind of evidence: want %s%s", kind, strings.Join(evidence.Kinds, ", "), didYouMean(kind, evidence.Kinds))
 		}
-		hint := "there are " + strings.Join(evidence.Kinds, ", ")
-		if near := wording.Nearest(kind, evidence.Kinds); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		r.mistake(fmt.Sprintf("%s[%d]", field, i), "%q is not a kind of evidence: %s", kind, hint)
 	}
 	for _, kind := range duplicates(kinds) {
 		r.mistake(field, "%q is named twice", kind)

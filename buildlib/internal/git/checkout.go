@@ -110,9 +110,6 @@ func Changes(ctx context.Context, was State, except string) ([]string, error) {
 
 // Excluded returns the paths in the repository at top that git ignores and doesn't track.
 func Excluded(ctx context.Context, top string, paths []string) ([]string, error) {
-	if len(paths) == 0 {
-		return nil, nil
-	}
 	return ignored(ctx, top, paths)
 }
 
@@ -131,6 +128,9 @@ func Unignored(ctx context.Context, dir string, names []string) []string {
 
 // ignored returns the paths that git check-ignore prints in dir.
 func ignored(ctx context.Context, dir string, paths []string, flags ...string) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
 	cmd := command(ctx, dir, append([]string{"check-ignore", "--stdin", "-z"}, flags...)...)
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
 	out, err := run(cmd, "check-ignore")

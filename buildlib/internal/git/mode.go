@@ -60,10 +60,7 @@ func addExecutables(ctx context.Context, files map[string]bool, top, rel, prefix
 	for entry := range strings.SplitSeq(string(listed), "\x00") {
 		about, name, _ := strings.Cut(entry, "\t")
 		mode, _, _ := strings.Cut(about, " ")
-		below := name
-		if rel != "." {
-			below = strings.TrimPrefix(name, rel+"/")
-		}
+		below := strings.TrimPrefix(name, rel+"/")
 		switch mode {
 		case "100755":
 			files[path.Join(prefix, below)] = true

@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,14 +53,6 @@ func (a *accounts) command(words []string) bool {
 		}
 		options[name] = value
 	}
-	first := func(names ...string) string {
-		for _, name := range names {
-			if options[name] != "" {
-				return options[name]
-			}
-		}
-		return ""
-	}
 	if a.groups == nil {
 		a.groups = map[string]int{}
 	}
@@ -70,18 +63,18 @@ func (a *accounts) command(words []string) bool {
 	switch words[0] {
 	case "addgroup", "groupadd":
 		if len(args) == 1 { // with two, a user joins a group
-			a.groups[name], _ = strconv.Atoi(first("g", "gid"))
+			a.groups[name], _ = strconv.Atoi(cmp.Or(options["g"], options["gid"]))
 		}
 	default:
 		u := account{}
 		u.Name = name
-		u.UID, _ = strconv.Atoi(first("u", "uid"))
-		if u.Home = first("h", "d", "home", "home-dir"); u.Home == "/home/"+name {
+		u.UID, _ = strconv.Atoi(cmp.Or(options["u"], options["uid"]))
+		if u.Home = cmp.Or(options["h"], options["d"], options["home"], options["home-dir"]); u.Home == "/home/"+name {
 			u.Home = ""
 		}
-		u.group = first("G", "ingroup", "gid")
+		u.group = cmp.Or(options["G"], options["ingroup"], options["gid"])
 		if words[0] == "useradd" {
-			u.group = first("g", "gid")
+			u.group = cmp.Or(options["g"], options["gid"])
 		}
 		a.users = append(a.users, u)
 	}

@@ -18,20 +18,16 @@ type goreleaser struct {
 		Goarm          string
 		Dockerfile     string
 		ImageTemplates []string `yaml:"image_templates"`
-		BuildFlags     []string `yaml:"build_flag_templates"`
 	}
 	Manifests []struct {
 		NameTemplate   string   `yaml:"name_template"`
 		ImageTemplates []string `yaml:"image_templates"`
 	} `yaml:"docker_manifests"`
 	DockersV2 []struct {
-		ID                  string
-		IDs                 []string
-		Dockerfile          string
-		Images, Tags        []string
-		Platforms           []string
-		Labels, Annotations map[string]string
-		BuildArgs           map[string]string `yaml:"build_args"`
+		Dockerfile   string
+		Images, Tags []string
+		Platforms    []string
+		Labels       map[string]string
 	} `yaml:"dockers_v2"`
 	Kos []struct {
 		ID, Build           string
@@ -39,9 +35,8 @@ type goreleaser struct {
 		Repository          string
 		Repositories        []string
 		Platforms, Tags     []string
-		Labels, Annotations map[string]string
+		Labels              map[string]string
 		Ldflags, Flags, Env list
-		User                string
 	}
 }
 
@@ -75,18 +70,15 @@ func (p *project) goreleaser() ([]string, error) {
 		programs[path.Base(executable)], byID[cmp.Or(b.ID, g.ProjectName)] = m, m
 	}
 	var taken []string
-	add := func(i *image, dockerfile string, ids, references []string) error {
-		if dockerfile != "" {
-			f, err := p.follow(dockerfile, programs)
-			if err != nil {
-				return err
-			}
-			notes := i.notes
-			i.Image, i.notes = f.img.Image, append(f.img.notes, notes...)
-			i.from += " and " + dockerfile
-			if !slices.Contains(taken, dockerfile) {
-				taken = append(taken, dockerfile)
-			}
+	add := func(i *image, dockerfile string, references []string) error {
+		f, err := p.follow(dockerfile, programs)
+		if err != nil {
+			return err
+		}
+		i.Image, i.notes = f.img.Image, append(f.img.notes, i.notes...)
+		i.from += " and " + dockerfile
+		if !slices.Contains(taken, dockerfile) {
+			taken = append(taken, dockerfile)
 		}
 		p.setReferences(i, references, defines)
 		if i.Name == "" && len(i.Binaries) > 0 {
@@ -122,7 +114,7 @@ func (p *project) goreleaser() ([]string, error) {
 		} else {
 			i.note("goreleaser also tags each platform's image. If somebody uses these tags, set PlatformTags.")
 		}
-		if err := add(i, d.Dockerfile, d.IDs, references); err != nil {
+		if err := add(i, d.Dockerfile, references); err != nil {
 			return nil, err
 		}
 		i.platforms(p, platforms)
@@ -135,7 +127,7 @@ func (p *project) goreleaser() ([]string, error) {
 				references = append(references, repository+":"+tag)
 			}
 		}
-		if err := add(i, cmp.Or(d.Dockerfile, "Dockerfile"), d.IDs, references); err != nil {
+		if err := add(i, cmp.Or(d.Dockerfile, "Dockerfile"), references); err != nil {
 			return nil, err
 		}
 		i.platforms(p, d.Platforms)
