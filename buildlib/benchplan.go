@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -32,8 +31,8 @@ func (r *resolver) bench(binaries []binary) {
 	if plan.Tolerance > 0 && plan.Baseline == "" {
 		r.mistake("Bench.Tolerance", "%v%% of what? Name the file to compare with in Bench.Baseline or Overrides.Bench.Baseline", plan.Tolerance)
 	}
-	if plan.Baseline != "" && !filepath.IsAbs(plan.Baseline) {
-		plan.Baseline = filepath.Join(r.plan.Dir, plan.Baseline)
+	if plan.Baseline != "" {
+		plan.Baseline = absolute(r.plan.Dir, plan.Baseline)
 	}
 	if plan.Budget == 0 && plan.Runs == 0 {
 		plan.Budget = defaultBudget

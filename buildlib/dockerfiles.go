@@ -11,11 +11,7 @@ import (
 
 // path is the path of the Dockerfile or its folder.
 func (p *Plan) path(d DockerfilePlan) string {
-	path := filepath.FromSlash(strings.TrimPrefix(d.Base, fromDockerfile))
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(p.Dir, path)
-	}
-	return path
+	return absolute(p.Dir, filepath.FromSlash(strings.TrimPrefix(d.Base, fromDockerfile)))
 }
 
 // dockerfiles lists the bases that are built from Dockerfiles.

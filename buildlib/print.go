@@ -16,43 +16,33 @@ import (
 // is made of.
 func (p *Plan) String() string {
 	var b strings.Builder
-	field := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-11s "+format+"\n", append([]any{name}, args...)...)
+	line := func(name, value string) { printLine(&b, "", name, value) }
+	line("version", p.Version)
+	commit := p.Revision
+	if commit != "" && p.Dirty {
+		commit += ", with uncommitted changes"
 	}
-	field("version", "%s", p.Version)
-	if p.Revision != "" {
-		dirty := ""
-		if p.Dirty {
-			dirty = ", with uncommitted changes"
-		}
-		field("commit", "%s%s", p.Revision, dirty)
-	}
-	field("epoch", "%s", p.Epoch.Format(time.RFC3339))
-	field("go", "%s", p.Go.Version)
+	line("commit", commit)
+	line("epoch", p.Epoch.Format(time.RFC3339))
+	line("go", p.Go.Version)
 	for _, v := range []struct{ name, value string }{
 		{"GOFLAGS", p.Go.Flags}, {"GOEXPERIMENT", p.Go.Experiment}, {"GOFIPS140", p.Go.FIPS140},
 	} {
-		if v.value != "" && v.value != "off" {
-			field("  "+v.name, "%s", v.value)
+		if v.value != "off" {
+			line("  "+v.name, v.value)
 		}
 	}
 	output := shown(p.Dir, p.Output)
-	field("output", "%s", output)
-	if p.BuildCache != "" {
-		field("build cache", "%s", p.BuildCache)
-	}
-	if p.Compression != "" {
-		field("compression", "%s", p.Compression)
-	}
-	field("evidence", "%s", cmp.Or(strings.Join(p.Evidence, ", "), "none"))
-	if p.Sign != "" {
-		field("signed by", "%s", shown(p.Dir, p.Sign))
-	}
+	line("output", output)
+	line("build cache", p.BuildCache)
+	line("compression", p.Compression)
+	line("evidence", cmp.Or(strings.Join(p.Evidence, ", "), "none"))
+	line("signed by", shown(p.Dir, p.Sign))
 	for _, d := range p.Dockerfiles {
-		field("base", "%s for %s, kept in %s", d.Base, join(d.Platforms), cmp.Or(p.Bases, filepath.Join(output, ".multimage", "bases")))
+		line("base", fmt.Sprintf("%s for %s, kept in %s", d.Base, join(d.Platforms), cmp.Or(p.Bases, filepath.Join(output, ".multimage", "bases"))))
 	}
 	for _, f := range p.Render {
-		field("render", "%s from %s", shown(p.Dir, f.Output), f.Template)
+		line("render", fmt.Sprintf("%s from %s", shown(p.Dir, f.Output), f.Template))
 	}
 	for _, c := range p.Compiles {
 		fmt.Fprintf(&b, "\n%s\n  go build %s\n", c.Platform, shellWords(c.Args))
@@ -86,6 +76,13 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
+// printLine prints a name and its value, unless that is empty.
+func printLine(b *strings.Builder, indent, name, value string) {
+	if value != "" {
+		fmt.Fprintf(b, "%s%-11s %s\n", indent, name, value)
+	}
+}
+
 // shown is a path for people: relative to dir, if that is shorter.
 func shown(dir, path string) string {
 	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
@@ -112,11 +109,7 @@ func notable(env []string) []string {
 
 func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 	fmt.Fprintf(b, "image %s\n", ip.Name)
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(b, "  %-11s %s\n", name, value)
-		}
-	}
+	line := func(name, value string) { printLine(b, "  ", name, value) }
 	line("tags", strings.Join(ip.Tags, ", "))
 	if len(ip.allTags()) == 0 && len(ip.EmptyTags) > 0 {
 		line("tags", "none: "+strings.Join(ip.EmptyTags, ", ")+" renders empty")
@@ -149,11 +142,7 @@ func (ip ImagePlan) print(b *strings.Builder, withheld []string) {
 
 func (pp PlatformPlan) print() string {
 	var b strings.Builder
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "    %-11s %s\n", name, value)
-		}
-	}
+	line := func(name, value string) { printLine(&b, "    ", name, value) }
 	line("packages", strings.Join(pp.Packages, ", "))
 	line("no scripts", strings.Join(pp.IgnoreScripts, ", "))
 	if pp.Lock != nil {

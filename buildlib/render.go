@@ -122,10 +122,7 @@ func readTemplate(dir, file string) (string, error) {
 	case strings.Contains(file, "{{"):
 		return "", errors.New("it is the template itself: put that into a file, and name it here")
 	}
-	at := filepath.FromSlash(file)
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(dir, at)
-	}
+	at := absolute(dir, filepath.FromSlash(file))
 	info, err := os.Stat(at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -105,11 +105,7 @@ func newResolver(ctx context.Context, p Project, o Overrides) (*resolver, error)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("Dir: %q is not a folder: name the folder of the Go module, relative to %s", p.Dir, workdir())
 	}
-	output := cmp.Or(o.Output, p.Output, "dist")
-	if !filepath.IsAbs(output) {
-		output = filepath.Join(dir, output)
-	}
-	output = filepath.Clean(output)
+	output := filepath.Clean(absolute(dir, cmp.Or(o.Output, p.Output, "dist")))
 	if disk.Inside(dir, output) {
 		return nil, fmt.Errorf("Output: %q holds the project itself: name a folder of its own, like dist", cmp.Or(o.Output, p.Output))
 	}
@@ -216,8 +212,8 @@ func (r *resolver) evidence() {
 	}
 	r.plan.Evidence, r.plan.BuiltBy = kinds, builtBy(os.Getenv)
 	r.plan.Sign = cmp.Or(r.overrides.Sign, r.project.Sign)
-	if keyFile(r.plan.Sign) && !filepath.IsAbs(r.plan.Sign) {
-		r.plan.Sign = filepath.Join(r.plan.Dir, r.plan.Sign)
+	if keyFile(r.plan.Sign) {
+		r.plan.Sign = absolute(r.plan.Dir, r.plan.Sign)
 	}
 }
 

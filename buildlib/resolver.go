@@ -32,6 +32,14 @@ func (r *resolver) warn(format string, args ...any) {
 	r.plan.Warnings = append(r.plan.Warnings, fmt.Sprintf(format, args...))
 }
 
+// absolute returns path if it is absolute, else joined to dir.
+func absolute(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 // duplicates returns the values that occur in list more than once.
 func duplicates(list []string) []string {
 	var twice []string

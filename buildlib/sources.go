@@ -28,11 +28,7 @@ func (a *absent) Error() string {
 // source checks the source of a file with the path in the image, and returns it relative
 // to the project.
 func (r *resolver) source(field, source, path string) string {
-	at := source
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(r.plan.Dir, at)
-	}
-	rel, err := filepath.Rel(r.plan.Dir, at)
+	rel, err := filepath.Rel(r.plan.Dir, absolute(r.plan.Dir, source))
 	if err != nil || !filepath.IsLocal(rel) {
 		r.mistake(field, "%q leaves the project: files come from below %s", source, r.plan.Dir)
 		return source
@@ -54,26 +50,23 @@ func (r *resolver) source(field, source, path string) string {
 	}
 	defer root.Close()
 	list, isPattern, err := ignore.Glob(root, rel)
-	if isPattern {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
-		case err != nil:
-			r.mistake(field, "%q %w", source, err)
-		case len(list) > 1 && !strings.HasSuffix(path, "/"):
-			r.mistake(field, "%q %w", source, rootfs.ManyInOne(list, path))
-		}
-		return filepath.ToSlash(rel)
+	excluding := ""
+	if !isPattern {
+		var info fs.FileInfo
+		info, err = root.Stat(rel)
+		excluding = ignore.Excluded(filepath.ToSlash(rel), err == nil && info.IsDir())
 	}
-	info, err := root.Stat(rel)
-	pattern := ignore.Excluded(filepath.ToSlash(rel), err == nil && info.IsDir())
 	switch {
-	case pattern != "":
-		r.mistake(field, "%q is excluded by %q in .dockerignore: change that, or add !%s after it", source, pattern, filepath.ToSlash(rel))
+	case excluding != "":
+		r.mistake(field, "%q is excluded by %q in .dockerignore: change that, or add !%s after it", source, excluding, filepath.ToSlash(rel))
 	case errors.Is(err, fs.ErrNotExist):
 		r.note(&absent{AbsentSource{Field: field, Source: source, Path: rel}, r.plan.Dir})
+	case err != nil && isPattern:
+		r.mistake(field, "%q %w", source, err)
 	case err != nil:
 		r.mistake(field, "%q can't be read, or leaves the project through a link: copy its target into %s: %w", source, r.plan.Dir, err)
+	case len(list) > 1 && !strings.HasSuffix(path, "/"):
+		r.mistake(field, "%q %w", source, rootfs.ManyInOne(list, path))
 	}
 	return filepath.ToSlash(rel)
 }
