@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/multimage/multimage/buildlib/internal/gotool"
@@ -142,7 +143,7 @@ func whyRefused(flag string) string {
 	_, value, joined := strings.Cut(flag, "=")
 	switch name {
 	case "race", "msan", "asan":
-		if !joined || value == "true" || value == "1" {
+		if on, err := strconv.ParseBool(value); !joined || err == nil && on {
 			return "it is for tests, and needs cgo: leave it out of what is published"
 		}
 	case "buildmode":

@@ -383,6 +383,8 @@ func TestGOFLAGS(t *testing.T) {
 		{flags: "-n", mistake: `GOFLAGS: "-n" is refused`},
 		{flags: "-json", mistake: `GOFLAGS: "-json" is refused`},
 		{flags: "-race", mistake: `GOFLAGS: "-race" is refused`},
+		{flags: "-race=T", mistake: `GOFLAGS: "-race=T" is refused`},
+		{flags: "-race=false"},
 		{flags: "-buildmode=c-shared", mistake: `GOFLAGS: "-buildmode=c-shared" is refused: it does not make a program`},
 		{project: GoBuild{Flags: []string{"-buildmode", "plugin"}}, mistake: `Go.Flags[0]: "-buildmode=plugin" is refused: it does not make a program`},
 		{project: GoBuild{Flags: []string{"--race"}}, mistake: `Go.Flags[0]: "--race" is refused`},
