@@ -67,7 +67,7 @@ func (r *resolver) repositories(img draft) []string {
 			r.mistake(at, "%q: leave out the scheme: registries speak https, and plain http if they are on the loopback interface or in Insecure", registry)
 			continue
 		}
-		if !strings.ContainsAny(host, ".:") && host != "localhost" {
+		if !isHost(host) {
 			r.mistake(at, "%q has no registry host: Docker Hub's is docker.io/%s", registry, registry)
 			continue
 		}
@@ -100,7 +100,7 @@ func (r *resolver) repositoryNames(img draft, facts any) (names, full []string) 
 		repository, ok := r.render(field, text, facts)
 		switch host, _, inside := strings.Cut(repository, "/"); {
 		case !ok || repository == "":
-		case field != img.field+".Repository" && inside && (strings.ContainsAny(host, ".:") || host == "localhost"):
+		case field != img.field+".Repository" && inside && isHost(host):
 			if _, err := name.NewRepository(repository, name.StrictValidation); err != nil {
 				r.mistake(field, "%q is not a valid repository name: %w", repository, err)
 			} else if r.overrides.Registries == nil {
@@ -123,6 +123,10 @@ func (r *resolver) repositoryNames(img draft, facts any) (names, full []string) 
 	}
 	return names, full
 }
+
+// isHost reports whether the first element of a reference is the host of a registry, as
+// Docker tells it from a part of a path on docker.io.
+func isHost(element string) bool { return strings.ContainsAny(element, ".:") || element == "localhost" }
 
 // tagsOf renders the tags of the image's index. empty are the templates that render
 // empty.
@@ -191,7 +195,7 @@ func (r *resolver) repository(field, override, own, example string) string {
 		return ""
 	}
 	host, _, _ := strings.Cut(repo, "/")
-	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !strings.ContainsAny(host, ".:") && host != "localhost" {
+	if _, err := name.NewRepository(repo, name.StrictValidation); err != nil || !isHost(host) {
 		r.mistake(field, "%q is not a repository: want HOST/NAME, like %s, without a tag", repo, example)
 		return ""
 	}
