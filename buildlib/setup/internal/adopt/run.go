@@ -16,16 +16,19 @@ var goBuild = regexp.MustCompile(`\b(?:go|xx-go) (?:-C \S+ )?(?:build|install)\b
 // multimage's images have anyway.
 var needless = []string{"set", "true", "echo", "rm", "apt-get update", "apt-get clean", "apt update", "apt clean", "apk update", "apk cache", "update-ca-certificates", "go mod", "go version", "go env", "go vet", "go test", "chmod", "cd", "ls", "export", "test", "[", "sync"}
 
+// script matches a RUN whose here-document is a script for a shell, and not another
+// command's input.
+var script = regexp.MustCompile(`^(?:(?:\S*/)?[a-z]*sh\b[^<]*)?<<`)
+
 // run follows RUN: in any stage what it compiles, in the image's also what it sets up.
 func (f *follower) run(s *stage, i dockerfile.Instruction) {
-	lexer := f.lexer(s)
-	var commands [][]string
+	text := i.Text
+	if script.MatchString(text) {
+		text = i.Heredoc
+	}
+	commands := f.lexer(s).Commands(text)
 	if list, ok := i.List(); ok {
 		commands = [][]string{list}
-	} else if i.Heredoc != "" {
-		commands = lexer.Commands(i.Heredoc)
-	} else {
-		commands = lexer.Commands(i.Text)
 	}
 	dir := s.dir
 	var lost []string
