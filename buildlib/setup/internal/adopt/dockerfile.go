@@ -195,7 +195,7 @@ func (f *follower) setUser() {
 	default:
 		u.Name = name // the base's
 		if _, err := strconv.Atoi(group); err == nil {
-			f.img.note("USER %s: the group is the one that the base gives %s.", text, name)
+			f.img.note("USER %s: the group is %s's in the base.", text, name)
 		}
 	}
 }
