@@ -29,7 +29,7 @@ func readConfig(ctx context.Context, top string) (config, error) {
 	if err := c.read(ctx, top, top); err != nil {
 		return c, err
 	}
-	// Whether the filter can run is for git to find out.
+	// Without git-lfs its filter is disabled, too: it would fail whenever git runs it.
 	_, err := exec.LookPath("git-lfs")
 	hasLFS := err == nil
 	for _, driver := range c.disabled {

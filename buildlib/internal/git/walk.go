@@ -56,7 +56,7 @@ func newWalk(ctx context.Context, top string) (*walk, error) {
 
 func (w *walk) close() {
 	w.stop()
-	_ = w.cmd.Wait() // the error is that it was killed, or waited for before
+	_ = w.cmd.Wait() // an error is expected: it was killed, or waited for before
 }
 
 // next reads a commit.
