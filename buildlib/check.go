@@ -29,7 +29,7 @@ func (p *Plan) check() error {
 	rejectIf(p.Go.Version == "", "Go.Version: it is empty: go env GOVERSION prints it")
 	rejectIf(!filepath.IsAbs(p.Go.Root), "Go.Root: %q is not an absolute path: go env GOROOT prints it", p.Go.Root)
 	rejectIf(p.Compression != "" && !slices.Contains(rootfs.Compressions, p.Compression), "Compression: %q is not one of %q", p.Compression, rootfs.Compressions)
-	made := map[on]bool{}
+	made := map[item]bool{}
 	for i, c := range p.Compiles {
 		at := fmt.Sprintf("Compiles[%d]", i)
 		rejectIf(c.Platform == Platform{}, "%s.Platform: it is zero: name what to build for", at)
@@ -41,7 +41,7 @@ func (p *Plan) check() error {
 			rejectIf(m.Package == "", "%s.Package: it is empty", at)
 			rejectIf(!local(m.File), "%s.File: %q is not a file's name", at, m.File)
 			rejectIf(!local(m.Output), "%s.Output: %q is not a relative path, with no .. in it", at, m.Output)
-			made[on{m.Binary, c.Platform}] = true
+			made[item{m.Binary, c.Platform}] = true
 		}
 	}
 	for i, ip := range p.ImagePlans {
@@ -54,7 +54,7 @@ func (p *Plan) check() error {
 			rejectIf(pp.Platform == Platform{}, "%s.Platform: it is zero: name what the image is for", at)
 			rejectIf(pp.Base == "", "%s.Base: it is empty: name a base, or scratch", at)
 			for k, b := range pp.Binaries {
-				rejectIf(!made[on{b.Binary, pp.Platform}], "%s.Binaries[%d].Binary: no element of Compiles makes %q for %s", at, k, b.Binary, pp.Platform)
+				rejectIf(!made[item{b.Binary, pp.Platform}], "%s.Binaries[%d].Binary: no element of Compiles makes %q for %s", at, k, b.Binary, pp.Platform)
 				rejectIf(b.Path == "", "%s.Binaries[%d].Path: it is empty", at, k)
 			}
 		}

@@ -310,11 +310,11 @@ func (r *resolver) base(img draft, facts Facts) string {
 
 // onlyNeeded drops the binaries that no image of a limited run needs.
 func (r *resolver) onlyNeeded() {
-	needed := map[on]bool{}
+	needed := map[item]bool{}
 	for _, img := range r.plan.ImagePlans {
 		for _, p := range img.Platforms {
 			for _, b := range p.Binaries {
-				needed[on{b.Binary, p.Platform}] = true
+				needed[item{b.Binary, p.Platform}] = true
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (p *Plan) limitedTo(engine v1.Platform) (*Plan, error) {
 	limited.ImagePlans = nil
 	limited.Checkout = Checkout{} // only what is published has to match the commit
 	limited.Evidence = nil        // an engine takes none
-	needed := map[on]bool{}
+	needed := map[item]bool{}
 	for _, ip := range p.ImagePlans {
 		var best *PlatformPlan
 		var has []Platform
@@ -100,7 +100,7 @@ func (p *Plan) limitedTo(engine v1.Platform) (*Plan, error) {
 		ip.Platforms = []PlatformPlan{*best}
 		limited.ImagePlans = append(limited.ImagePlans, ip)
 		for _, b := range best.Binaries {
-			needed[on{b.Binary, best.Platform}] = true
+			needed[item{b.Binary, best.Platform}] = true
 		}
 	}
 	limited.Compiles = compilesFor(p.Compiles, needed)

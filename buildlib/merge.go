@@ -52,7 +52,7 @@ func (b *Builder) Merge(ctx context.Context, dir string) ([]ImageResult, error) 
 		if err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
 		}
-		m := merger{plan: w.plan, mistakes: damaged, parts: map[on][]found{}}
+		m := merger{plan: w.plan, mistakes: damaged, parts: map[item][]found{}}
 		all := m.merge(dir, list)
 		dirty := w.plan.Dirty || slices.ContainsFunc(list, func(f found) bool { return f.Dirty })
 		if len(m.mistakes) == 0 {
@@ -110,7 +110,7 @@ func explainMissing(b *built, done registry.Published, err error) error {
 // merger joins records into images, and collects all that is wrong with them.
 type merger struct {
 	plan     *Plan
-	parts    map[on][]found
+	parts    map[item][]found
 	mistakes []error
 	untested []string // warnings of images whose Smoke wasn't run
 }
@@ -127,14 +127,14 @@ func (m *merger) merge(dir string, list []found) []built {
 	for _, ip := range m.plan.ImagePlans {
 		var parts []found
 		for _, pp := range ip.Platforms {
-			records := m.parts[on{ip.Name, pp.Platform}]
+			records := m.parts[item{ip.Name, pp.Platform}]
 			switch len(records) {
 			case 0:
-				m.mistake("image %s: no record below %s: run Builder.Push with Overrides.Platforms=%s, and gather its dist/digests", on{ip.Name, pp.Platform}, dir, pp.Platform)
+				m.mistake("image %s: no record below %s: run Builder.Push with Overrides.Platforms=%s, and gather its dist/digests", item{ip.Name, pp.Platform}, dir, pp.Platform)
 			case 1:
 				parts = append(parts, records[0])
 			default:
-				m.mistake("image %s: %d records, %s: keep the one of the runner that is to count", on{ip.Name, pp.Platform}, len(records), paths(records))
+				m.mistake("image %s: %d records, %s: keep the one of the runner that is to count", item{ip.Name, pp.Platform}, len(records), paths(records))
 			}
 		}
 		if len(parts) < len(ip.Platforms) || len(m.mistakes) > 0 {
@@ -224,7 +224,7 @@ func (m *merger) check(d v1.Descriptor, manifest *v1.Manifest, config *v1.Config
 	size := d.Size + contentSize(manifest)
 	for _, ip := range m.plan.ImagePlans {
 		for _, pp := range ip.Platforms {
-			for _, f := range m.parts[on{ip.Name, pp.Platform}] {
+			for _, f := range m.parts[item{ip.Name, pp.Platform}] {
 				if f.Digest != d.Digest {
 					continue
 				}
@@ -288,7 +288,7 @@ func (m *merger) agree() {
 	for _, ip := range m.plan.ImagePlans {
 		var builds variants
 		for _, pp := range ip.Platforms {
-			for _, f := range m.parts[on{ip.Name, pp.Platform}] {
+			for _, f := range m.parts[item{ip.Name, pp.Platform}] {
 				versions.add(f.Go.Version, f.path)
 				settings.add(f.Go.Settings, f.path)
 				builds.add(f.Go.Build, f.path)
@@ -352,13 +352,13 @@ func (p *Plan) recordedContents(f found) (c evidence.Contents, err error) {
 		return evidence.Contents{Platform: f.Platform.String(), Digest: f.Digest}, nil
 	}
 	if len(f.Contents) == 0 {
-		return c, fmt.Errorf("%s: image %s: it has no contents for evidence, which is made here: push and merge with the same Evidence (Overrides.Evidence)", f.path, on{f.Image, f.Platform})
+		return c, fmt.Errorf("%s: image %s: it has no contents for evidence, which is made here: push and merge with the same Evidence (Overrides.Evidence)", f.path, item{f.Image, f.Platform})
 	}
 	if err := json.Unmarshal(f.Contents, &c); err != nil {
-		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, on{f.Image, f.Platform}, err)
+		return c, fmt.Errorf("%s: image %s: contents: %w", f.path, item{f.Image, f.Platform}, err)
 	}
 	if c.Platform != f.Platform.String() || c.Digest != f.Digest {
-		return c, fmt.Errorf("%s: image %s: its contents describe %s for %s: run Builder.Push for %s again", f.path, on{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
+		return c, fmt.Errorf("%s: image %s: its contents describe %s for %s: run Builder.Push for %s again", f.path, item{f.Image, f.Platform}, c.Digest, c.Platform, f.Platform)
 	}
 	return c, nil
 }

@@ -189,13 +189,13 @@ type PlacedBinary struct {
 	Capabilities []string    `json:"capabilities,omitempty"`
 }
 
-// on is the name of a binary or an image, and one of its platforms.
-type on struct {
+// item is a binary or an image by its name, for one of its platforms.
+type item struct {
 	name     string
 	platform Platform
 }
 
-func (o on) String() string { return fmt.Sprintf("%s for %s", o.name, o.platform) }
+func (i item) String() string { return fmt.Sprintf("%s for %s", i.name, i.platform) }
 
 // scratch as a base means none.
 const scratch = "scratch"
@@ -230,10 +230,10 @@ func packagesOf(mains []Main) string {
 }
 
 // compilesFor returns the calls with only the mains that are needed.
-func compilesFor(calls []Compile, needed map[on]bool) []Compile {
+func compilesFor(calls []Compile, needed map[item]bool) []Compile {
 	var kept []Compile
 	for _, c := range calls {
-		c.Mains = slices.DeleteFunc(slices.Clone(c.Mains), func(m Main) bool { return !needed[on{m.Binary, c.Platform}] })
+		c.Mains = slices.DeleteFunc(slices.Clone(c.Mains), func(m Main) bool { return !needed[item{m.Binary, c.Platform}] })
 		if len(c.Mains) > 0 {
 			kept = append(kept, c)
 		}

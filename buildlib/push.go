@@ -182,7 +182,7 @@ func (w *workspace) removeStale() error {
 	planned := map[string]bool{} // by file
 	for _, ip := range w.plan.ImagePlans {
 		for _, pp := range ip.Platforms {
-			planned[recordName(on{ip.Name, pp.Platform})] = true
+			planned[recordName(item{ip.Name, pp.Platform})] = true
 		}
 	}
 	entries, err := os.ReadDir(w.plan.recordDir())

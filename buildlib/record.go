@@ -85,7 +85,7 @@ const (
 // recordName is the name of a record's file. Names of images have no +, and those
 // of platforms no + or -, so each record has a name of its own. It has no character
 // that a file system or GitHub's artifacts refuse.
-func recordName(of on) string {
+func recordName(of item) string {
 	return strings.ReplaceAll(of.name, "/", "+") + "+" + of.platform.dashed() + ".json"
 }
 
@@ -202,7 +202,7 @@ func withoutOSVersion(p v1.Platform) v1.Platform {
 }
 
 // subject is the image and the platform that the record describes.
-func (r *Record) subject() on { return on{r.Image, r.Platform} }
+func (r *Record) subject() item { return item{r.Image, r.Platform} }
 
 func recordBase(b *base.Base) *RecordBase {
 	if b == nil {

@@ -131,11 +131,11 @@ func TestRecordName(t *testing.T) {
 	seen := map[string]string{}
 	for _, image := range []string{"a", "a/b", "a-linux", "a/linux", "a.b", "a-linux-arm", "a/linux/arm", "a__b"} {
 		for _, platform := range []Platform{{"linux", "arm", "v6"}, {"linux", "arm", "v7"}, {"linux", "amd64", ""}, {"linux", "amd64", "v3"}, {"linux", "arm64", "v9.0"}} {
-			name := recordName(on{image, platform})
+			name := recordName(item{image, platform})
 			if other, ok := seen[name]; ok {
 				t.Errorf("%s %s has the name of %s: %s", image, platform, other, name)
 			}
-			seen[name] = on{image, platform}.String()
+			seen[name] = item{image, platform}.String()
 			if strings.ContainsAny(name, "\":<>|*?\r\n\\/") || !isRecord(name, nil) {
 				t.Errorf("name %q", name)
 			}
