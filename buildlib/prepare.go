@@ -32,11 +32,10 @@ const baseFormat = 1
 
 // preparer finds the bases that are built from Dockerfiles, and builds missing ones.
 type preparer struct {
-	w       *workspace
-	bases   *base.Resolver
-	flights store.Flights
-	known   sync.Map   // what reference returned, by base
-	mu      sync.Mutex // held while one is built
+	w     *workspace
+	bases *base.Resolver
+	refs  store.Memo[string] // what reference returned, by base
+	mu    sync.Mutex         // held while one is built
 }
 
 // prepared is a base from a Dockerfile, and where it is kept.
@@ -54,10 +53,7 @@ type prepared struct {
 
 // reference returns where the base is, and builds it if need be.
 func (p *preparer) reference(ctx context.Context, base string) (string, error) {
-	found, err := p.flights.Do(ctx, base, func() (any, error) {
-		if ref, ok := p.known.Load(base); ok {
-			return ref, nil
-		}
+	return p.refs.Do(ctx, base, func() (string, error) {
 		made, there, err := p.find(ctx, base)
 		if err == nil && !there {
 			err = p.build(ctx, made)
@@ -65,13 +61,8 @@ func (p *preparer) reference(ctx context.Context, base string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("base %s: %w", base, err)
 		}
-		p.known.Store(base, made.ref)
 		return made.ref, nil
 	})
-	if err != nil {
-		return "", err
-	}
-	return found.(string), nil
 }
 
 // find returns where the base is kept, and whether it is there.
