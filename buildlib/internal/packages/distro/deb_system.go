@@ -58,13 +58,14 @@ func openDeb(base fs.FS, arch string) (*debSystem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base: /%s: %w", statusPath, err)
 	}
+	// A base that was made by hand may have a dpkg for all architectures.
+	if len(s.installed) == 0 || s.installed["dpkg"] != nil {
+		return s, nil
+	}
 	for _, p := range s.installed {
 		if p.arch == s.arch {
 			return s, nil
 		}
 	}
-	if len(s.installed) > 0 {
-		return nil, errors.New("base: none of its packages is for " + s.arch)
-	}
-	return s, nil
+	return nil, errors.New("base: none of its packages is for " + s.arch)
 }
