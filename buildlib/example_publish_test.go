@@ -3,12 +3,14 @@ package buildlib_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -34,23 +36,22 @@ func ExampleBuilder_Manifest() {
 	ctx := context.Background()
 	host, stop := registryWithLogin("ci", "secret")
 	defer stop()
-	dist, err := os.MkdirTemp("", "dist")
+	dir, err := tinyProject() // with the program ./cmd/hello
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dist)
+	defer os.RemoveAll(dir)
 
 	project := buildlib.Project{
-		Dir: "../examples/hello", Output: dist, Version: "v1.2.3", Platforms: []string{"linux/arm64"},
+		Dir: dir, Version: "v1.2.3", Platforms: []string{"linux/arm64"},
 		Registries: []string{host + "/acme"}, Tags: []string{"{{.Version}}", "latest"},
 	}
-	// Without AllowDirty, latest stays where it is while files are changed.
-	plan, err := project.Plan(ctx, buildlib.Overrides{AllowDirty: true})
+	plan, err := project.Plan(ctx, buildlib.Overrides{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	b, err := buildlib.Open(ctx, plan, buildlib.Options{
-		Cache:    dist + "/cache",
+		Cache:    filepath.Join(dir, "cache"),
 		Keychain: vault{host: {Username: "ci", Password: "secret"}},
 	})
 	if err != nil {
@@ -72,6 +73,18 @@ func ExampleBuilder_Manifest() {
 	// Output:
 	// hello /acme/hello [v1.2.3 latest]
 	// true linux/arm64
+}
+
+// tinyProject writes a project whose program is compiled in no time.
+func tinyProject() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "tiny"); err != nil {
+		return "", err
+	}
+	return dir, errors.Join(
+		os.MkdirAll(filepath.Join(dir, "cmd", "hello"), 0o755),
+		os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/tiny\n\ngo 1.26\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "cmd", "hello", "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o644),
+	)
 }
 
 // registryWithLogin serves a registry on the loopback interface.
